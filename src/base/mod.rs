@@ -1,0 +1,13 @@
+//! Plain values that everything else is made of: time, identities, seeded randomness, model costs.
+
+pub mod fold;
+pub mod ids;
+pub mod profile;
+pub mod rng;
+pub mod time;
+
+pub use fold::Fold;
+pub use ids::{AttemptId, ClusterId, Epoch, Incarnation, JobId, NodeId, QueryId, SessionId, ViewId};
+pub use profile::{CostProfile, Draw};
+pub use rng::Rng;
+pub use time::{Span, Time};

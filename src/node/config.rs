@@ -1,0 +1,147 @@
+//! The settings of a node. All nodes of a cluster should have the same.
+
+use std::sync::Arc;
+
+use crate::base::Span;
+use crate::policy::Policy;
+
+/// Everything about a node that can be chosen.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Failure detection and membership.
+    pub membership: Membership,
+    /// The quorum log.
+    pub failover: Failover,
+    /// Giving queries to workers.
+    pub dispatch: Dispatch,
+    /// Dividing workers among jobs.
+    pub scheduler: Scheduler,
+}
+
+/// Failure detection and membership.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Membership {
+    /// Time between two heartbeats to each observer. Default 50 ms.
+    pub heartbeat: Span,
+    /// How long an observer hears nothing before it alerts the voters. Default 250 ms, at least two heartbeats.
+    pub suspect_after: Span,
+    /// How long a member is suspect before it is evicted. Default 2 s.
+    pub evict_after: Span,
+    /// Distinct observers of each member, 1 to 16. Default 5.
+    pub observers: u8,
+}
+
+impl Default for Membership {
+    fn default() -> Membership {
+        Membership {
+            heartbeat: Span::millis(50),
+            suspect_after: Span::millis(250),
+            evict_after: Span::secs(2),
+            observers: 5,
+        }
+    }
+}
+
+/// The quorum log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failover {
+    /// The shortest time without a leader after which a voter asks to be elected; the longest is twice that. Default 250 ms.
+    pub election: Span,
+    /// Time between two signs of life of the leader to each voter. Default 50 ms, less than half of `election`.
+    pub beat: Span,
+    /// Entries applied between two snapshots. Default 4,096.
+    pub snapshot_every: u64,
+    /// How many voters the cluster shall have: 1, 3, 5 or 7. `None`: 1 with one or two members, 3 from 3, 5 from 5, 7 from 10 up.
+    pub voters: Option<u8>,
+}
+
+impl Default for Failover {
+    fn default() -> Failover {
+        Failover { election: Span::millis(250), beat: Span::millis(50), snapshot_every: 4096, voters: None }
+    }
+}
+
+impl Failover {
+    /// How many voters a cluster of `members` shall have.
+    pub fn voters_for(&self, members: usize) -> usize {
+        let fitting = match members {
+            0..=2 => 1,
+            3..=4 => 3,
+            5..=9 => 5,
+            _ => 7,
+        };
+        self.voters.map_or(fitting, usize::from).min(members.max(1))
+    }
+}
+
+/// Giving queries to workers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// Queries that a worker holds at most, the running one among them, 1 to 64. `None`: at least 2 and enough for 2 ms of work.
+    pub window: Option<u8>,
+    /// How often a query whose attempts fail is tried again before its inputs end as failures. Default 3.
+    pub retries_max: u32,
+    /// Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well. Default true.
+    pub hedge: bool,
+    /// After how long an unanswered desk or survey and an unsettled result are repeated. Default 100 ms.
+    pub repeat: Span,
+    /// How long a new coordinator waits for workers to say what they hold. Default 50 ms.
+    pub survey: Span,
+}
+
+impl Default for Dispatch {
+    fn default() -> Dispatch {
+        Dispatch {
+            window: None,
+            retries_max: 3,
+            hedge: true,
+            repeat: Span::millis(100),
+            survey: Span::millis(50),
+        }
+    }
+}
+
+/// Dividing workers among jobs.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    /// The policy. Default `rate_balance`.
+    pub policy: Arc<dyn Policy>,
+    /// The window over which recent rates and durations are measured. Default 10 s.
+    pub rate_window: Span,
+}
+
+impl Default for Scheduler {
+    fn default() -> Scheduler {
+        Scheduler { policy: crate::policy::default(), rate_window: Span::secs(10) }
+    }
+}
+
+/// The limits that no setting changes. Whatever exceeds one is refused, and said so.
+pub mod limits {
+    /// Client sessions remembered; the least recently used leaves.
+    pub const SESSIONS_MAX: usize = 10_000;
+    /// Jobs that the ledger holds, ended ones that were not forgotten among them.
+    pub const JOBS_MAX: usize = 10_000;
+    /// Inputs of one job.
+    pub const INPUTS_MAX: u64 = 1 << 32;
+    /// Queries of one job: inputs divided by batch.
+    pub const QUERIES_MAX: u64 = 10_000_000;
+    /// Inputs of a job that are given by name.
+    pub const NAMES_MAX: usize = 10_000;
+    /// Bytes of prediction per input.
+    pub const PREDICTION_BYTES_MAX: usize = 64;
+    /// Inputs per query.
+    pub const BATCH_MAX: u32 = 1_000_000;
+    /// Client requests that a coordinator has under way.
+    pub const REQUESTS_MAX: usize = 10_000;
+    /// Bytes of log entries in one message.
+    pub const APPEND_BYTES_MAX: usize = 1 << 20;
+    /// Bytes of one part of a snapshot.
+    pub const PART_BYTES: usize = 256 << 10;
+    /// Queries that a worker may hold.
+    pub const WINDOW_MAX: u8 = 64;
+    /// Models that a worker keeps in memory; the least recently used leaves.
+    pub const WARM_MAX: usize = 8;
+    /// Arrivals and departures that one view change takes.
+    pub const VIEW_CHANGE_MAX: usize = 1_000;
+}

@@ -1,0 +1,202 @@
+//! What the quorum log holds: entries, seats, commands to the ledger, and the values that they carry.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::message::Request;
+use super::view::ViewChange;
+use crate::base::{AttemptId, Epoch, Fold, NodeId, QueryId, SessionId, Time};
+
+/// A place in the log, from 1; 0 is "before the first entry".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Index(pub u64);
+
+impl Index {
+    /// The next place.
+    #[must_use]
+    pub const fn next(self) -> Index {
+        Index(self.0 + 1)
+    }
+
+    /// The place before; the place before the first is 0, and 0 stays.
+    #[must_use]
+    pub const fn previous(self) -> Index {
+        Index(self.0.saturating_sub(1))
+    }
+}
+
+impl std::fmt::Display for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&format!("#{}", self.0))
+    }
+}
+
+/// An entry named by the term that made it and its place. Of two logs, the one whose last position compares greater is
+/// the more complete one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// The term that made the entry.
+    pub epoch: Epoch,
+    /// Its place.
+    pub index: Index,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its term and place.
+    pub position: Position,
+    /// Cluster time when it was made: never less than its predecessor's.
+    pub at: Time,
+    /// What it says.
+    pub payload: Arc<Payload>,
+}
+
+impl Entry {
+    /// A digest of everything in the entry.
+    pub fn digest(&self) -> u128 {
+        Fold::of(self)
+    }
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Payload {
+    /// Nothing: a new leader's first entry, whose commit commits everything before it.
+    Noop,
+    /// Who votes from here on; in force as soon as it is appended.
+    Seats(Arc<Seats>),
+    /// A change of the replicated state.
+    Command(Command),
+}
+
+/// Who holds the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Seats {
+    /// Counted per seat change, from 1; the higher number is the newer fact.
+    pub number: u64,
+    /// Those whose majority decides, in order.
+    pub voters: Vec<NodeId>,
+    /// Those who receive the log without a vote, in order.
+    pub learners: Vec<NodeId>,
+}
+
+impl Seats {
+    /// How many voters make a majority.
+    pub fn quorum(&self) -> usize {
+        self.voters.len() / 2 + 1
+    }
+}
+
+/// A change of the replicated state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Command {
+    /// The membership changes.
+    ChangeView(ViewChange),
+    /// A client's request; `session` and `number` make sure that it takes effect once.
+    Request {
+        /// The client's session.
+        session: SessionId,
+        /// The request's number in it.
+        number: u64,
+        /// The request.
+        request: Arc<Request>,
+    },
+    /// Queries ended. Of several completions of one query the first counts, here and everywhere.
+    Complete(Vec<Completion>),
+}
+
+/// The end of one query by one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Completion {
+    /// The query.
+    pub query: QueryId,
+    /// The attempt that brought the answer.
+    pub attempt: AttemptId,
+    /// Who ran it.
+    pub worker: NodeId,
+    /// The predictions.
+    pub answer: Answer,
+}
+
+/// The predictions of one query.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Answer {
+    /// How many inputs it covers, failed ones among them.
+    pub inputs: u32,
+    /// What the engine predicted, encoded by the engine: at most 64 bytes per input.
+    pub predictions: Arc<[u8]>,
+    /// The inputs without a prediction.
+    pub failed: Arc<[Failure]>,
+}
+
+/// An input that ended without a prediction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which input, counted within the query.
+    pub input: u32,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Predictions.
+    Answered(Answer),
+    /// Nothing, for a reason that may not repeat: the engine died, the model did not load, the batch was stuck.
+    Failed(Arc<str>),
+}
+
+/// What a client submits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// A name for people.
+    pub name: Arc<str>,
+    /// The model to run.
+    pub model: Arc<str>,
+    /// What to run it on.
+    pub inputs: Inputs,
+    /// Inputs per query, 1 to 1,000,000.
+    pub batch: u32,
+    /// Its share relative to other jobs, more than 0; 1 is usual.
+    pub weight: f64,
+    /// Jobs of a higher priority go first where a policy has a meaning for it; 0 is usual.
+    pub priority: i32,
+}
+
+impl Eq for JobSpec {}
+
+impl Hash for JobSpec {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.name, &self.model, &self.inputs, self.batch, self.weight.to_bits(), self.priority).hash(state);
+    }
+}
+
+/// The inputs of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Inputs {
+    /// A range of a dataset's inputs.
+    Range {
+        /// The dataset.
+        dataset: Arc<str>,
+        /// The first input.
+        from: u64,
+        /// How many, at most 2³² of them.
+        count: u64,
+    },
+    /// At most 10,000 inputs by name.
+    Names(Arc<[Arc<str>]>),
+}
+
+impl Inputs {
+    /// How many inputs there are.
+    pub fn count(&self) -> u64 {
+        match self {
+            Inputs::Range { count, .. } => *count,
+            Inputs::Names(names) => names.len() as u64,
+        }
+    }
+}

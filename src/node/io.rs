@@ -1,0 +1,193 @@
+//! What goes into a node and what comes out of it: the whole contract between the state machine and its drivers.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::Answer;
+use super::message::{Body, Message, Reply, Request};
+use super::observation::Observation;
+use super::record::Record;
+use crate::base::{AttemptId, ClusterId, NodeId, QueryId, SessionId, Span};
+
+/// Names a write; counted per life of a node, from 1. [`Input::Persisted`] with a token covers all earlier ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Token(pub u64);
+
+/// What can happen to a node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Input {
+    /// Time has passed: [`Node::deadline`](super::Node::deadline) is due. Spurious ones do no harm.
+    Wake,
+    /// A message arrived.
+    Receive {
+        /// The sender, as the transport knows it.
+        from: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// A client that is connected to this node asks for something.
+    Client {
+        /// Its session.
+        session: SessionId,
+        /// The request's number within the session.
+        number: u64,
+        /// The request.
+        request: Arc<Request>,
+    },
+    /// The inference engine has something to say.
+    Engine(EngineEvent),
+    /// Every write up to this token is durable.
+    Persisted(Token),
+}
+
+/// What a node wants done. The driver carries effects out in their order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Send a message; it may be lost.
+    Send {
+        /// The receiver.
+        to: NodeId,
+        /// The message.
+        message: Message,
+        /// Not before this write is durable. `None`: at once, whatever the disk does.
+        after: Option<Token>,
+    },
+    /// Answer a client that is, or was, connected to this node.
+    Reply {
+        /// Its session.
+        session: SessionId,
+        /// Which of its requests.
+        number: u64,
+        /// The answer.
+        reply: Arc<Reply>,
+    },
+    /// Write a record. Never blocks; [`Input::Persisted`] follows once it is durable.
+    Persist {
+        /// Names the write.
+        token: Token,
+        /// What to write.
+        record: Record,
+    },
+    /// Tell the inference engine to do something.
+    Engine(EngineCommand),
+    /// Something worth recording happened. Changes nothing.
+    Observe(Observation),
+}
+
+/// What a node tells its inference engine, which does one thing at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EngineCommand {
+    /// Bring a model into memory. Answered by [`EngineEvent::Loaded`] or [`EngineEvent::LoadFailed`].
+    Load {
+        /// The model.
+        model: Arc<str>,
+    },
+    /// Run a query on a model that is in memory. Answered by [`EngineEvent::Finished`] or [`EngineEvent::Failed`].
+    Infer {
+        /// The attempt that the result will name.
+        attempt: AttemptId,
+        /// The query.
+        query: QueryId,
+        /// The model.
+        model: Arc<str>,
+        /// The dataset of the inputs.
+        dataset: Arc<str>,
+        /// The first input.
+        from: u64,
+        /// How many inputs.
+        inputs: u32,
+    },
+    /// Kill the engine and start a new one, because what it does takes too long or is not wanted any more. Answered by
+    /// [`EngineEvent::Died`], after which no model is in memory.
+    Kill,
+}
+
+/// What an inference engine tells its node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EngineEvent {
+    /// The model is in memory.
+    Loaded {
+        /// The model.
+        model: Arc<str>,
+    },
+    /// The model could not be brought into memory.
+    LoadFailed {
+        /// The model.
+        model: Arc<str>,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// A query ended with predictions.
+    Finished {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The predictions.
+        answer: Answer,
+        /// How long the inference took.
+        took: Span,
+    },
+    /// A query ended without any.
+    Failed {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The engine died and a new one is ready; whatever ran is lost, and no model is in memory.
+    Died {
+        /// Why.
+        reason: Arc<str>,
+    },
+}
+
+/// Collects the effects of one step. A driver keeps one and drains it after each.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    effects: Vec<Effect>,
+    pub(super) cluster: ClusterId,
+    pub(super) last_token: Token,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new() -> Outbox {
+        Outbox::default()
+    }
+
+    /// Takes the effects of the last step, in order.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.effects.drain(..)
+    }
+
+    /// The effects of the last step, in order.
+    pub fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    pub(super) fn send(&mut self, to: NodeId, body: Body) {
+        self.send_after(to, body, None);
+    }
+
+    pub(super) fn send_after(&mut self, to: NodeId, body: Body, after: Option<Token>) {
+        self.effects.push(Effect::Send { to, message: Message { cluster: self.cluster, body }, after });
+    }
+
+    pub(super) fn reply(&mut self, session: SessionId, number: u64, reply: Arc<Reply>) {
+        self.effects.push(Effect::Reply { session, number, reply });
+    }
+
+    pub(super) fn persist(&mut self, record: Record) -> Token {
+        self.last_token = Token(self.last_token.0 + 1);
+        self.effects.push(Effect::Persist { token: self.last_token, record });
+        self.last_token
+    }
+
+    pub(super) fn engine(&mut self, command: EngineCommand) {
+        self.effects.push(Effect::Engine(command));
+    }
+
+    pub(super) fn observe(&mut self, observation: Observation) {
+        self.effects.push(Effect::Observe(observation));
+    }
+}

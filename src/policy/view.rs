@@ -1,0 +1,105 @@
+//! What a policy sees of the cluster, and the answers that follow from it by default.
+
+use std::sync::Arc;
+
+use crate::base::{JobId, NodeId, Span, Time};
+
+/// The cluster at one moment, as its coordinator knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct ClusterView<'a> {
+    /// Cluster time: goes on evenly across failovers.
+    pub now: Time,
+    /// The jobs that have not ended, in order of their ids.
+    pub jobs: &'a [JobView],
+    /// The members that take queries and are not suspect, in order of their ids.
+    pub workers: &'a [WorkerView],
+    /// 64 random bits, new for each question.
+    pub draw: u64,
+}
+
+/// One job that has not ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobView {
+    /// The job.
+    pub job: JobId,
+    /// The model that it runs.
+    pub model: Arc<str>,
+    /// When its submission was committed, in cluster time.
+    pub arrived: Time,
+    /// `now − arrived`.
+    pub elapsed: Span,
+    /// Queries in all.
+    pub total: u64,
+    /// Queries counted so far.
+    pub done: u64,
+    /// Queries that no worker holds.
+    pub waiting: u64,
+    /// Workers whose newest order belongs to this job.
+    pub serving: u32,
+    /// How many workers the last allocation gave it; 0 before the first.
+    pub allocated: u32,
+    /// Queries counted per second over the rate window, or since arrival if that is shorter.
+    pub rate: f64,
+    /// Mean seconds of inference per query over the rate window, else over all time; 0 when nothing has ended yet.
+    pub seconds_per_query: f64,
+    /// The same for each kind of worker on which something has ended, in order of the kinds' names.
+    pub seconds_by_kind: Vec<(Arc<str>, f64)>,
+    /// Its share relative to other jobs; 1 is usual.
+    pub weight: f64,
+    /// Higher goes first where a policy has a meaning for it; 0 is usual.
+    pub priority: i32,
+}
+
+/// One worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerView {
+    /// The worker.
+    pub id: NodeId,
+    /// Its kind of machine.
+    pub kind: Arc<str>,
+    /// The models in its memory, in order of their names.
+    pub warm: Vec<Arc<str>>,
+    /// The job of its newest order; `None` before the first, and when that job has ended.
+    pub serving: Option<JobId>,
+    /// Queries that it runs or has waiting.
+    pub held: u32,
+    /// How many more it may hold.
+    pub free: u32,
+    /// Queries that it has refused or failed in this reign.
+    pub refusals: u32,
+}
+
+impl WorkerView {
+    /// Whether the model is in its memory.
+    pub fn is_warm(&self, model: &str) -> bool {
+        self.warm.iter().any(|warm| &**warm == model)
+    }
+}
+
+/// See [`super::Policy::pick`].
+pub(super) fn most_below_allocation(view: &ClusterView<'_>, worker: &WorkerView) -> Option<usize> {
+    let waiting = || view.jobs.iter().enumerate().filter(|(_, job)| job.waiting > 0);
+    let current = waiting().find(|(_, job)| worker.serving == Some(job.job));
+    if let Some((position, job)) = current
+        && job.serving <= job.allocated
+    {
+        return Some(position);
+    }
+    let missing = |job: &JobView| i64::from(job.allocated) - i64::from(job.serving);
+    let neediest = waiting().filter(|(_, job)| missing(job) > 0).max_by_key(|(position, job)| {
+        (missing(job), worker.is_warm(&job.model), std::cmp::Reverse(*position))
+    });
+    // When every job has what it was allocated, a free worker still helps one: idling serves nobody.
+    neediest
+        .or(current)
+        .or_else(|| waiting().max_by_key(|(position, job)| (missing(job), std::cmp::Reverse(*position))))
+        .map(|(position, _)| position)
+}
+
+/// See [`super::Policy::place`].
+pub(super) fn least_loaded(view: &ClusterView<'_>, job: usize) -> Option<usize> {
+    let model = &view.jobs[job].model;
+    (0..view.workers.len())
+        .filter(|&position| view.workers[position].free > 0)
+        .min_by_key(|&position| (view.workers[position].held, !view.workers[position].is_warm(model)))
+}

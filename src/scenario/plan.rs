@@ -1,0 +1,204 @@
+//! A scenario, checked: everything a driver needs to carry it out, with nothing left to guess.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::{CostProfile, Draw, Span};
+use crate::node::{Config, JobSpec};
+
+/// A checked scenario.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its name; results land under it.
+    pub name: String,
+    /// A sentence on what to look for.
+    pub about: String,
+    /// The seed of trial 0; trial `i` uses `seed + i`.
+    pub seed: u64,
+    /// How many trials, at least 1.
+    pub trials: u32,
+    /// When a trial ends.
+    pub until: Until,
+    /// Once faults are over: the time within which the cluster must be whole again and have finished what it accepted.
+    pub liveness_within: Span,
+    /// The machines, at least 1, with distinct names.
+    pub nodes: Vec<NodePlan>,
+    /// The nodes' settings.
+    pub config: Arc<Config>,
+    /// The network between them.
+    pub network: NetworkPlan,
+    /// Their disks.
+    pub disk: DiskPlan,
+    /// The models that jobs may name.
+    pub models: BTreeMap<Arc<str>, ModelPlan>,
+    /// Jobs submitted at planned times, in the order of the file.
+    pub jobs: Vec<JobPlan>,
+    /// Streams of jobs that arrive at random times.
+    pub arrivals: Vec<Arrivals>,
+    /// The faults, in the order of the file.
+    pub faults: Vec<Fault>,
+}
+
+/// When a trial ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// When every job has ended, every fault is over, and the cluster is whole again.
+    Done,
+    /// At this time, whatever has happened.
+    At(Span),
+}
+
+/// One machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodePlan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its kind.
+    pub kind: Arc<str>,
+    /// How fast it infers, relative to the models' profiles; more than 0.
+    pub speed: f64,
+    /// Whether it takes queries.
+    pub worker: bool,
+}
+
+/// The network: every message is delayed, lost, doubled and reordered on its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkPlan {
+    /// One-way delay.
+    pub latency: Draw,
+    /// Probability that a message is lost.
+    pub loss: f64,
+    /// Probability that a message arrives twice.
+    pub duplicate: f64,
+    /// Probability that a message is held back by up to ten further latencies, so that later ones overtake it.
+    pub reorder: f64,
+    /// Bytes per second that a machine can send; `None` is without limit.
+    pub bandwidth: Option<u64>,
+}
+
+/// The disks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiskPlan {
+    /// How long it takes to make writes durable.
+    pub sync: Draw,
+}
+
+/// A model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelPlan {
+    /// What runs it on real nodes: `synthetic` or `torch`.
+    pub engine: Arc<str>,
+    /// What it costs.
+    pub profile: CostProfile,
+}
+
+/// A job that is submitted at a planned time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobPlan {
+    /// When the client asks.
+    pub at: Draw,
+    /// What it submits.
+    pub spec: JobSpec,
+}
+
+/// A stream of jobs that differ only in their names and arrival times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrivals {
+    /// When the stream begins.
+    pub from: Span,
+    /// From one arrival to the next.
+    pub every: Draw,
+    /// How many jobs arrive.
+    pub count: u32,
+    /// What each of them submits; a number is added to its name.
+    pub spec: JobSpec,
+}
+
+/// A fault to inject.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// When.
+    pub at: Draw,
+    /// What.
+    pub kind: FaultKind,
+    /// Whom.
+    pub target: Target,
+    /// For how long; `None` is for good. After a crash this is the time until the restart.
+    pub lasting: Option<Draw>,
+}
+
+/// What a fault does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FaultKind {
+    /// The process dies; unsynced writes are lost, and with `wipe` the whole disk.
+    Crash {
+        /// Whether the disk is lost.
+        wipe: bool,
+    },
+    /// The process dies and starts again at once.
+    Restart,
+    /// The process stands still; messages to it queue.
+    Pause,
+    /// Nothing goes in or out.
+    Isolate,
+    /// Nothing passes between the target and `other` in this direction.
+    Cut {
+        /// The other side; `None` is everyone else.
+        other: Option<Target>,
+        /// Which direction is cut.
+        direction: Direction,
+    },
+    /// Messages to and from the target are lost with this probability.
+    Loss(f64),
+    /// Messages to and from the target take this much longer.
+    Delay(Draw),
+    /// Messages to and from the target arrive twice with this probability.
+    Duplicate(f64),
+    /// Messages to and from the target are held back with this probability.
+    Reorder(f64),
+    /// The target infers this many times slower.
+    Slow(f64),
+    /// Loading a model fails; `None` is any model.
+    LoadFailure {
+        /// Which model.
+        model: Option<Arc<str>>,
+    },
+    /// The inference engine dies, once.
+    EngineDeath,
+    /// The query that runs, or the next one, never ends.
+    Stuck,
+}
+
+/// Which direction of a cut is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Both.
+    Both,
+    /// What comes in to the target.
+    In,
+    /// What goes out from the target.
+    Out,
+}
+
+/// Whom a fault hits; a role is looked up when the fault begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The machine at this position: `node 7` is position 6; names work too.
+    Node(u32),
+    /// Whoever leads.
+    Coordinator,
+    /// A voter that does not lead.
+    Voter,
+    /// The worker that holds most queries and does not lead.
+    BusiestWorker,
+    /// A worker that neither leads nor votes, if there is one, else one that does not lead.
+    Worker,
+    /// This many machines at random, whatever their roles.
+    Random(u32),
+    /// A minority of the machines, as large as possible, without the coordinator.
+    Minority,
+    /// Every machine.
+    All,
+    /// Several targets, none of them twice.
+    Several(Vec<Target>),
+}
