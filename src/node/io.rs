@@ -1,5 +1,6 @@
 //! What goes into a node and what comes out of it: the whole contract between the state machine and its drivers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -145,6 +146,9 @@ pub enum EngineEvent {
 #[derive(Debug, Default)]
 pub struct Outbox {
     effects: Vec<Effect>,
+    me: Option<NodeId>,
+    /// What the node says to itself.
+    local: VecDeque<Body>,
     pub(super) cluster: ClusterId,
     pub(super) last_token: Token,
 }
@@ -165,11 +169,27 @@ impl Outbox {
         &self.effects
     }
 
+    /// Begins a step of the node `me`.
+    pub(super) fn begin(&mut self, me: NodeId, cluster: ClusterId, last_token: Token) {
+        assert!(self.effects.is_empty(), "the driver takes the effects of each step before the next");
+        (self.me, self.cluster, self.last_token) = (Some(me), cluster, last_token);
+    }
+
+    /// The next thing that the node says to itself; it never travels.
+    pub(super) fn take_local(&mut self) -> Option<Body> {
+        self.local.pop_front()
+    }
+
     pub(super) fn send(&mut self, to: NodeId, body: Body) {
         self.send_after(to, body, None);
     }
 
     pub(super) fn send_after(&mut self, to: NodeId, body: Body, after: Option<Token>) {
+        if Some(to) == self.me {
+            assert!(after.is_none(), "a node waits for its own disk through Input::Persisted");
+            self.local.push_back(body);
+            return;
+        }
         self.effects.push(Effect::Send { to, message: Message { cluster: self.cluster, body }, after });
     }
 
