@@ -3,10 +3,12 @@
 mod config;
 mod entry;
 mod io;
+mod ledger;
 mod message;
 mod observation;
 mod record;
 mod view;
+mod worker;
 
 pub use config::{
     Config, Dispatch as DispatchConfig, Failover, Membership as MembershipConfig, Scheduler, limits,
