@@ -146,6 +146,8 @@ pub mod limits {
     pub const PART_BYTES: usize = 256 << 10;
     /// Queries that a worker may hold.
     pub const WINDOW_MAX: u8 = 64;
+    /// Queries and unsettled results together that a worker may hold.
+    pub const UNSETTLED_MAX: usize = 4096;
     /// Models that a worker keeps in memory; the least recently used leaves.
     pub const WARM_MAX: usize = 8;
     /// Arrivals and departures that one view change takes.
