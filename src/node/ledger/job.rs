@@ -84,6 +84,11 @@ impl Job {
         job
     }
 
+    /// Its number.
+    pub(super) fn id(&self) -> JobId {
+        self.id
+    }
+
     /// What was submitted.
     pub(in crate::node) fn spec(&self) -> &Arc<JobSpec> {
         &self.spec

@@ -105,7 +105,8 @@ impl Ledger {
         ledger.sessions.restore();
         ledger.jobs_digest =
             ledger.jobs.values_mut().fold(0, |sum: u128, job| sum.wrapping_add(job.restore_digest()));
-        if digest != ledger.digest() || !rest.is_empty() {
+        let misplaced = ledger.jobs.iter().any(|(&id, job)| id != job.id());
+        if misplaced || digest != ledger.digest() || !rest.is_empty() {
             return Err(postcard::Error::SerdeDeCustom);
         }
         // Only now: counting trusts the numbers that it reads.
