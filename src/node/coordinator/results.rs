@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::super::config::limits;
 use super::super::entry::{Answer, Completion, Failure, Outcome};
 use super::super::message::{Held, Progress, Report};
 use super::super::observation::{Dispatch, Observation};
@@ -96,12 +95,8 @@ impl Coordinator {
             queue.pace.answered(facts.cluster_now, &kind, took);
         }
         let effort = queue.efforts.entry(held.query).or_default();
-        let fits = facts.ledger.job(held.query.job).and_then(|job| job.range(held.query)).is_some_and(
-            |(_, inputs)| {
-                answer.inputs == inputs
-                    && answer.predictions.len() <= inputs as usize * limits::PREDICTION_BYTES_MAX
-            },
-        );
+        let range = facts.ledger.job(held.query.job).and_then(|job| job.range(held.query));
+        let fits = range.is_some_and(|(_, inputs)| answer.flaw(inputs).is_none());
         if effort.completing || !fits {
             return;
         }
