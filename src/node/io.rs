@@ -40,6 +40,8 @@ pub enum Input {
     Engine(EngineEvent),
     /// Every write up to this token is durable.
     Persisted(Token),
+    /// The node shall leave on purpose: it hands over if it leads, and asks to be let go. [`Effect::Left`] follows.
+    Leave,
 }
 
 /// What a node wants done. The driver carries effects out in their order.
@@ -72,6 +74,8 @@ pub enum Effect {
     },
     /// Tell the inference engine to do something.
     Engine(EngineCommand),
+    /// The node has left as [`Input::Leave`] asked: its process can end.
+    Left,
     /// Something worth recording happened. Changes nothing.
     Observe(Observation),
 }
@@ -201,6 +205,10 @@ impl Outbox {
         self.last_token = Token(self.last_token.0 + 1);
         self.effects.push(Effect::Persist { token: self.last_token, record });
         self.last_token
+    }
+
+    pub(super) fn left(&mut self) {
+        self.effects.push(Effect::Left);
     }
 
     pub(super) fn engine(&mut self, command: EngineCommand) {

@@ -67,6 +67,8 @@ pub struct Node {
     coordinator: Option<Coordinator>,
     /// The newest committed seats that this node knows of, by its own log or by announcement.
     seats: Arc<Seats>,
+    /// When the next attempt to leave is due; `Time::NEVER` when the node shall stay.
+    leave_at: Time,
     /// Where the last snapshot of the ledger was taken.
     compacted: Index,
     deadline: Time,
@@ -126,6 +128,7 @@ impl Node {
             worker: Worker::new(identity.worker, &config.dispatch),
             coordinator: None,
             seats,
+            leave_at: Time::NEVER,
             compacted: Index(0),
             deadline: Time::ZERO,
             log_events: VecDeque::new(),
@@ -162,6 +165,7 @@ impl Node {
             Input::Client { session, number, request } => self.client(now, session, number, request, out),
             Input::Engine(event) => self.worker.engine(now, event, self.worker_facts(), out),
             Input::Persisted(token) => self.persisted(now, token, out),
+            Input::Leave => self.leave(now, out),
         }
         self.settle(now, out);
         self.last_token = out.last_token;
@@ -187,6 +191,7 @@ impl Node {
 
     fn next_deadline(&self) -> Time {
         let coordinator = self.coordinator.as_ref().map_or(Time::NEVER, Coordinator::deadline);
-        self.membership.deadline().min(self.log.deadline()).min(self.worker.deadline()).min(coordinator)
+        let parts = self.membership.deadline().min(self.log.deadline()).min(self.worker.deadline());
+        parts.min(coordinator).min(self.leave_at)
     }
 }

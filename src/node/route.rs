@@ -12,8 +12,10 @@ use super::{
     Node, Outbox, Payload, Record, Refusal, Reply, Request, Snapshot, Start, Token, View, ViewChange,
     WorkMessage, WorkerFacts,
 };
-use crate::base::{Incarnation, NodeId, SessionId, Time};
+use crate::base::{Incarnation, NodeId, SessionId, Span, Time};
 
+/// A node that could not leave tries again after this time.
+const LEAVE_AGAIN: Span = Span::millis(500);
 /// Events that one step may cause. More is a loop between sub-machines, which is a bug.
 const EVENTS_MAX: usize = 1_000_000;
 
@@ -89,6 +91,9 @@ impl Node {
         if now >= self.worker.deadline() {
             self.worker.wake(now, self.worker_facts(), out);
         }
+        if now >= self.leave_at {
+            self.leave(now, out);
+        }
         self.route(now, out);
         if let Some(coordinator) = &mut self.coordinator
             && now >= coordinator.deadline()
@@ -146,7 +151,7 @@ impl Node {
         }
         match message {
             WorkMessage::Survey { .. } | WorkMessage::Desk(_) => {
-                self.worker.receive(now, from, message, self.worker_facts(), out);
+                self.worker.receive(now, from, &message, self.worker_facts(), out);
             }
             WorkMessage::Report(report) => {
                 // Hearing of a later reign may have ended this one.
@@ -294,7 +299,7 @@ impl Node {
             if let Some((session, number, reply)) = applied.reply {
                 coordinator.replied(session, number, reply, out);
             }
-            self.announce(now, &payload, &changes, out);
+            self.announce(&payload, &changes, out);
         }
         if position.index.0 >= self.compacted.0 + self.config.failover.snapshot_every {
             self.compacted = position.index;
@@ -303,7 +308,7 @@ impl Node {
     }
 
     /// The coordinator tells everyone what has changed in view or seats.
-    fn announce(&mut self, now: Time, payload: &Payload, changes: &[Change], out: &mut Outbox) {
+    fn announce(&mut self, payload: &Payload, changes: &[Change], out: &mut Outbox) {
         let facts = membership_facts!(self);
         for change in changes {
             if let Change::ViewChanged { view, change } = change {
@@ -312,12 +317,12 @@ impl Node {
                     change: (**change).clone(),
                     result: Memo::of(Arc::clone(view)),
                 };
-                self.membership.announce(now, update, &facts, out);
+                self.membership.announce(update, &facts, out);
             }
         }
         if let Payload::Seats(_) = payload {
             let update = ViewUpdate::Whole(Arc::clone(self.membership.view()));
-            self.membership.announce(now, update, &facts, out);
+            self.membership.announce(update, &facts, out);
         }
     }
 
@@ -348,6 +353,10 @@ impl Node {
                 }
             }
             MembershipEvent::Expelled => self.expelled(now, out),
+            MembershipEvent::Left => {
+                self.leave_at = Time::NEVER;
+                out.left();
+            }
             MembershipEvent::Suspected(..)
             | MembershipEvent::Trusted(..)
             | MembershipEvent::Evict(..)
@@ -373,6 +382,7 @@ impl Node {
             MembershipEvent::Reign { .. }
             | MembershipEvent::Installed(_)
             | MembershipEvent::Seats(_)
+            | MembershipEvent::Left
             | MembershipEvent::Expelled => {}
         }
     }
@@ -381,8 +391,30 @@ impl Node {
     fn expelled(&mut self, now: Time, out: &mut Outbox) {
         self.worker.expel(now, out);
         let incarnation = self.membership.me().incarnation.next();
-        self.membership.reborn(now, incarnation);
+        self.membership.reborn(incarnation);
         self.expect(incarnation, out);
+    }
+
+    /// Leaves: first the lead, to the voter that is closest to the end of the log, then the membership.
+    pub(super) fn leave(&mut self, now: Time, out: &mut Outbox) {
+        self.leave_at = now + LEAVE_AGAIN;
+        let facts = membership_facts!(self);
+        if !self.log.leads() {
+            self.membership.leave(now, &facts, out, &mut self.membership_events);
+            return;
+        }
+        let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
+        let heir = others
+            .filter(|&voter| !self.membership.is_suspect(voter))
+            .filter_map(|voter| self.log.lag(voter).map(|lag| (lag, voter)))
+            .min();
+        match heir {
+            Some((_, heir)) => {
+                self.log.transfer(now, heir, out);
+            }
+            // No one is left to lead: the cluster ends with its last voter, and goes on when it returns.
+            None => out.left(),
+        }
     }
 
     /// Puts view and seats on record, for a restart.
