@@ -3,6 +3,7 @@
 mod config;
 mod entry;
 mod io;
+mod log;
 mod message;
 mod observation;
 mod record;
