@@ -32,3 +32,4 @@ pub mod history;
 pub mod node;
 pub mod policy;
 pub mod scenario;
+pub mod sim;

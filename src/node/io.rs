@@ -184,6 +184,11 @@ impl Outbox {
         self.local.pop_front()
     }
 
+    /// Adds an effect: for stand-ins that drivers are tested with.
+    pub fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
     pub(super) fn send(&mut self, to: NodeId, body: Body) {
         self.send_after(to, body, None);
     }
