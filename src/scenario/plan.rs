@@ -171,6 +171,27 @@ pub enum FaultKind {
     Stuck,
 }
 
+impl FaultKind {
+    /// What scenarios call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            FaultKind::Crash { .. } => "crash",
+            FaultKind::Restart => "restart",
+            FaultKind::Pause => "pause",
+            FaultKind::Isolate => "isolate",
+            FaultKind::Cut { .. } => "cut",
+            FaultKind::Loss(_) => "loss",
+            FaultKind::Delay(_) => "delay",
+            FaultKind::Duplicate(_) => "duplicate",
+            FaultKind::Reorder(_) => "reorder",
+            FaultKind::Slow(_) => "slow",
+            FaultKind::LoadFailure { .. } => "load_failure",
+            FaultKind::EngineDeath => "engine_death",
+            FaultKind::Stuck => "stuck",
+        }
+    }
+}
+
 /// Which direction of a cut is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
