@@ -28,6 +28,7 @@
 //! - Being *suspect* moves work; being *evicted* is a committed view change. The coordinator is deposed by voters alone.
 //! - Every queue, retry and loop has a limit, and what exceeds one is refused by name ([`node::limits`]).
 pub mod base;
+pub mod check;
 pub mod history;
 pub mod node;
 pub mod policy;
