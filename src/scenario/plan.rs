@@ -137,8 +137,6 @@ pub enum FaultKind {
     },
     /// The process dies and starts again at once.
     Restart,
-    /// The node leaves on purpose, handing over first if it leads; it comes back as a new life when the fault ends.
-    Leave,
     /// The process stands still; messages to it queue.
     Pause,
     /// Nothing goes in or out.
