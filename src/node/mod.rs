@@ -3,6 +3,7 @@
 mod config;
 mod entry;
 mod io;
+mod membership;
 mod message;
 mod observation;
 mod record;
