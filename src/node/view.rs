@@ -417,6 +417,80 @@ mod tests {
     }
 
     #[test]
+    fn a_life_that_left_or_was_replaced_never_returns() {
+        let view = view_of(5, 5);
+        let [gone, replaced] = [0, 1].map(|position| view.members()[position].clone());
+        let life = |member: &Member, life| Member { incarnation: Incarnation(life), ..member.clone() };
+        let after = view.after(&ViewChange {
+            joined: vec![life(&replaced, 2), life(&replaced, 3)],
+            gone: vec![(gone.id, Incarnation(1)), (gone.id, Incarnation(1)), (replaced.id, Incarnation(2))],
+        });
+        assert!(after.is_ended(gone.id, Incarnation(1)) && after.is_ended(replaced.id, Incarnation(2)));
+        assert!(after.contains(replaced.id, Incarnation(3)) && after.members().len() == 4);
+        let back = ViewChange { joined: vec![gone.clone(), replaced.clone()], gone: vec![] };
+        let unchanged = after.after(&back);
+        assert_eq!(unchanged.members(), after.members());
+        let anew = ViewChange { joined: vec![life(&gone, 2)], gone: vec![(replaced.id, Incarnation(3))] };
+        let later = unchanged.after(&anew);
+        assert!(later.contains(gone.id, Incarnation(2)) && later.is_ended(replaced.id, Incarnation(3)));
+        let bytes = postcard::to_stdvec(&later).unwrap();
+        let read: View = postcard::from_bytes(&bytes).unwrap();
+        assert!(read == later && read.is_ended(replaced.id, Incarnation(3)));
+        assert!(read.is_ended(gone.id, Incarnation(1)) && !read.is_ended(gone.id, Incarnation(2)));
+    }
+
+    #[test]
+    fn the_oldest_ended_lives_are_forgotten_first() {
+        let view = view_of(ENDED_MAX + 10, 1);
+        let lives: Vec<_> = view.members().iter().map(|member| (member.id, member.incarnation)).collect();
+        let after = view.after(&ViewChange { joined: vec![], gone: lives[..5].to_vec() });
+        let after = after.after(&ViewChange { joined: vec![], gone: lives[5..ENDED_MAX + 4].to_vec() });
+        let ended: Vec<_> = lives.iter().map(|&(id, life)| after.is_ended(id, life)).collect();
+        let expected: Vec<_> = (0..lives.len()).map(|i| (4..ENDED_MAX + 4).contains(&i)).collect();
+        assert_eq!(ended, expected);
+    }
+
+    /// The short way from view to view leads where the long way leads, whatever changes.
+    #[test]
+    fn a_changed_view_is_the_view_of_the_changed_members() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let mut view = view_of(rng.below(12) as usize, 1 + rng.below(6) as u8);
+            let mut ids: Vec<NodeId> = (0..8).map(|_| NodeId::new(rng.bits())).collect();
+            ids.extend(view.members().iter().map(|member| member.id));
+            for _ in 0..20 {
+                let mut pick =
+                    || (ids[rng.below(ids.len() as u64) as usize], Incarnation(1 + rng.below(4) as u32));
+                let gone: Vec<_> = (0..3).map(|_| pick()).collect();
+                let joined: Vec<_> = (0..3).map(|_| of_life(pick())).collect();
+                let after = view.after(&ViewChange { joined, gone });
+                let built = View::new(after.id(), after.observers_max, after.members().to_vec());
+                assert_eq!(after.observers, built.observers, "seed {seed}");
+                assert_eq!(after.subjects, built.subjects, "seed {seed}");
+                assert_eq!(after.sum, built.sum, "seed {seed}");
+                assert!(after.members().is_sorted_by_key(|member| member.id), "seed {seed}");
+                for member in view.members() {
+                    let stays = after.contains(member.id, member.incarnation);
+                    assert_ne!(stays, after.is_ended(member.id, member.incarnation), "seed {seed}");
+                }
+                view = after;
+            }
+        }
+    }
+
+    fn of_life((id, incarnation): (NodeId, Incarnation)) -> Member {
+        let nothing: Arc<str> = "".into();
+        Member {
+            id,
+            incarnation,
+            name: Arc::clone(&nothing),
+            kind: Arc::clone(&nothing),
+            worker: true,
+            address: nothing,
+        }
+    }
+
+    #[test]
     fn a_step_resolves_only_from_its_base() {
         let view = view_of(4, 3);
         let change = ViewChange { joined: vec![], gone: vec![(view.members()[1].id, Incarnation(1))] };

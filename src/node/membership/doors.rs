@@ -126,12 +126,16 @@ impl Membership {
         events: &mut Events,
     ) {
         let (node, incarnation) = message;
-        if self.view.is_ended(node, incarnation) {
+        let is_over = if facts.leads {
+            self.is_out(node, incarnation)
+        } else {
+            // Unlike the leader, this node may not have heard of that life yet.
+            self.view.is_ended(node, incarnation)
+        };
+        if is_over {
             self.refuse(now, node, incarnation, out);
         } else if facts.leads {
-            if self.view.contains(node, incarnation) {
-                events.push_back(MembershipEvent::Leaving(node, incarnation));
-            }
+            events.push_back(MembershipEvent::Leaving(node, incarnation));
         } else if let Some(coordinator) = self.next_hop(from, node, facts) {
             out.send(coordinator, Body::Membership(MembershipMessage::Leave { node, incarnation }));
         }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::MembershipEvent;
 use super::watch::{ALERT_PERIOD, GRACE};
+use super::{Events, MembershipEvent};
 use crate::base::{Incarnation, NodeId, Span, Time};
 use crate::node::io::Outbox;
 use crate::node::observation::Observation;
@@ -60,8 +60,6 @@ pub(super) struct Accusation {
     pub(super) subject: NodeId,
     pub(super) incarnation: Incarnation,
 }
-
-type Events = VecDeque<MembershipEvent>;
 
 impl Jury {
     pub(super) fn new(evict_after: Span) -> Jury {

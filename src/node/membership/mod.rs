@@ -36,7 +36,7 @@ pub(super) enum MembershipEvent {
     Evict(NodeId, Incarnation),
     /// As coordinator: this life, which does not belong to the view, wants to.
     Joining(Arc<Member>),
-    /// As coordinator: this member wants to leave.
+    /// As coordinator: this member wants to leave. Like [`Self::Joining`], repeated until it is so and sometimes after.
     Leaving(NodeId, Incarnation),
     /// Someone knows a newer reign than this node, or who leads the newest.
     Reign {
