@@ -366,7 +366,7 @@ pub enum Request {
     SetBatch {
         /// The job.
         job: JobId,
-        /// Inputs per query from now on, 1 to 1,000,000.
+        /// Inputs per query from now on, 1 to 10,000.
         batch: u32,
     },
     /// Drop a finished or cancelled job with its predictions. Answered by [`Reply::Done`].

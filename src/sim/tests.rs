@@ -123,6 +123,7 @@ impl Process for Echo {
                 }
             }
             Input::Persisted(token) => observe(Observation::Led { epoch: Epoch(token.0) }),
+            Input::Leave => out.push(Effect::Left),
         }
     }
 
