@@ -13,6 +13,7 @@ mod host;
 mod life;
 mod network;
 mod queue;
+mod sampler;
 mod size;
 #[cfg(test)]
 mod tests;
