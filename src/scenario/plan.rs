@@ -137,6 +137,8 @@ pub enum FaultKind {
     },
     /// The process dies and starts again at once.
     Restart,
+    /// The node leaves on purpose, handing over first if it leads; it comes back as a new life when the fault ends.
+    Leave,
     /// The process stands still; messages to it queue.
     Pause,
     /// Nothing goes in or out.
@@ -167,6 +169,27 @@ pub enum FaultKind {
     EngineDeath,
     /// The query that runs, or the next one, never ends.
     Stuck,
+}
+
+impl FaultKind {
+    /// What scenarios call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            FaultKind::Crash { .. } => "crash",
+            FaultKind::Restart => "restart",
+            FaultKind::Pause => "pause",
+            FaultKind::Isolate => "isolate",
+            FaultKind::Cut { .. } => "cut",
+            FaultKind::Loss(_) => "loss",
+            FaultKind::Delay(_) => "delay",
+            FaultKind::Duplicate(_) => "duplicate",
+            FaultKind::Reorder(_) => "reorder",
+            FaultKind::Slow(_) => "slow",
+            FaultKind::LoadFailure { .. } => "load_failure",
+            FaultKind::EngineDeath => "engine_death",
+            FaultKind::Stuck => "stuck",
+        }
+    }
 }
 
 /// Which direction of a cut is closed.
