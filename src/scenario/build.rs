@@ -1,6 +1,6 @@
 //! From a document to a plan: which keys make which part of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::check;
@@ -11,7 +11,8 @@ use super::plan::{
     Arrivals, Direction, DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target,
     Until,
 };
-use super::read::{Problems, Section, check_shape, is_name};
+use super::read::{Problems, Section, is_name};
+use super::shape::check_shape;
 use super::targets;
 use crate::base::{CostProfile, Draw};
 use crate::node::{Config, DispatchConfig, Failover, JobSpec, MembershipConfig, Scheduler, limits};
@@ -89,15 +90,14 @@ fn nodes(root: &Section<'_>) -> Vec<NodePlan> {
     let sections = root.list("node", "node.N");
     if !root.has("node") {
         let count = root.whole("nodes");
-        let name = |position: i128| format!("n{position}").into();
-        let node = |position| NodePlan { name: name(position), kind: "cpu".into(), speed: 1.0, worker: true };
-        return (1..=count).map(node).collect();
+        return (1..=count as usize).map(NodePlan::usual).collect();
     }
     if root.has("nodes") {
         let why = "both nodes and [[node]] say which machines there are; wanted one of them".to_owned();
         root.refuse("nodes", Wrong::Contradiction(why));
     }
     let mut nodes: Vec<NodePlan> = Vec::new();
+    let mut names = BTreeSet::new();
     for section in &sections {
         let count = section.whole("count") as usize;
         let name = section.if_written("name", Section::name);
@@ -112,8 +112,12 @@ fn nodes(root: &Section<'_>) -> Vec<NodePlan> {
             let name = match &name {
                 Some(name) if section.has("count") => format!("{name}{number}").into(),
                 Some(name) => name.clone(),
-                None => format!("n{}", nodes.len() + 1).into(),
+                None => NodePlan::usual(nodes.len() + 1).name,
             };
+            if !names.insert(name.clone()) {
+                let why = format!("another machine is called {name:?} too");
+                section.refuse("name", Wrong::Contradiction(why));
+            }
             nodes.push(NodePlan { name, kind: kind.clone(), speed, worker });
         }
         if let Some(name) = name.as_deref().filter(|name| targets::is_reserved(name)) {
@@ -140,7 +144,7 @@ fn config(root: &Section<'_>) -> Config {
             election: failover.span("election"),
             beat: failover.span("beat"),
             snapshot_every: failover.whole("snapshot_every") as u64,
-            voters: root.table("cluster").unless_word("voters", small),
+            voters: root.table("cluster").unless_word("voters", Section::odd),
         },
         dispatch: DispatchConfig {
             window: dispatch.unless_word("window", small),
@@ -260,7 +264,10 @@ fn faults(root: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Vec<Faul
 }
 
 fn fault(section: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Option<Fault> {
-    let target = |section: &Section<'_>, name: &str| section.any(name, |item| targets::parse(item, nodes));
+    // Without machines, which is refused elsewhere, there is nothing to say about targets.
+    let target = |section: &Section<'_>, name: &str| {
+        if nodes.is_empty() { None } else { section.any(name, |item| targets::parse(item, nodes)) }
+    };
     let (at, hit, kind) = (section.draw("at"), target(section, "target"), section.choice("kind"));
     let kind = kind?;
     let (_, own) = FAULT_KINDS.iter().find(|(name, _)| *name == kind).expect("a choice is one of the kinds");

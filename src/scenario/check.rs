@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::document::Document;
 use super::error::Wrong;
+use super::keys::grouped;
 use super::plan::{FaultKind, Plan, Target, Until};
 use super::read::Problems;
 use super::targets;
@@ -80,35 +81,22 @@ impl Check<'_> {
 
     fn cluster(&self) {
         let count = self.plan.nodes.len();
-        if let Some(voters) = self.plan.config.failover.voters {
-            let allowed: Vec<String> =
-                [1, 3, 5, 7].iter().filter(|n| **n <= count).map(ToString::to_string).collect();
-            let allowed = format!("wanted \"auto\" or one of {}", allowed.join(", "));
-            if voters.is_multiple_of(2) {
-                let why = format!(
-                    "{voters} is even: it survives no more failures than {} voters; {allowed}",
-                    voters - 1
-                );
-                self.refuse(&["cluster.voters"], why);
-            } else if usize::from(voters) > count {
-                self.refuse(
-                    &["cluster.voters"],
-                    format!("{voters} are more than the cluster has nodes, {count}; {allowed}"),
-                );
-            }
-        }
         if count == 0 {
-            self.refuse(&["node", "nodes"], "no machine at all; wanted at least one [[node]]".to_owned());
-        } else if !self.plan.nodes.iter().any(|node| node.worker) {
+            self.refuse(&["node"], "no machine at all; wanted at least one [[node]]".to_owned());
+            return;
+        }
+        if let Some(voters) = self.plan.config.failover.voters
+            && usize::from(voters) > count
+        {
+            let most = if count.is_multiple_of(2) { count - 1 } else { count };
+            let why = format!(
+                "{voters} are more than the cluster has nodes, {count}; wanted \"auto\" or at most {most}"
+            );
+            self.refuse(&["cluster.voters"], why);
+        }
+        if !self.plan.nodes.iter().any(|node| node.worker) {
             let why = "no machine takes queries; wanted worker = true for at least one".to_owned();
             self.refuse(&["node"], why);
-        }
-        let mut seen = BTreeSet::new();
-        for node in &self.plan.nodes {
-            if !seen.insert(&node.name) {
-                self.refuse(&["node"], format!("two machines are called {:?}", node.name));
-                break;
-            }
         }
     }
 
@@ -130,10 +118,11 @@ impl Check<'_> {
         let queries = spec.inputs.count().div_ceil(u64::from(spec.batch));
         if queries > limits::QUERIES_MAX {
             let why = format!(
-                "{} inputs in batches of {} are {queries} queries; wanted at most {}",
-                spec.inputs.count(),
+                "{} inputs in batches of {} are {} queries; wanted at most {}",
+                grouped(spec.inputs.count().into()),
                 spec.batch,
-                limits::QUERIES_MAX
+                grouped(queries.into()),
+                grouped(limits::QUERIES_MAX.into())
             );
             self.refuse(&[&format!("{path}.batch"), &format!("{path}.inputs")], why);
         }
@@ -144,7 +133,11 @@ impl Check<'_> {
         let arriving: u64 = plan.arrivals.iter().map(|stream| u64::from(stream.count)).sum();
         let jobs = plan.jobs.len() as u64 + arriving;
         if jobs > limits::JOBS_MAX as u64 {
-            let why = format!("{jobs} jobs in all; wanted at most {}", limits::JOBS_MAX);
+            let why = format!(
+                "{} jobs in all; wanted at most {}",
+                grouped(jobs.into()),
+                grouped(limits::JOBS_MAX as i128)
+            );
             self.refuse(&["arrivals", "job"], why);
         }
         if jobs == 0 && plan.faults.is_empty() && plan.until == Until::Done {
@@ -171,6 +164,9 @@ impl Check<'_> {
 
     fn faults(&self) {
         let plan = self.plan;
+        if plan.nodes.is_empty() {
+            return;
+        }
         let voters = plan.config.failover.voters_for(plan.nodes.len());
         let impossible =
             |target: &Target, kind: &FaultKind| targets::impossible(target, kind, &plan.nodes, voters);

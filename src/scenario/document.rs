@@ -5,6 +5,7 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Place, Problem, ScenarioError, Wrong};
+use super::keys::keys;
 
 /// The longest file, in bytes, that is read as a scenario.
 const SOURCE_BYTES_MAX: usize = 16 << 20;
@@ -99,7 +100,7 @@ impl Document {
         let problem = |error: &toml::de::Error| Problem {
             place: lines.place(error.span().map_or(0, |span| span.start)),
             key: String::new(),
-            wrong: Wrong::Syntax(error.message().to_owned()),
+            wrong: Wrong::Syntax(format!("not TOML: {}", error.message())),
         };
         Err(ScenarioError::new(errors.iter().map(problem).collect()))
     }
@@ -175,6 +176,9 @@ fn put(table: &mut Table, above: &str, steps: &[&str], item: Item) -> Result<(),
     let (name, rest) = (steps[0], &steps[1..]);
     let Some((position, taken)) = longest(table, steps) else {
         let place = item.place.clone();
+        if above.is_empty() && !rest.is_empty() && is_list(name) {
+            return Err(format!("there is no {}; there is no [[{name}]] at all", joined(name, rest[0])));
+        }
         let item = if rest.is_empty() {
             item
         } else {
@@ -195,6 +199,12 @@ fn put(table: &mut Table, above: &str, steps: &[&str], item: Item) -> Result<(),
     put_into(&mut entry.item, &path, &steps[taken..], item)
 }
 
+/// Whether tables of this name come in lists.
+fn is_list(name: &str) -> bool {
+    let group = format!("{name}.N");
+    keys().iter().any(|key| key.group() == group)
+}
+
 fn put_into(target: &mut Item, path: &str, steps: &[&str], item: Item) -> Result<(), String> {
     match &mut target.value {
         Value::Table(table) => put(table, path, steps, item),
@@ -203,9 +213,10 @@ fn put_into(target: &mut Item, path: &str, steps: &[&str], item: Item) -> Result
             let element = steps[0].parse::<usize>().ok().and_then(|position| list.get_mut(position));
             let Some(element) = element else {
                 return Err(match count {
-                    0 => format!("{path} is empty"),
+                    0 => format!("there is no {}; {path} is empty", joined(path, steps[0])),
+                    1 => format!("there is no {}; the only one is {path}.0", joined(path, steps[0])),
                     _ => format!(
-                        "there is no {}; the file has {path}.0 to {path}.{}",
+                        "there is no {}; there are {path}.0 to {path}.{}",
                         joined(path, steps[0]),
                         count - 1
                     ),

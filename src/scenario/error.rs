@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::units::UnitError;
+
 /// A scenario that was refused. Nothing has been done with it.
 ///
 /// It prints as one line per problem, in the order of the file.
@@ -139,6 +141,39 @@ pub enum Wrong {
     /// A setting that does not go with another one, or with the cluster.
     #[error("{0}")]
     Contradiction(String),
+}
+
+/// Why one value cannot be used, to be completed with its place and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    /// Goes on where the value as it was found has been named: `is negative`.
+    pub(super) why: String,
+    /// What may have been meant.
+    pub(super) near: Option<String>,
+}
+
+impl Complaint {
+    pub(super) fn near(self, near: Option<&str>) -> Complaint {
+        Complaint { near: near.map(str::to_owned), ..self }
+    }
+}
+
+impl From<&str> for Complaint {
+    fn from(why: &str) -> Complaint {
+        why.to_owned().into()
+    }
+}
+
+impl From<String> for Complaint {
+    fn from(why: String) -> Complaint {
+        Complaint { why, near: None }
+    }
+}
+
+impl From<UnitError> for Complaint {
+    fn from(why: UnitError) -> Complaint {
+        why.to_string().into()
+    }
 }
 
 fn hint(near: Option<&String>) -> String {

@@ -44,6 +44,8 @@ pub enum Kind {
     Name,
     /// A whole number between two others.
     Whole(i128, i128),
+    /// An odd whole number, up to this one.
+    Odd(u8),
     /// A number above zero, up to this one.
     Number(f64),
     /// A probability from 0 to 1, or per cent.
@@ -78,7 +80,7 @@ const MINUTE: Span = Span::secs(60);
 const HOUR: Span = Span::secs(3_600);
 const DAY: Span = Span::secs(86_400);
 /// The longest that anything in a scenario may take.
-const LONGEST: Span = Span::secs(366 * 86_400);
+const LONGEST: Span = Span::secs(1_000 * 3_600);
 
 const fn key(path: &'static str, kind: Kind, default: Preset, about: &'static str) -> Key {
     Key { path, kind, word: None, default, about }
@@ -130,7 +132,11 @@ impl fmt::Display for Kind {
             Kind::Whole(least, most) => {
                 format!("a whole number from {} to {}", grouped(*least), grouped(*most))
             }
-            Kind::Number(most) => format!("a number above 0, at most {most}"),
+            Kind::Odd(most) => {
+                let numbers: Vec<String> = (1..=*most).step_by(2).map(|n| n.to_string()).collect();
+                format!("one of {}", numbers.join(", "))
+            }
+            Kind::Number(most) => format!("a number above 0, at most {}", grouped(*most as i128)),
             Kind::Rate => "a probability from 0 to 1, or such as \"1%\"".to_owned(),
             Kind::Span(least, most) => {
                 format!(
@@ -189,7 +195,7 @@ fn plain(span: Span) -> String {
 }
 
 /// A number with its thousands set apart.
-fn grouped(n: i128) -> String {
+pub(super) fn grouped(n: i128) -> String {
     let digits = n.unsigned_abs().to_string();
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {
@@ -239,7 +245,7 @@ const WEIGHT: Kind = Kind::Number(1e6);
 const PRIORITY: Kind = Kind::Whole(-1_000, 1_000);
 
 use Kind::{
-    Bandwidth, Choice, Draw, Inputs, Name, Number, Rate, Span as SpanKind, Switch, Target, Text, Whole,
+    Bandwidth, Choice, Draw, Inputs, Name, Number, Odd, Rate, Span as SpanKind, Switch, Target, Text, Whole,
 };
 use Preset::{Derived, Required, Value};
 
@@ -270,7 +276,7 @@ static KEYS: &[Key] = &[
     key("node.N.worker", Switch, Value("true"), "Whether it takes queries."),
     key("node.N.count", Whole(1, NODES_MAX as i128), Value("1"), "How many such machines."),
 
-    key("cluster.voters", Whole(1, 7), Value("auto"), "How many nodes hold the quorum log: 1, 3, 5 or 7. Automatically 1, 3 from 3 nodes, 5 from 5, 7 from 10.").or("auto"),
+    key("cluster.voters", Odd(7), Value("auto"), "How many nodes hold the quorum log: 1, 3, 5 or 7. Automatically 1, 3 from 3 nodes, 5 from 5, 7 from 10.").or("auto"),
 
     key("scheduler.policy", Choice(policies), Value("rate_balance"), "How workers are divided among jobs."),
     key("scheduler.rate_window", SpanKind(Span::millis(100), HOUR), Value("10s"), "The window over which recent rates and durations are measured."),

@@ -1,7 +1,7 @@
 //! Scenarios: TOML as people write it, checked and turned into a plan that a driver can carry out.
 //!
-//! [`Plan::read`] takes the text to the plan: `document` knows what stands where, `keys` what may stand there, `read` and
-//! `units` what it means, `build` which part of the plan it makes, `check` what does not go together. [`to_toml`] goes the
+//! [`Plan::read`] takes the text to the plan: `document` knows what stands where, `keys` and `shape` what may stand
+//! there, `read` and `units` what it means, `build` which part of the plan it makes, `check` what does not go together. [`to_toml`] goes the
 //! other way.
 
 mod build;
@@ -11,6 +11,7 @@ mod error;
 mod keys;
 mod plan;
 mod read;
+mod shape;
 mod shipped;
 mod targets;
 #[cfg(test)]

@@ -61,6 +61,14 @@ pub struct NodePlan {
     pub worker: bool,
 }
 
+impl NodePlan {
+    /// The machine number `number`, from 1, of a cluster whose machines are all alike: named `n1`, `n2`, …, of the kind
+    /// `cpu`, of speed 1, a worker.
+    pub fn usual(number: usize) -> NodePlan {
+        NodePlan { name: format!("n{number}").into(), kind: "cpu".into(), speed: 1.0, worker: true }
+    }
+}
+
 /// The network: every message is delayed, lost, doubled and reordered on its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkPlan {
@@ -137,8 +145,6 @@ pub enum FaultKind {
     },
     /// The process dies and starts again at once.
     Restart,
-    /// The node leaves on purpose, handing over first if it leads; it comes back as a new life when the fault ends.
-    Leave,
     /// The process stands still; messages to it queue.
     Pause,
     /// Nothing goes in or out.

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::document::{Document, Item, Table, Value, joined, value_of_text};
-use super::error::{Place, Problem, Wrong, nearest};
-use super::keys::{BANDWIDTH_RANGE, Key, Kind, Preset, key_at, keys};
+use super::document::{Document, Entry, Item, Table, Value, joined, value_of_text};
+use super::error::{Complaint, Place, Problem, Wrong, nearest};
+use super::keys::{BANDWIDTH_RANGE, Key, Kind, Preset, key_at};
 use super::units::{self, UnitError};
 use crate::base::{Draw, Span};
 use crate::node::{Inputs, limits};
@@ -47,11 +47,11 @@ pub(super) struct Section<'a> {
     table: Option<&'a Table>,
 }
 
-/// What a reader makes of an item, or why it cannot: the complaint, and what may have been meant.
-type Reading<T> = Result<T, (String, Option<String>)>;
+/// What a reader makes of an item, or why it cannot.
+pub(super) type Reading<T> = Result<T, Complaint>;
 
-fn complain<T>(why: impl ToString) -> Reading<T> {
-    Err((why.to_string(), None))
+fn complain<T>(why: impl Into<Complaint>) -> Reading<T> {
+    Err(why.into())
 }
 
 impl<'a> Section<'a> {
@@ -70,25 +70,23 @@ impl<'a> Section<'a> {
     /// The tables of a list, under the name that the table of keys gives to each.
     pub(super) fn list(&self, name: &str, group: &'static str) -> Vec<Section<'a>> {
         let Some(Item { value: Value::List(list), .. }) = self.item(name) else { return Vec::new() };
-        let section = |(position, item): (usize, &'a Item)| Section {
-            problems: self.problems,
-            group,
-            path: format!("{name}.{position}"),
-            place: item.place.clone(),
-            table: table_in(Some(item)),
+        let section = |(position, item): (usize, &'a Item)| {
+            let (path, place) = (format!("{name}.{position}"), item.place.clone());
+            let table = Some(table_in(Some(item))?);
+            Some(Section { problems: self.problems, group, path, place, table })
         };
-        list.iter().enumerate().map(section).collect()
+        list.iter().enumerate().filter_map(section).collect()
     }
 
     /// The tables within a table, with their names.
     pub(super) fn map(&self, name: &str, group: &'static str) -> Vec<(&'a str, Section<'a>)> {
         let Some(table) = table_in(self.item(name)) else { return Vec::new() };
-        let section = |entry: &'a super::document::Entry| {
-            let path = joined(name, &entry.name);
-            let (place, table) = (entry.item.place.clone(), table_in(Some(&entry.item)));
-            (entry.name.as_str(), Section { problems: self.problems, group, path, place, table })
+        let section = |entry: &'a Entry| {
+            let (path, place) = (joined(name, &entry.name), entry.item.place.clone());
+            let table = Some(table_in(Some(&entry.item))?);
+            Some((entry.name.as_str(), Section { problems: self.problems, group, path, place, table }))
         };
-        table.entries.iter().map(section).collect()
+        table.entries.iter().filter_map(section).collect()
     }
 
     /// Whether the key was written.
@@ -161,11 +159,28 @@ impl<'a> Section<'a> {
         .unwrap_or_default()
     }
 
+    /// An odd number up to the key's bound.
+    pub(super) fn odd(&self, name: &str) -> u8 {
+        self.read(name, |item, key| {
+            let Kind::Odd(most) = key.kind else { unreachable!("{} is no odd number", key.path) };
+            match item.value {
+                Value::Whole(n) if n < 1 => complain("is too small"),
+                Value::Whole(n) if n > i128::from(most) => complain("is too large"),
+                Value::Whole(n) if n % 2 == 0 => {
+                    complain("is even, which survives no more failures than one less")
+                }
+                Value::Whole(n) => Ok(n as u8),
+                _ => complain("is not a whole number"),
+            }
+        })
+        .unwrap_or(1)
+    }
+
     /// A number above zero.
     pub(super) fn number(&self, name: &str) -> f64 {
         self.read(name, |item, key| {
             let Kind::Number(most) = key.kind else { unreachable!("{} is no number", key.path) };
-            let x = number_in(item).ok_or_else(|| ("is not a number".to_owned(), None))?;
+            let x = number_in(item).ok_or("is not a number")?;
             match x {
                 _ if x.is_nan() => complain("is not a number"),
                 _ if x < 0.0 => complain("is negative"),
@@ -181,8 +196,8 @@ impl<'a> Section<'a> {
     pub(super) fn rate(&self, name: &str) -> f64 {
         self.read(name, |item, _| {
             let x = match &item.value {
-                Value::Text(text) => units::percentage(text).or_else(complain)?,
-                _ => number_in(item).ok_or_else(|| ("is not a probability".to_owned(), None))?,
+                Value::Text(text) => units::percentage(text)?,
+                _ => number_in(item).ok_or("is not a probability")?,
             };
             // Minus zero is zero, and is written so.
             if (0.0..=1.0).contains(&x) { Ok(x + 0.0) } else { complain("is not from 0 to 1") }
@@ -194,7 +209,12 @@ impl<'a> Section<'a> {
     pub(super) fn span(&self, name: &str) -> Span {
         self.read(name, |item, key| {
             let Kind::Span(least, most) = key.kind else { unreachable!("{} is no span", key.path) };
-            let span = units::span(timed_in(item)?).or_else(complain)?;
+            let text = timed_in(item)?;
+            let span = match units::span(text) {
+                Ok(span) => span,
+                Err(_) if units::draw(text).is_ok() => return complain("is random, and must not be"),
+                Err(why) => return complain(why),
+            };
             within(span, span, least, most)?;
             Ok(span)
         })
@@ -209,7 +229,7 @@ impl<'a> Section<'a> {
                 Ok(draw) => draw,
                 Err(why @ UnitError::UnknownDraw) => {
                     let text = timed_in(item)?.split('(').next().unwrap_or_default();
-                    return Err((why.to_string(), nearest(text, ["lognormal", "exp"]).map(str::to_owned)));
+                    return Err(Complaint::from(why).near(nearest(text, ["lognormal", "exp"])));
                 }
                 Err(why) => return complain(why),
             };
@@ -235,14 +255,14 @@ impl<'a> Section<'a> {
             let Kind::Choice(words) = key.kind else { unreachable!("{} is no choice", key.path) };
             let (text, words) = (text_in(item, "is not a text")?, words());
             let chosen = words.iter().find(|word| **word == text).copied();
-            chosen.ok_or_else(|| ("is not known".to_owned(), nearest(text, words).map(str::to_owned)))
+            chosen.ok_or_else(|| Complaint::from("is not known").near(nearest(text, words)))
         })
     }
 
     /// Bytes per second.
     pub(super) fn bandwidth(&self, name: &str) -> u64 {
         self.read(name, |item, _| {
-            let bytes = units::bandwidth(timed_in(item)?).or_else(complain)?;
+            let bytes = units::bandwidth(timed_in(item)?)?;
             match bytes {
                 bytes if bytes < BANDWIDTH_RANGE.0 => complain("is too small"),
                 bytes if bytes > BANDWIDTH_RANGE.1 => complain("is too large"),
@@ -279,7 +299,8 @@ impl<'a> Section<'a> {
         let item = self.item(name).or(preset.as_ref()).expect("written or preset");
         match parse(item, key) {
             Ok(value) => Some(value),
-            Err((why, near)) => {
+            Err(Complaint { why, near }) => {
+                let near = near.or_else(|| near_word(item, key));
                 assert!(preset.is_none(), "the default of {} is wrong: it {why}", key.path);
                 self.refuse(name, Wrong::Value { found: item.shown(), why, near, wanted: key.wanted() });
                 None
@@ -288,7 +309,13 @@ impl<'a> Section<'a> {
     }
 }
 
-fn table_in(item: Option<&Item>) -> Option<&Table> {
+/// The key's word, if that is what a misspelt value means.
+fn near_word(item: &Item, key: &Key) -> Option<String> {
+    let Value::Text(text) = &item.value else { return None };
+    nearest(text, key.word).map(str::to_owned)
+}
+
+pub(super) fn table_in(item: Option<&Item>) -> Option<&Table> {
     match item {
         Some(Item { value: Value::Table(table), .. }) => Some(table),
         _ => None,
@@ -354,7 +381,7 @@ fn inputs_in(item: &Item) -> Reading<Inputs> {
             }
             Ok(Inputs::Range { dataset: dataset.into(), from, count: count(i128::from(to - from))? })
         }
-        Value::List(list) if list.is_empty() => complain("is an empty list"),
+        Value::List(list) if list.is_empty() => complain("is empty"),
         Value::List(list) if list.len() > limits::NAMES_MAX => {
             complain(format!("has more than {} names", limits::NAMES_MAX))
         }
@@ -367,88 +394,4 @@ fn inputs_in(item: &Item) -> Reading<Inputs> {
         }
         _ => complain("is not a count, a range or a list of names"),
     }
-}
-
-/// Notes every key that does not exist and every table that has the wrong form.
-pub(super) fn check_shape(document: &Document, problems: &Problems) {
-    for entry in &document.root.entries {
-        let name = entry.name.as_str();
-        let group = |end: &str| {
-            let path = format!("{name}{end}");
-            keys().iter().map(Key::group).find(|group| *group == path)
-        };
-        let form = |wanted: &str| {
-            let (found, why) = (entry.item.shown(), "does not fit here".to_owned());
-            let wrong = Wrong::Value { found, why, near: None, wanted: wanted.to_owned() };
-            problems.add(entry.item.place.clone(), name.to_owned(), wrong);
-        };
-        if let Some(group) = group(".N") {
-            match &entry.item.value {
-                Value::List(list) => {
-                    for (position, item) in list.iter().enumerate() {
-                        let path = format!("{name}.{position}");
-                        match table_in(Some(item)) {
-                            Some(table) => check_keys(table, group, &path, &format!("[[{name}]]"), problems),
-                            None => form(&format!("one [[{name}]] for each")),
-                        }
-                    }
-                }
-                _ => form(&format!("[[{name}]], with two brackets, for each")),
-            }
-        } else if let Some(group) = group(".NAME") {
-            let Some(table) = table_in(Some(&entry.item)) else {
-                form(&format!("[{name}.NAME] for each"));
-                continue;
-            };
-            for inner in &table.entries {
-                let path = joined(name, &inner.name);
-                match table_in(Some(&inner.item)) {
-                    Some(table) => check_keys(table, group, &path, &format!("[{path}]"), problems),
-                    None => {
-                        let wrong = Wrong::Value {
-                            found: inner.item.shown(),
-                            why: "does not fit here".to_owned(),
-                            near: None,
-                            wanted: format!("[{name}.NAME] for each"),
-                        };
-                        problems.add(inner.place.clone(), path, wrong);
-                    }
-                }
-            }
-        } else if let Some(group) = group("") {
-            match table_in(Some(&entry.item)) {
-                Some(table) => check_keys(table, group, name, &format!("[{name}]"), problems),
-                None => form(&format!("[{name}], with one bracket, once")),
-            }
-        } else if !keys().iter().any(|key| key.path == name) {
-            problems.add(entry.place.clone(), name.to_owned(), unknown(name, "", "a scenario"));
-        }
-    }
-}
-
-fn check_keys(table: &Table, group: &str, path: &str, shown: &str, problems: &Problems) {
-    for entry in &table.entries {
-        if !keys().iter().any(|key| key.group() == group && key.name() == entry.name) {
-            problems.add(entry.place.clone(), joined(path, &entry.name), unknown(&entry.name, group, shown));
-        }
-    }
-}
-
-fn unknown(name: &str, group: &str, table: &str) -> Wrong {
-    let mut known: Vec<&str> = Vec::new();
-    for key in keys() {
-        let name = match group {
-            // The document knows its own keys and the names of its tables.
-            "" => key.path.split('.').next().expect("a path has a first part"),
-            _ if key.group() == group => key.name(),
-            _ => continue,
-        };
-        if !known.contains(&name) {
-            known.push(name);
-        }
-    }
-    let near = nearest(name, known.iter().copied()).map(str::to_owned);
-    // A key that is right, in the wrong table.
-    let elsewhere = || keys().iter().find(|key| key.name() == name).map(|key| key.path.to_owned());
-    Wrong::UnknownKey { near: near.or_else(elsewhere), table: table.to_owned(), known: known.join(", ") }
 }

@@ -1,8 +1,9 @@
 //! Whom a fault hits, as people write it, and whether this cluster can have such a target.
 
 use super::document::{Item, Value};
-use super::error::nearest;
+use super::error::{Complaint, nearest};
 use super::plan::{FaultKind, NodePlan, Target};
+use super::read::Reading;
 
 /// The targets that are single words, and no machine's name.
 const ROLES: [(&str, Target); 6] = [
@@ -20,24 +21,25 @@ pub(super) fn is_reserved(name: &str) -> bool {
 }
 
 /// Reads a target or a list of them; else why not, and what may have been meant.
-pub(super) fn parse(item: &Item, nodes: &[NodePlan]) -> Result<Target, (String, Option<String>)> {
+pub(super) fn parse(item: &Item, nodes: &[NodePlan]) -> Reading<Target> {
     match &item.value {
         Value::Text(text) => parse_one(text.trim(), nodes),
-        Value::List(list) if list.is_empty() => Err(("is an empty list".to_owned(), None)),
+        Value::List(list) if list.is_empty() => Err("is empty".into()),
         Value::List(list) => {
             let one = |item: &Item| match &item.value {
-                Value::Text(text) => parse_one(text.trim(), nodes)
-                    .map_err(|(why, near)| (format!("holds {text:?}, which {why}"), near)),
-                _ => Err(("holds something that is not a text".to_owned(), None)),
+                Value::Text(text) => parse_one(text.trim(), nodes).map_err(|Complaint { why, near }| {
+                    Complaint { why: format!("holds {text:?}, which {why}"), near }
+                }),
+                _ => Err("holds something that is not a text".into()),
             };
             let mut targets = list.iter().map(one).collect::<Result<Vec<_>, _>>()?;
             Ok(if targets.len() == 1 { targets.remove(0) } else { Target::Several(targets) })
         }
-        _ => Err(("is not a text".to_owned(), None)),
+        _ => Err("is not a text".into()),
     }
 }
 
-fn parse_one(text: &str, nodes: &[NodePlan]) -> Result<Target, (String, Option<String>)> {
+fn parse_one(text: &str, nodes: &[NodePlan]) -> Reading<Target> {
     let count = nodes.len();
     if let Some((_, target)) = ROLES.iter().find(|(role, _)| *role == text) {
         return Ok(target.clone());
@@ -49,20 +51,20 @@ fn parse_one(text: &str, nodes: &[NodePlan]) -> Result<Target, (String, Option<S
     if let Some(number) = number("node ") {
         return match usize::try_from(number) {
             Ok(number) if (1..=count).contains(&number) => Ok(Target::Node(number as u32 - 1)),
-            _ => Err((format!("does not exist: the cluster has node 1 to node {count}"), None)),
+            _ => Err(format!("does not exist: the cluster has node 1 to node {count}").into()),
         };
     }
     if let Some(number) = number("random ") {
         return match usize::try_from(number) {
-            Ok(0) => Err(("hits nobody".to_owned(), None)),
+            Ok(0) => Err("hits nobody".into()),
             Ok(number) if number <= count => Ok(Target::Random(number as u32)),
-            _ => Err((format!("is more than the cluster has: {}", machines(count)), None)),
+            _ => Err(format!("is more than the cluster has: {}", machines(count)).into()),
         };
     }
     // In a large cluster the names of machines are too many to compare, and too alike to suggest one.
     let names = nodes.iter().take(100).map(|node| &*node.name);
-    let near = nearest(text, ROLES.iter().map(|(role, _)| *role).chain(names)).map(str::to_owned);
-    Err(("is no role, and no machine has this name".to_owned(), near))
+    let near = nearest(text, ROLES.iter().map(|(role, _)| *role).chain(names));
+    Err(Complaint::from("is no role, and no machine has this name").near(near))
 }
 
 /// How a target is written, as TOML; [`parse`] reads it back as the same value.
@@ -102,6 +104,13 @@ pub(super) fn impossible(
             wanted => format!("{wanted} voters that do not lead are wanted, and this cluster has {has}"),
         });
     }
+    let workers = nodes.iter().filter(|node| node.worker).count().min(count - 1);
+    let wanted = number(&Target::Worker) + number(&Target::BusiestWorker);
+    if wanted > workers {
+        let plural =
+            if wanted == 1 { "worker that does not lead is" } else { "workers that do not lead are" };
+        return Some(format!("{wanted} {plural} wanted, and this cluster can have {workers}"));
+    }
     if parts.len() > 1 && parts.iter().any(|part| matches!(part, Target::All | Target::Minority)) {
         return Some("\"all\" and \"minority\" stand alone".to_owned());
     }
@@ -111,12 +120,6 @@ pub(super) fn impossible(
         }
         if *part == Target::Minority && count < 3 {
             return Some(format!("{} have no minority without the coordinator", machines(count)));
-        }
-        if matches!(part, Target::BusiestWorker | Target::Worker) && !worker_beside_leader(nodes) {
-            return Some(format!(
-                "{} means one that does not lead, and this cluster has no other machine that takes queries",
-                text(part)
-            ));
         }
         if let Target::Node(position) = part
             && concerns_workers(kind)
@@ -137,11 +140,6 @@ fn size(target: &Target, count: usize) -> usize {
         Target::All => count,
         _ => 1,
     }
-}
-
-/// Whether a machine takes queries while another one leads.
-fn worker_beside_leader(nodes: &[NodePlan]) -> bool {
-    nodes.len() > 1 && nodes.iter().any(|node| node.worker)
 }
 
 fn concerns_workers(kind: &FaultKind) -> bool {

@@ -366,6 +366,19 @@ fn names_of_files_become_names_of_scenarios() {
 }
 
 #[test]
+fn deep_nesting_is_refused_and_not_followed() {
+    let deep = 100_000;
+    let nested = format!("a = {}{}", "[".repeat(deep), "]".repeat(deep));
+    let tables = format!("a = {}{}", "{a=".repeat(deep), "}".repeat(deep));
+    let dotted = format!("a{} = 1", ".a".repeat(deep));
+    let header = format!("[a{}]", ".a".repeat(deep));
+    for source in [nested, tables, dotted, header] {
+        assert!(Plan::read(&source, "x.toml").is_err());
+        assert!(set(&[&source]).is_err());
+    }
+}
+
+#[test]
 fn a_list_of_one_target_is_that_target() {
     let one = read(RICH).faults[10].target.clone();
     assert_eq!(one, Target::Node(0));

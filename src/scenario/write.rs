@@ -86,7 +86,7 @@ fn string(text: &str) -> String {
             '"' | '\\' => quoted.extend(['\\', c]),
             '\n' => quoted.push_str("\\n"),
             c if c.is_control() => {
-                write!(quoted, "\\u{:04X}", u32::from(c)).expect("a string takes everything")
+                write!(quoted, "\\u{:04X}", u32::from(c)).expect("a string takes everything");
             }
             c => quoted.push(c),
         }
@@ -105,13 +105,8 @@ fn top(file: &mut File, plan: &Plan) {
         Until::At(end) => file.quoted("until", end),
     }
     file.quoted("liveness_within", plan.liveness_within);
-    let usual = |(position, node): (usize, &NodePlan)| {
-        *node.name == *format!("n{}", position + 1)
-            && &*node.kind == "cpu"
-            && node.speed == 1.0
-            && node.worker
-    };
-    if plan.nodes.iter().enumerate().all(usual) {
+    let usual = |(node, number): (&NodePlan, usize)| *node == NodePlan::usual(number);
+    if plan.nodes.iter().zip(1..).all(usual) {
         file.put("nodes", plan.nodes.len());
         return;
     }
@@ -195,7 +190,7 @@ fn fault(file: &mut File, fault: &Fault) {
             );
         }
         FaultKind::Loss(rate) | FaultKind::Duplicate(rate) | FaultKind::Reorder(rate) => {
-            file.put("rate", rate)
+            file.put("rate", rate);
         }
         FaultKind::Delay(delay) => file.quoted("delay", draw_text(*delay)),
         FaultKind::Slow(factor) => file.put("factor", factor),

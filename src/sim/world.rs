@@ -316,6 +316,8 @@ impl<'a, P: Process> World<'a, P> {
                 self.wrote = true;
             }
             Effect::Engine(command) => self.command(machine, command),
+            // A node that has left needs its process no more.
+            Effect::Left => self.crash(machine),
             Effect::Observe(observation) => {
                 if let Observation::Applied { entry, changes, .. } = &observation {
                     self.watch.applied(self.now, entry, changes);

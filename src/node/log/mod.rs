@@ -227,7 +227,7 @@ impl Log {
 
     /// Founds a new cluster, of which this node is the only voter: writes the seats and `founding` in epoch 1 and stands for
     /// election in epoch 2, in which both are committed. To be called once, on a log that holds nothing.
-    pub(super) fn found(
+    pub(in crate::node) fn found(
         &mut self,
         now: Time,
         founding: Command,

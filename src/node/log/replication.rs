@@ -200,20 +200,20 @@ impl Log {
     }
 
     /// Cluster time now, as this leader's clock advances it; the time of the last entry on others.
-    pub(super) fn cluster_time(&self, now: Time) -> Time {
+    pub(in crate::node) fn cluster_time(&self, now: Time) -> Time {
         let last = self.store.last_at();
         self.lead().map_or(last, |lead| last.max(lead.clock.0 + now.since(lead.clock.1)))
     }
 
     /// How many entries of the log `node` does not hold durably, as far as it has said. `None` when this node does not lead or `node`
     /// has no seat.
-    pub(super) fn lag(&self, node: NodeId) -> Option<u64> {
+    pub(in crate::node) fn lag(&self, node: NodeId) -> Option<u64> {
         let follower = self.lead()?.followers.get(&node)?;
         Some(self.store.last().index.0 - follower.matched.0)
     }
 
     /// The voters that have not answered for an election time-out; none when this node does not lead.
-    pub(super) fn silent_voters(&self, now: Time) -> Vec<NodeId> {
+    pub(in crate::node) fn silent_voters(&self, now: Time) -> Vec<NodeId> {
         let Some(lead) = self.lead() else { return Vec::new() };
         let silent = |voter: &&NodeId| {
             lead.followers.get(voter).is_some_and(|follower| now.since(follower.answered_at) >= self.election)
@@ -428,7 +428,7 @@ impl Log {
 impl Log {
     /// Begins a read: [`LogEvent::Readable`] follows once a majority has confirmed that this node still leads. `None` when it does not
     /// lead, or when too many reads wait.
-    pub(super) fn read(&mut self, _now: Time, out: &mut Outbox) -> Option<u64> {
+    pub(in crate::node) fn read(&mut self, _now: Time, out: &mut Outbox) -> Option<u64> {
         let commit = self.store.commit();
         self.reads_begun += 1;
         let read = self.reads_begun;
@@ -486,7 +486,7 @@ impl Log {
 
     /// Begins to hand over to the voter `to`: nothing is accepted any more until it leads, or an election time-out has passed. False, with
     /// nothing changed, when this node does not lead, hands over already, or `to` is not another voter.
-    pub(super) fn transfer(&mut self, now: Time, to: NodeId, out: &mut Outbox) -> bool {
+    pub(in crate::node) fn transfer(&mut self, now: Time, to: NodeId, out: &mut Outbox) -> bool {
         let until = now + self.election;
         let eligible = to != self.me && self.store.seats().voters.contains(&to);
         let Some(lead) = self.lead_mut().filter(|lead| eligible && lead.handover.is_none()) else {
