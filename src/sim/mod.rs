@@ -17,6 +17,7 @@ mod sampler;
 mod size;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod watch;
 mod world;
 
