@@ -3,4 +3,5 @@ pub mod base;
 pub mod history;
 pub mod node;
 pub mod policy;
+pub mod report;
 pub mod scenario;
