@@ -1,0 +1,135 @@
+//! Invariant 4, the origin of results: who was given which query, and what became of it. Only open queries are kept.
+
+use std::collections::BTreeMap;
+
+use super::ledger::{Ledger, Standing};
+use super::roster::Who;
+use super::verdict::{Findings, Invariant};
+use crate::base::{AttemptId, Epoch, JobId, NodeId, QueryId};
+
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    id: AttemptId,
+    worker: NodeId,
+    /// Whether its worker said that it ended, and then whether it brought predictions.
+    ended: Option<bool>,
+}
+
+/// The attempts at queries that are still open.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    open: BTreeMap<QueryId, Vec<Attempt>>,
+    /// The last serial number of each reign.
+    serials: BTreeMap<Epoch, u64>,
+}
+
+impl Attempts {
+    /// A coordinator gave a query to a worker.
+    pub(super) fn on_dispatched(
+        &mut self,
+        who: Who,
+        (query, id, worker): (QueryId, AttemptId, NodeId),
+        ledger: &Ledger,
+        findings: &mut Findings,
+    ) {
+        findings.census.attempts += 1;
+        let last = self.serials.insert(id.epoch, id.serial).unwrap_or(0);
+        if id.serial <= last {
+            let detail = format_args!("it made attempt {id} after {}.{last}", id.epoch.0);
+            findings.report(Invariant::CountedOnce, who.at, &[who.machine], detail);
+        }
+        match ledger.standing(query) {
+            Standing::Unheard => {
+                let detail = format_args!("it dispatched query {query}, which does not exist");
+                findings.report(Invariant::CountedOnce, who.at, &[who.machine], detail);
+            }
+            // The coordinator has not applied yet what settled it.
+            Standing::Settled => {}
+            Standing::Open(..) => {
+                self.open.entry(query).or_default().push(Attempt { id, worker, ended: None });
+            }
+        }
+    }
+
+    /// Someone says that a worker holds, or ended, an attempt.
+    fn find(
+        &mut self,
+        (query, id, worker): (QueryId, AttemptId, NodeId),
+        ledger: &Ledger,
+    ) -> Result<Option<&mut Attempt>, &'static str> {
+        let attempts = self.open.get_mut(&query);
+        match attempts.and_then(|attempts| attempts.iter_mut().find(|attempt| attempt.id == id)) {
+            Some(attempt) if attempt.worker == worker => Ok(Some(attempt)),
+            Some(_) => Err("was given to another worker"),
+            None if matches!(ledger.standing(query), Standing::Settled) => Ok(None),
+            None => Err("nobody had dispatched"),
+        }
+    }
+
+    /// A worker took an order, or a coordinator learned that a worker holds an attempt.
+    pub(super) fn on_held(
+        &mut self,
+        who: Who,
+        attempt: (QueryId, AttemptId, NodeId),
+        ledger: &Ledger,
+        findings: &mut Findings,
+    ) {
+        if let Err(flaw) = self.find(attempt, ledger) {
+            let detail = format_args!("it took up attempt {} at {}, which {flaw}", attempt.1, attempt.0);
+            findings.report(Invariant::CountedOnce, who.at, &[who.machine], detail);
+        }
+    }
+
+    /// A worker's attempt ended.
+    pub(super) fn on_ended(
+        &mut self,
+        who: Who,
+        (query, id): (QueryId, AttemptId),
+        answered: bool,
+        ledger: &Ledger,
+        findings: &mut Findings,
+    ) {
+        match self.find((query, id, who.id), ledger) {
+            Ok(Some(attempt)) => attempt.ended = Some(attempt.ended == Some(true) || answered),
+            Ok(None) => {}
+            Err(flaw) => {
+                let detail = format_args!("it ended attempt {id} at {query}, which {flaw}");
+                findings.report(Invariant::CountedOnce, who.at, &[who.machine], detail);
+            }
+        }
+    }
+
+    /// What forbids to count this attempt; `failed` when all its inputs failed.
+    pub(super) fn flaw(
+        &self,
+        query: QueryId,
+        id: AttemptId,
+        worker: NodeId,
+        failed: bool,
+    ) -> Option<&'static str> {
+        let attempts = self.open.get(&query).map_or(&[][..], |attempts| attempts);
+        match attempts.iter().find(|attempt| attempt.id == id) {
+            None => Some("nobody had dispatched"),
+            Some(attempt) if attempt.worker != worker => Some("another worker had"),
+            Some(Attempt { ended: None, .. }) => Some("had not ended"),
+            Some(Attempt { ended: Some(false), .. }) if !failed => Some("had brought no predictions"),
+            Some(_) => None,
+        }
+    }
+
+    /// A query was counted: its attempts do not matter any more.
+    pub(super) fn settle(&mut self, query: QueryId) {
+        self.open.remove(&query);
+    }
+
+    /// Only queries of this job for which `open` holds matter from now on.
+    pub(super) fn retain(&mut self, job: JobId, open: impl Fn(QueryId) -> bool) {
+        let first = QueryId { job, cut: 0, number: 0 };
+        let last = QueryId { job, cut: u32::MAX, number: u32::MAX };
+        let settled: Vec<QueryId> =
+            self.open.range(first..=last).map(|(&query, _)| query).filter(|&query| !open(query)).collect();
+        for query in settled {
+            self.open.remove(&query);
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The invariants that every trial must keep, checked while it runs or over its finished history.
+//!
+//! A [`Checker`] is a [`Sink`]. It believes what nodes say of themselves and compares it: with what other nodes say, with
+//! what the same node said before, and with books of its own. What the first node says of a place of the log is taken
+//! for the truth, and all others must agree. It costs O(1) amortised per record (states are compared by the digests in
+//! the records, deadlines wait in a heap), and its memory grows with jobs, queries and committed entries, never with
+//! messages or heartbeats.
+//!
+//! | number | file | invariant |
+//! |---|---|---|
+//! | 1 | `elections` | one leader per epoch |
+//! | 2 | `log` | committed entries never change |
+//! | 3, 4 | `ledger`, `attempts`, `intervals` | promises are kept, queries counted once |
+//! | 5 | `fencing` | old reigns are not obeyed |
+//! | 6 | `membership` | views form one line |
+//! | 7, 8 | `liveness` | the cluster becomes whole again, nothing is stranded |
+//! | 11 | the caller | same seed, same trace: compares the digests of two runs |
+
+mod attempts;
+mod elections;
+mod fencing;
+mod intervals;
+mod ledger;
+mod liveness;
+mod log;
+mod membership;
+mod roster;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use verdict::{Census, Invariant, Kind, VIOLATIONS_MAX, Verdict, Violation};
+
+use std::sync::Arc;
+
+use self::attempts::Attempts;
+use self::elections::Elections;
+use self::fencing::Fencing;
+use self::ledger::Ledger;
+use self::liveness::{Facts, Liveness};
+use self::log::Log;
+use self::membership::Views;
+use self::roster::{Roster, Who};
+use self::verdict::Findings;
+use crate::base::{NodeId, Time};
+use crate::history::{ClientEvent, FaultEvent, FaultPhase, Machine, Record, Sink, What};
+use crate::node::{Change, Command, Entry, Observation, Payload};
+use crate::scenario::Plan;
+
+/// Checks one trial.
+#[derive(Debug)]
+pub struct Checker {
+    findings: Findings,
+    roster: Roster,
+    elections: Elections,
+    log: Log,
+    ledger: Ledger,
+    attempts: Attempts,
+    fencing: Fencing,
+    views: Views,
+    liveness: Liveness,
+}
+
+/// What deadlines are judged by, borrowed from the fields beside the one that is changed.
+macro_rules! facts {
+    ($checker:ident) => {
+        Facts {
+            roster: &$checker.roster,
+            elections: &$checker.elections,
+            views: &$checker.views,
+            ledger: &$checker.ledger,
+        }
+    };
+}
+
+impl Checker {
+    /// A checker for the trial of `plan` under `seed`, which violations will name.
+    pub fn new(plan: &Plan, seed: u64) -> Checker {
+        let names = plan.nodes.iter().map(|node| Arc::clone(&node.name)).collect();
+        Checker {
+            findings: Findings::new(seed, names),
+            roster: Roster::new(plan),
+            elections: Elections::new(plan),
+            log: Log::default(),
+            ledger: Ledger::default(),
+            attempts: Attempts::default(),
+            fencing: Fencing::default(),
+            views: Views::default(),
+            liveness: Liveness::new(plan),
+        }
+    }
+
+    /// The trial ended at `ended_at`: what there is to say about it. Deadlines after the end are not held against it.
+    pub fn finish(mut self, ended_at: Time) -> Verdict {
+        self.liveness.finish(ended_at, facts!(self), &mut self.findings);
+        self.views.finish(&mut self.findings);
+        let Findings { seed, mut violations, found, census, .. } = self.findings;
+        violations.sort_by_key(|violation| violation.at);
+        Verdict {
+            seed,
+            violations,
+            violations_found: found,
+            queries_counted: self.ledger.counted,
+            queries_doubled: self.ledger.doubled,
+            queries_lost: self.ledger.lost(),
+            queries_open: self.ledger.open_queries(),
+            census,
+        }
+    }
+
+    fn on_process(&mut self, at: Time, machine: Machine, what: &What) {
+        let (What::Up(id) | What::Down(id) | What::Paused(id) | What::Resumed(id)) = *what else { return };
+        let who = Who { at, machine, id };
+        let before = match what {
+            What::Up(_) => {
+                self.elections.on_up(who);
+                self.log.on_up(machine);
+                self.fencing.reset(machine);
+                self.views.on_up(machine);
+                self.roster.up(machine, id)
+            }
+            What::Down(_) => {
+                self.elections.on_down(who);
+                self.fencing.reset(machine);
+                self.roster.down(machine);
+                self.liveness.on_lead(at, id, false, &self.roster);
+                None
+            }
+            What::Paused(_) => {
+                self.elections.on_paused(who);
+                self.roster.pause(machine, true);
+                None
+            }
+            What::Resumed(_) => {
+                self.elections.on_resumed(who);
+                self.roster.pause(machine, false);
+                None
+            }
+            What::Node(_) | What::Fault(_) | What::Client(_) => None,
+        };
+        self.liveness.review_leader(at, &self.roster);
+        self.liveness.disturb(at, facts!(self));
+        for id in before.into_iter().chain([id]) {
+            self.liveness.judge(at, id, facts!(self));
+        }
+    }
+
+    fn on_fault(&mut self, at: Time, event: &FaultEvent) {
+        let census = &mut self.findings.census;
+        match event.phase {
+            FaultPhase::Began => census.faults_began += 1,
+            FaultPhase::TookEffect => census.faults_effective += 1,
+            FaultPhase::Missed { .. } => census.faults_missed += 1,
+            FaultPhase::Ended => {}
+        }
+        let touched = self.roster.fault(event);
+        self.liveness.disturb(at, facts!(self));
+        for id in touched.into_iter().filter_map(|machine| self.roster.runs(machine)).collect::<Vec<NodeId>>()
+        {
+            self.liveness.judge(at, id, facts!(self));
+        }
+    }
+
+    fn on_client(&mut self, at: Time, event: &ClientEvent) {
+        match event {
+            ClientEvent::Asked { session, number, request } => {
+                self.ledger.on_asked(at, *session, *number, request);
+                self.liveness.on_asked(at, *session, *number);
+            }
+            ClientEvent::Told { session, number, reply } => {
+                self.ledger.on_told(at, *session, *number, reply, &mut self.findings);
+            }
+        }
+    }
+
+    fn on_observation(&mut self, who: Who, observation: &Observation) {
+        let (at, machine) = (who.at, who.machine);
+        let findings = &mut self.findings;
+        match observation {
+            Observation::Born { incarnation } => {
+                self.roster.live(machine, Some(*incarnation));
+                self.views.on_born(who, *incarnation, findings);
+                self.liveness.judge(at, who.id, facts!(self));
+            }
+            Observation::Expelled { .. } => {
+                self.roster.live(machine, None);
+                self.liveness.judge(at, who.id, facts!(self));
+            }
+            Observation::Voted { epoch, candidate } => {
+                self.elections.on_voted(who, *epoch, *candidate, findings);
+                self.fencing.on_voted(machine, *epoch);
+            }
+            Observation::Led { epoch } => {
+                self.elections.on_led(who, *epoch, self.log.committed(), &self.roster, findings);
+                self.fencing.on_led(machine, *epoch);
+                self.liveness.on_lead(at, who.id, true, &self.roster);
+            }
+            Observation::SteppedDown { .. } => {
+                self.fencing.on_stepped_down(machine);
+                self.liveness.on_lead(at, who.id, false, &self.roster);
+            }
+            Observation::Seated { seats } => {
+                self.elections.on_seated(who, seats, &self.roster, findings);
+                self.liveness.review(at, facts!(self));
+            }
+            Observation::Applied { entry, changes, state } => self.on_applied(who, entry, changes, *state),
+            Observation::Restored { last, state } => {
+                self.log.on_restored(who, *last, *state, findings);
+                self.fencing.on_seen(machine, last.epoch);
+            }
+            Observation::Installed { view, digest } => {
+                self.views.on_installed(who, *view, *digest, findings);
+            }
+            _ => self.on_work(who, observation),
+        }
+    }
+
+    /// What coordinators and workers do with queries.
+    fn on_work(&mut self, who: Who, observation: &Observation) {
+        let findings = &mut self.findings;
+        match observation {
+            Observation::Opened { epoch } => {
+                self.fencing.on_act(who, "opened for business", Some(*epoch), findings);
+            }
+            Observation::Allocated { .. } => {
+                self.fencing.on_act(who, "divided the workers", None, findings);
+            }
+            Observation::Dispatched { query, attempt, worker, incarnation, .. } => {
+                self.fencing.on_act(who, "dispatched a query", Some(attempt.epoch), findings);
+                self.views.on_dispatched(who, *worker, *incarnation, findings);
+                self.attempts.on_dispatched(who, (*query, *attempt, *worker), &self.ledger, findings);
+            }
+            Observation::Inherited { query, attempt, worker } => {
+                self.fencing.on_act(who, "took over a query", None, findings);
+                self.attempts.on_held(who, (*query, *attempt, *worker), &self.ledger, findings);
+            }
+            Observation::Arrived { .. } => {
+                self.fencing.on_act(who, "took in a result", None, findings);
+            }
+            Observation::Accepted { query, attempt, epoch } => {
+                self.fencing.on_accepted(who, (*query, *attempt), *epoch, &self.elections, findings);
+                self.attempts.on_held(who, (*query, *attempt, who.id), &self.ledger, findings);
+            }
+            Observation::Ended { query, attempt, error } => {
+                let answered = error.is_none();
+                self.attempts.on_ended(who, (*query, *attempt), answered, &self.ledger, findings);
+            }
+            Observation::Stood { .. }
+            | Observation::Suspected { .. }
+            | Observation::Trusted { .. }
+            | Observation::GaveUp { .. }
+            | Observation::Dropped { .. }
+            | Observation::Loading { .. }
+            | Observation::Loaded { .. }
+            | Observation::Began { .. }
+            | Observation::EngineDied { .. } => {}
+            Observation::Born { .. }
+            | Observation::Expelled { .. }
+            | Observation::Voted { .. }
+            | Observation::Led { .. }
+            | Observation::SteppedDown { .. }
+            | Observation::Seated { .. }
+            | Observation::Applied { .. }
+            | Observation::Restored { .. }
+            | Observation::Installed { .. } => unreachable!("handled by the caller"),
+        }
+    }
+
+    fn on_applied(&mut self, who: Who, entry: &Entry, changes: &Arc<[Change]>, state: u128) {
+        let findings = &mut self.findings;
+        self.fencing.on_seen(who.machine, entry.position.epoch);
+        for change in &**changes {
+            if let Change::ViewChanged { view, .. } = change {
+                self.views.on_applied(who, view.id());
+            }
+        }
+        if !self.log.on_applied(who, (entry, changes, state), &self.elections, findings) {
+            return;
+        }
+        self.ledger.on_entry(who, entry, changes, &mut self.attempts, findings);
+        match &*entry.payload {
+            Payload::Seats(seats) => {
+                self.elections.learn(seats, &self.roster, findings);
+                self.liveness.on_seats(who.at, seats, facts!(self));
+            }
+            Payload::Noop | Payload::Command(_) => {}
+        }
+        let mut views = 0;
+        for change in &**changes {
+            match change {
+                Change::ViewChanged { view, change } => {
+                    views += 1;
+                    let first = self.views.latest().is_none();
+                    self.views.on_changed(who, view, change, findings);
+                    let listed = change.joined.iter().map(|member| member.id);
+                    let listed = listed.chain(change.gone.iter().map(|(id, _)| *id));
+                    // Before the first view nobody was judged.
+                    let running = self.roster.seats().filter(|_| first).filter_map(|(_, seat)| seat.runs);
+                    let concerned: Vec<NodeId> = listed.chain(running).collect();
+                    self.liveness.on_view(who.at, concerned.into_iter(), facts!(self));
+                }
+                Change::JobAdded { job, .. } => self.liveness.on_job(who.at, *job, &self.ledger),
+                Change::Recut { .. }
+                | Change::Counted { .. }
+                | Change::Uncounted { .. }
+                | Change::JobEnded { .. }
+                | Change::JobForgotten { .. } => {}
+            }
+        }
+        let is_change = matches!(&*entry.payload, Payload::Command(Command::ChangeView(_)));
+        if views != u32::from(is_change) {
+            let detail = format_args!("{} made {views} views", entry.position.index);
+            findings.report(Invariant::ViewsOrdered, who.at, &[who.machine], detail);
+        }
+    }
+}
+
+impl Sink for Checker {
+    fn record(&mut self, record: &Record) {
+        let at = record.at;
+        self.findings.census.records += 1;
+        self.liveness.advance(at, facts!(self), &mut self.findings);
+        match (&record.what, record.machine) {
+            (What::Fault(event), _) => self.on_fault(at, event),
+            (What::Client(event), _) => self.on_client(at, event),
+            (What::Up(_) | What::Down(_) | What::Paused(_) | What::Resumed(_), Some(machine)) => {
+                self.on_process(at, machine, &record.what);
+            }
+            (What::Node(observation), Some(machine)) => match self.roster.runs(machine) {
+                Some(id) => self.on_observation(Who { at, machine, id }, observation),
+                None => self.findings.census.unattributed += 1,
+            },
+            (What::Up(_) | What::Down(_) | What::Paused(_) | What::Resumed(_) | What::Node(_), None) => {
+                self.findings.census.unattributed += 1;
+            }
+        }
+    }
+}
+
+/// Checks a finished history of the trial of `plan` under `seed` that ended at `ended_at`.
+pub fn check(plan: &Plan, seed: u64, records: &[Record], ended_at: Time) -> Verdict {
+    let mut checker = Checker::new(plan, seed);
+    for record in records {
+        checker.record(record);
+    }
+    checker.finish(ended_at)
+}
