@@ -126,6 +126,12 @@ pub mod limits {
     pub const INPUTS_MAX: u64 = 1 << 32;
     /// Queries of one job: inputs divided by batch.
     pub const QUERIES_MAX: u64 = 10_000_000;
+    /// Changes of one job's batch size.
+    pub const CUTS_MAX: u32 = 10_000;
+    /// Bytes of predictions that the ledger holds before it takes no more jobs; forgetting jobs makes room.
+    pub const RESULT_BYTES_MAX: u64 = 4 << 30;
+    /// Bytes of text in one submission: its names, model, dataset and inputs.
+    pub const SPEC_BYTES_MAX: usize = 512 << 10;
     /// Inputs of a job that are given by name.
     pub const NAMES_MAX: usize = 10_000;
     /// Bytes of prediction per input.
@@ -140,6 +146,8 @@ pub mod limits {
     pub const PART_BYTES: usize = 256 << 10;
     /// Queries that a worker may hold.
     pub const WINDOW_MAX: u8 = 64;
+    /// Queries and unsettled results together that a worker may hold.
+    pub const UNSETTLED_MAX: usize = 4096;
     /// Models that a worker keeps in memory; the least recently used leaves.
     pub const WARM_MAX: usize = 8;
     /// Arrivals and departures that one view change takes.

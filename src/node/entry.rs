@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::limits::PREDICTION_BYTES_MAX;
 use super::message::Request;
 use super::view::ViewChange;
 use crate::base::{AttemptId, Epoch, Fold, NodeId, QueryId, SessionId, Time};
@@ -128,8 +129,27 @@ pub struct Answer {
     pub inputs: u32,
     /// What the engine predicted, encoded by the engine: at most 64 bytes per input.
     pub predictions: Arc<[u8]>,
-    /// The inputs without a prediction.
+    /// The inputs without a prediction, in order.
     pub failed: Arc<[Failure]>,
+}
+
+impl Answer {
+    /// What is wrong with it as the answer to a query of `inputs` inputs; `None` when nothing is.
+    pub(super) fn flaw(&self, inputs: u32) -> Option<String> {
+        let size = self.predictions.len();
+        let size_max = inputs as usize * PREDICTION_BYTES_MAX;
+        if self.inputs != inputs {
+            return Some(format!("the answer covers {} inputs instead of {inputs}", self.inputs));
+        }
+        if size > size_max {
+            return Some(format!("the predictions take {size} bytes, and at most {size_max} are allowed"));
+        }
+        let ordered = self.failed.is_sorted_by(|a, b| a.input < b.input);
+        if !ordered || self.failed.last().is_some_and(|failure| failure.input >= inputs) {
+            return Some("the failed inputs are out of order or out of range".to_owned());
+        }
+        None
+    }
 }
 
 /// An input that ended without a prediction.

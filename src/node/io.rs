@@ -1,5 +1,6 @@
 //! What goes into a node and what comes out of it: the whole contract between the state machine and its drivers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub enum Input {
     Engine(EngineEvent),
     /// Every write up to this token is durable.
     Persisted(Token),
+    /// The node shall leave on purpose: it hands over if it leads, and asks to be let go. [`Effect::Left`] follows.
+    Leave,
 }
 
 /// What a node wants done. The driver carries effects out in their order.
@@ -71,6 +74,8 @@ pub enum Effect {
     },
     /// Tell the inference engine to do something.
     Engine(EngineCommand),
+    /// The node has left as [`Input::Leave`] asked: its process can end.
+    Left,
     /// Something worth recording happened. Changes nothing.
     Observe(Observation),
 }
@@ -145,6 +150,9 @@ pub enum EngineEvent {
 #[derive(Debug, Default)]
 pub struct Outbox {
     effects: Vec<Effect>,
+    me: Option<NodeId>,
+    /// What the node says to itself.
+    local: VecDeque<Body>,
     pub(super) cluster: ClusterId,
     pub(super) last_token: Token,
 }
@@ -165,11 +173,32 @@ impl Outbox {
         &self.effects
     }
 
+    /// Begins a step of the node `me`.
+    pub(super) fn begin(&mut self, me: NodeId, cluster: ClusterId, last_token: Token) {
+        assert!(self.effects.is_empty(), "the driver takes the effects of each step before the next");
+        (self.me, self.cluster, self.last_token) = (Some(me), cluster, last_token);
+    }
+
+    /// The next thing that the node says to itself; it never travels.
+    pub(super) fn take_local(&mut self) -> Option<Body> {
+        self.local.pop_front()
+    }
+
+    /// Adds an effect: for stand-ins that drivers are tested with.
+    pub fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
     pub(super) fn send(&mut self, to: NodeId, body: Body) {
         self.send_after(to, body, None);
     }
 
     pub(super) fn send_after(&mut self, to: NodeId, body: Body, after: Option<Token>) {
+        if Some(to) == self.me {
+            assert!(after.is_none(), "a node waits for its own disk through Input::Persisted");
+            self.local.push_back(body);
+            return;
+        }
         self.effects.push(Effect::Send { to, message: Message { cluster: self.cluster, body }, after });
     }
 
@@ -181,6 +210,10 @@ impl Outbox {
         self.last_token = Token(self.last_token.0 + 1);
         self.effects.push(Effect::Persist { token: self.last_token, record });
         self.last_token
+    }
+
+    pub(super) fn left(&mut self) {
+        self.effects.push(Effect::Left);
     }
 
     pub(super) fn engine(&mut self, command: EngineCommand) {

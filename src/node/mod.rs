@@ -1,84 +1,143 @@
 //! The state machine of one cluster node. It has no clock, socket, thread, file or global randomness.
+//!
+//! A driver calls [`Node::step`] with whatever happened and carries out the effects that it finds in the [`Outbox`]; it
+//! calls it with [`Input::Wake`] no later than [`Node::deadline`]. That is the whole contract, see [`Input`] and [`Effect`].
+//!
+//! Inside, five sub-machines share the work and know nothing of each other. They return small events, which this module
+//! routes in a fixed order:
+//!
+//! - `membership`: who is alive, who belongs: heartbeats, alerts, suspicion, views.
+//! - `log`: the quorum log: elections, replication, snapshots, seats.
+//! - `ledger`: the replicated state, a pure function of the committed entries.
+//! - `coordinator`: exists on the leader alone: dispatch, client requests, view and seat changes.
+//! - `worker`: runs queries on the inference engine.
 
 mod config;
+mod coordinator;
 mod entry;
+mod identity;
 mod io;
+mod ledger;
+mod log;
+mod membership;
 mod message;
 mod observation;
 mod record;
+mod route;
 mod view;
+mod worker;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 pub use config::{
     Config, Dispatch as DispatchConfig, Failover, Membership as MembershipConfig, Scheduler, limits,
 };
 pub use entry::*;
+pub use identity::{Identity, Start, Status};
 pub use io::{Effect, EngineCommand, EngineEvent, Input, Outbox, Token};
 pub use message::*;
 pub use observation::*;
 pub use record::{Ballot, Disk, Record, Snapshot};
 pub use view::{Member, Memo, View, ViewChange, ViewUpdate};
 
-use std::sync::Arc;
+use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time};
+use coordinator::{Coordinator, Wish};
+use ledger::Ledger;
+use log::{Log, LogEvent};
+use membership::{Membership, MembershipEvent};
+use worker::{Worker, WorkerFacts};
 
-use crate::base::{Epoch, Incarnation, NodeId, Rng, Time, ViewId};
-
-/// Who a node is, whatever happens to it.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Made with its disk; see [`NodeId`].
-    pub id: NodeId,
-    /// Its name for people.
-    pub name: Arc<str>,
-    /// Its kind of machine.
-    pub kind: Arc<str>,
-    /// Whether it takes queries.
-    pub worker: bool,
-    /// Where its driver can be reached.
-    pub address: Arc<str>,
-}
-
-/// How a node starts. It never guesses.
-#[derive(Clone, Debug)]
-pub enum Start {
-    /// It founds a new cluster, of which it is the only voter.
-    Found,
-    /// Its disk is empty, and it asks these members, in turn, to be let in.
-    Join(Vec<NodeId>),
-    /// It goes on from what its disk holds.
-    Restart(Box<Disk>),
-}
-
-/// What a node is at one moment, for drivers that aim faults at roles and for status displays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Its life.
-    pub incarnation: Incarnation,
-    /// The newest reign that it knows.
-    pub epoch: Epoch,
-    /// Who leads that reign, if it knows.
-    pub coordinator: Option<NodeId>,
-    /// Whether it leads.
-    pub leads: bool,
-    /// Whether it has a voter's seat.
-    pub votes: bool,
-    /// The view that it acts by.
-    pub view: ViewId,
-    /// Whether this life belongs to that view.
-    pub member: bool,
-    /// Queries that it holds as a worker, without results that it only keeps.
-    pub held: usize,
-}
+/// A step that comes later than this after its deadline means that the node itself was held up.
+const OVERSLEPT: Span = Span::millis(100);
 
 /// One node of a cluster.
 #[derive(Debug)]
 pub struct Node {
+    me: NodeId,
+    cluster: ClusterId,
+    config: Arc<Config>,
+    rng: Rng,
+    last_token: Token,
+    life: Life,
+    membership: Membership,
+    log: Log,
+    ledger: Ledger,
+    worker: Worker,
+    coordinator: Option<Coordinator>,
+    /// The newest committed seats that this node knows of, by its own log or by announcement.
+    seats: Arc<Seats>,
+    /// When the next attempt to leave is due; `Time::NEVER` when the node shall stay.
+    leave_at: Time,
+    /// Where the last snapshot of the ledger was taken.
+    compacted: Index,
     deadline: Time,
+    log_events: VecDeque<LogEvent>,
+    membership_events: VecDeque<MembershipEvent>,
+    wishes: VecDeque<Wish>,
+}
+
+/// Whether the node may speak.
+#[derive(Debug)]
+enum Life {
+    /// Nothing has happened yet; this is how it will start.
+    Unborn(Start),
+    /// The record of this life is being written.
+    Expecting { incarnation: Incarnation, durable_by: Token },
+    /// The record is durable.
+    Living,
 }
 
 impl Node {
     /// A node whose clock stands at zero. Nothing happens before the first [`Node::step`], which is due at once.
-    pub fn new(_identity: Identity, _config: Arc<Config>, _start: Start, _rng: Rng) -> Node {
-        Node { deadline: Time::ZERO }
+    ///
+    /// Drivers hand over only disks whose checksums are right; a snapshot that does not decode is a bug and panics.
+    pub fn new(identity: Identity, config: Arc<Config>, start: Start, rng: Rng) -> Node {
+        let disk = match &start {
+            Start::Restart(disk) => Some(&**disk),
+            Start::Found | Start::Join(_) => None,
+        };
+        let (view, seats) = disk
+            .and_then(|disk| disk.view.clone())
+            .unwrap_or_else(|| (Arc::new(View::empty()), Arc::default()));
+        let seeds = match &start {
+            Start::Join(seeds) => seeds.clone(),
+            Start::Found | Start::Restart(_) => Vec::new(),
+        };
+        let incarnation = disk.map_or(Incarnation(0), |disk| disk.incarnation).next();
+        let member = Member {
+            id: identity.id,
+            incarnation,
+            name: identity.name,
+            kind: identity.kind,
+            worker: identity.worker,
+            address: identity.address,
+        };
+        let log_rng = rng.fork("log");
+        let log = match disk {
+            Some(disk) => Log::restart(identity.id, disk, &config.failover, log_rng),
+            None => Log::new(identity.id, &config.failover, log_rng),
+        };
+        Node {
+            me: identity.id,
+            cluster: disk.map_or(ClusterId(0), |disk| disk.cluster),
+            last_token: Token(0),
+            membership: Membership::new(member, &config.membership, view, seeds, rng.fork("membership")),
+            log,
+            ledger: Ledger::new(config.membership.observers),
+            worker: Worker::new(identity.worker, &config.dispatch),
+            coordinator: None,
+            seats,
+            leave_at: Time::NEVER,
+            compacted: Index(0),
+            deadline: Time::ZERO,
+            log_events: VecDeque::new(),
+            membership_events: VecDeque::new(),
+            wishes: VecDeque::new(),
+            life: Life::Unborn(start),
+            config,
+            rng,
+        }
     }
 
     /// When [`Node::step`] shall be called with [`Input::Wake`].
@@ -88,21 +147,51 @@ impl Node {
 
     /// Takes in one input at `now` (nanoseconds since this process began, never decreasing) and puts what follows from it
     /// into `out`, which the driver empties after each step. What is due by `now` is done first.
-    pub fn step(&mut self, _now: Time, _input: Input, _out: &mut Outbox) {
-        self.deadline = Time::NEVER;
+    pub fn step(&mut self, now: Time, input: Input, out: &mut Outbox) {
+        out.begin(self.me, self.cluster, self.last_token);
+        if matches!(self.life, Life::Unborn(_)) {
+            self.start(now, out);
+        }
+        if now >= self.deadline && matches!(self.life, Life::Living) {
+            let late = now.since(self.deadline);
+            if late > OVERSLEPT {
+                self.membership.overslept(late);
+            }
+            self.wake(now, out);
+        }
+        match input {
+            Input::Wake => {}
+            Input::Receive { from, message } => self.receive(now, from, message, out),
+            Input::Client { session, number, request } => self.client(now, session, number, request, out),
+            Input::Engine(event) => self.worker.engine(now, event, self.worker_facts(), out),
+            Input::Persisted(token) => self.persisted(now, token, out),
+            Input::Leave => self.leave(now, out),
+        }
+        self.settle(now, out);
+        self.last_token = out.last_token;
+        self.deadline = match self.life {
+            Life::Living => self.next_deadline(),
+            Life::Unborn(_) | Life::Expecting { .. } => Time::NEVER,
+        };
     }
 
     /// What it is now.
     pub fn status(&self) -> Status {
         Status {
-            incarnation: Incarnation(1),
-            epoch: Epoch(0),
-            coordinator: None,
-            leads: false,
-            votes: false,
-            view: ViewId(0),
-            member: false,
-            held: 0,
+            incarnation: self.membership.me().incarnation,
+            epoch: self.log.epoch(),
+            coordinator: self.log.leader(),
+            leads: self.log.leads(),
+            votes: self.log.votes(),
+            view: self.membership.view().id(),
+            member: self.membership.is_member(),
+            held: self.worker.held(),
         }
+    }
+
+    fn next_deadline(&self) -> Time {
+        let coordinator = self.coordinator.as_ref().map_or(Time::NEVER, Coordinator::deadline);
+        let parts = self.membership.deadline().min(self.log.deadline()).min(self.worker.deadline());
+        parts.min(coordinator).min(self.leave_at)
     }
 }

@@ -1,8 +1,29 @@
 //! Scenarios: TOML as people write it, checked and turned into a plan that a driver can carry out.
+//!
+//! [`Plan::read`] takes the text to the plan: `document` knows what stands where, `keys` and `shape` what may stand
+//! there, `read` and `units` what it means, `build` which part of the plan it makes, `check` what does not go together. [`to_toml`] goes the
+//! other way.
 
+mod build;
+mod check;
+mod document;
+mod error;
+mod keys;
 mod plan;
+mod read;
+mod shape;
+mod shipped;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod units;
+mod write;
 
+pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
+pub use keys::{Key, Kind, Preset, keys};
 pub use plan::{
     Arrivals, Direction, DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target,
     Until,
 };
+pub use shipped::{find_shipped, shipped};
+pub use write::to_toml;

@@ -61,6 +61,14 @@ pub struct NodePlan {
     pub worker: bool,
 }
 
+impl NodePlan {
+    /// The machine number `number`, from 1, of a cluster whose machines are all alike: named `n1`, `n2`, …, of the kind
+    /// `cpu`, of speed 1, a worker.
+    pub fn usual(number: usize) -> NodePlan {
+        NodePlan { name: format!("n{number}").into(), kind: "cpu".into(), speed: 1.0, worker: true }
+    }
+}
+
 /// The network: every message is delayed, lost, doubled and reordered on its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkPlan {
@@ -167,6 +175,27 @@ pub enum FaultKind {
     EngineDeath,
     /// The query that runs, or the next one, never ends.
     Stuck,
+}
+
+impl FaultKind {
+    /// What scenarios call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            FaultKind::Crash { .. } => "crash",
+            FaultKind::Restart => "restart",
+            FaultKind::Pause => "pause",
+            FaultKind::Isolate => "isolate",
+            FaultKind::Cut { .. } => "cut",
+            FaultKind::Loss(_) => "loss",
+            FaultKind::Delay(_) => "delay",
+            FaultKind::Duplicate(_) => "duplicate",
+            FaultKind::Reorder(_) => "reorder",
+            FaultKind::Slow(_) => "slow",
+            FaultKind::LoadFailure { .. } => "load_failure",
+            FaultKind::EngineDeath => "engine_death",
+            FaultKind::Stuck => "stuck",
+        }
+    }
 }
 
 /// Which direction of a cut is closed.

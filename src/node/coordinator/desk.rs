@@ -1,0 +1,182 @@
+//! One worker as its coordinator sees it: what should be on its desk, and what it is known to have followed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::io::Outbox;
+use super::super::message::{Body, Desk, Order, WorkMessage};
+use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Span, Time};
+use crate::policy::WorkerView;
+
+/// Without a configured window a worker holds at least this many queries, so that it never waits for the network ...
+const WINDOW_LEAST: u32 = 2;
+/// ... and as many more as make up this much work.
+const WINDOW_WORK: f64 = 0.002;
+
+/// One attempt on a worker's desk.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) query: QueryId,
+    /// What the worker was told; `None` for an attempt that was inherited from an earlier reign.
+    pub(super) order: Option<Order>,
+    /// The version of the desk that brought it.
+    since: u64,
+    /// Since when nothing stands before it on the desk, so that it runs, as far as one can tell from afar.
+    pub(super) head_since: Option<Time>,
+    /// Its result is here and waits for its commit; it no longer takes up room.
+    pub(super) arrived: bool,
+    /// A second attempt beside another one, which counts against the limit on those.
+    pub(super) extra: bool,
+    /// Expected seconds of work.
+    cost: f64,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub(super) struct WorkerDesk {
+    pub(super) incarnation: Incarnation,
+    pub(super) view: WorkerView,
+    pub(super) suspect: bool,
+    /// It has said in this reign what it holds.
+    pub(super) surveyed: bool,
+    /// In the order of the attempts, which is the order in which they were given.
+    pub(super) slots: BTreeMap<AttemptId, Slot>,
+    version: u64,
+    acknowledged: u64,
+    sent_at: Time,
+    dirty: bool,
+    /// Expected seconds of the work it holds.
+    work: f64,
+}
+
+impl WorkerDesk {
+    pub(super) fn new(
+        id: NodeId,
+        incarnation: Incarnation,
+        kind: Arc<str>,
+        window: Option<u8>,
+    ) -> WorkerDesk {
+        let free = window.map_or(WINDOW_LEAST, u32::from);
+        let view = WorkerView { id, kind, warm: Vec::new(), serving: None, held: 0, free, refusals: 0 };
+        WorkerDesk {
+            incarnation,
+            view,
+            suspect: false,
+            surveyed: false,
+            slots: BTreeMap::new(),
+            version: 0,
+            acknowledged: 0,
+            sent_at: Time::ZERO,
+            dirty: false,
+            work: 0.0,
+        }
+    }
+
+    /// Puts an attempt on the desk.
+    pub(super) fn put(
+        &mut self,
+        now: Time,
+        attempt: AttemptId,
+        query: QueryId,
+        order: Option<Order>,
+        extra: bool,
+        cost: f64,
+    ) {
+        let slot =
+            Slot { query, order, since: self.version + 1, head_since: None, arrived: false, extra, cost };
+        self.slots.insert(attempt, slot);
+        self.dirty = true;
+        self.work += cost;
+        self.advance_head(now);
+    }
+
+    /// Takes an attempt off the desk.
+    pub(super) fn take(&mut self, now: Time, attempt: AttemptId) -> Option<Slot> {
+        let slot = self.slots.remove(&attempt)?;
+        self.dirty = true;
+        if !slot.arrived {
+            self.relieve(&slot);
+        }
+        self.advance_head(now);
+        Some(slot)
+    }
+
+    /// The attempt's result is here: its room is free. False when that was known, or the attempt is not on the desk.
+    pub(super) fn arrive(&mut self, now: Time, attempt: AttemptId) -> bool {
+        let Some(slot) = self.slots.get_mut(&attempt) else { return false };
+        if std::mem::replace(&mut slot.arrived, true) {
+            return false;
+        }
+        let cost = slot.cost;
+        self.work = (self.work - cost).max(0.0);
+        self.advance_head(now);
+        true
+    }
+
+    fn relieve(&mut self, slot: &Slot) {
+        self.work = (self.work - slot.cost).max(0.0);
+    }
+
+    /// The worker must hear about its desk even though nothing on it changed.
+    pub(super) fn remind(&mut self) {
+        self.dirty = true;
+    }
+
+    fn advance_head(&mut self, now: Time) {
+        if let Some(head) = self.slots.values_mut().find(|slot| !slot.arrived) {
+            head.head_since.get_or_insert(now);
+        }
+    }
+
+    /// Brings the policy's view of this worker up to date.
+    pub(super) fn refresh(&mut self, window: Option<u8>) {
+        let held = self.slots.values().filter(|slot| !slot.arrived).count() as u32;
+        self.view.held = held;
+        self.view.free = match window {
+            Some(window) => u32::from(window).saturating_sub(held),
+            None if held < WINDOW_LEAST => WINDOW_LEAST - held,
+            None if self.work < WINDOW_WORK && held < u32::from(super::super::config::limits::WINDOW_MAX) => {
+                1
+            }
+            None => 0,
+        };
+    }
+
+    /// The attempts that wait behind another one, the last one first.
+    pub(super) fn queued(&self) -> impl Iterator<Item = (AttemptId, &Slot)> {
+        self.slots
+            .iter()
+            .rev()
+            .filter(|(_, slot)| !slot.arrived && slot.head_since.is_none())
+            .map(|(&attempt, slot)| (attempt, slot))
+    }
+
+    /// The worker says that it has followed the desk of this version.
+    pub(super) fn acknowledge(&mut self, version: u64) {
+        self.acknowledged = self.acknowledged.max(version.min(self.version));
+    }
+
+    /// Sends the desk if it changed, or if it is unanswered for `repeat`.
+    pub(super) fn flush(&mut self, now: Time, epoch: Epoch, repeat: Span, out: &mut Outbox) {
+        let overdue = self.acknowledged < self.version && now.since(self.sent_at) >= repeat;
+        if !self.dirty && !overdue {
+            return;
+        }
+        self.version += u64::from(std::mem::take(&mut self.dirty));
+        self.sent_at = now;
+        let news = self.slots.values().filter(|slot| slot.since > self.acknowledged);
+        let desk = Desk {
+            epoch,
+            incarnation: self.incarnation,
+            version: self.version,
+            keep: self.slots.keys().copied().collect(),
+            orders: news.filter_map(|slot| slot.order.clone()).collect(),
+        };
+        out.send(self.view.id, Body::Work(WorkMessage::Desk(Arc::new(desk))));
+    }
+
+    /// Whether the worker has yet to answer its newest desk.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.dirty || self.acknowledged < self.version
+    }
+}

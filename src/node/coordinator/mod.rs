@@ -1,0 +1,429 @@
+//! The coordinator: what only the leader of the quorum log does. It exists for one reign.
+//!
+//! It gives queries to workers, proposes what they answer, takes client requests, and arranges views and seats. All it
+//! knows beyond the ledger is soft: a new coordinator asks the members what they hold ([`WorkMessage::Survey`]) and goes
+//! on from there.
+
+mod council;
+mod desk;
+mod dispatch;
+mod intake;
+mod pace;
+mod queue;
+mod results;
+mod spares;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use council::Council;
+use desk::WorkerDesk;
+use intake::Intake;
+use pace::Pace;
+use queue::JobQueue;
+
+use super::config::Config;
+use super::entry::{Command, Completion, Seats};
+use super::io::Outbox;
+use super::ledger::Ledger;
+use super::message::{Body, Refusal, Reply, WorkMessage};
+use super::observation::{Change, Dispatch, GiveUp, Observation};
+use super::view::View;
+use crate::base::{AttemptId, Epoch, Incarnation, JobId, NodeId, QueryId, Rng, Span, Time};
+use crate::policy::{JobView, WorkerView};
+
+/// How often rates are looked at anew although nothing happened.
+const REPLAN_EVERY: Span = Span::secs(1);
+/// How often idle workers look for something to duplicate.
+const SPARES_EVERY: Span = Span::millis(20);
+
+/// What the rest of the node knows, as far as the coordinator needs it.
+pub(super) struct Facts<'a> {
+    pub(super) now: Time,
+    /// Cluster time now.
+    pub(super) cluster_now: Time,
+    pub(super) ledger: &'a Ledger,
+    /// The seats in force.
+    pub(super) seats: &'a Seats,
+    /// How many entries a follower or learner is behind.
+    pub(super) lag: &'a dyn Fn(NodeId) -> Option<u64>,
+    /// Whether a member is suspect.
+    pub(super) suspect: &'a dyn Fn(NodeId) -> bool,
+}
+
+/// What the coordinator wants of the rest of the node.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// Commit this.
+    Propose(Command),
+    /// Change the seats.
+    Seat(Seats),
+    /// Begin a read-index round.
+    Read,
+}
+
+/// The leader's work in one reign.
+#[derive(Debug)]
+pub(super) struct Coordinator {
+    epoch: Epoch,
+    me: NodeId,
+    config: Arc<Config>,
+    rng: Rng,
+    /// Until when workers are asked what they hold; `None` once dispatch is open.
+    survey_until: Option<Time>,
+    survey_repeat: Time,
+    serial: u64,
+    desks: BTreeMap<NodeId, WorkerDesk>,
+    queues: BTreeMap<JobId, JobQueue>,
+    /// What policies see: the unsuspected workers and the jobs that have not ended, each in order.
+    roster: Vec<WorkerView>,
+    jobs: Vec<JobView>,
+    /// The workers with a free slot, those that hold least first.
+    free: BTreeSet<(u32, NodeId)>,
+    /// Answers that this step's entry will carry.
+    completions: Vec<Completion>,
+    /// Attempts under way beside another one of the same query.
+    extras: usize,
+    replan: bool,
+    replan_at: Time,
+    repeat_at: Time,
+    spares_at: Time,
+    /// Desks that may have to be sent at the end of the step.
+    touched: BTreeSet<NodeId>,
+    intake: Intake,
+    council: Council,
+}
+
+impl Coordinator {
+    /// A new reign begins: everyone is asked what they hold.
+    pub(super) fn new(
+        me: NodeId,
+        epoch: Epoch,
+        config: Arc<Config>,
+        rng: Rng,
+        facts: &Facts<'_>,
+        out: &mut Outbox,
+    ) -> Coordinator {
+        let mut coordinator = Coordinator {
+            epoch,
+            me,
+            rng,
+            survey_until: Some(facts.now + config.dispatch.survey),
+            survey_repeat: facts.now + config.dispatch.repeat,
+            serial: 0,
+            desks: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            roster: Vec::new(),
+            jobs: Vec::new(),
+            free: BTreeSet::new(),
+            completions: Vec::new(),
+            extras: 0,
+            replan: true,
+            replan_at: Time::NEVER,
+            repeat_at: facts.now + config.dispatch.repeat,
+            spares_at: Time::NEVER,
+            touched: BTreeSet::new(),
+            intake: Intake::default(),
+            council: Council::new(facts.now),
+            config,
+        };
+        for (id, job) in facts.ledger.jobs().filter(|(_, job)| !job.ended()) {
+            let since = facts.ledger.now().max(job.arrived());
+            let pace = Pace::new(since, coordinator.config.scheduler.rate_window);
+            coordinator.queues.insert(id, JobQueue::new(pace));
+        }
+        coordinator.meet(facts, out);
+        for member in facts.ledger.view().members() {
+            out.send(member.id, Body::Work(WorkMessage::Survey { epoch }));
+        }
+        coordinator
+    }
+
+    /// When [`Coordinator::wake`] is due.
+    pub(super) fn deadline(&self) -> Time {
+        let survey = self.survey_until.map_or(Time::NEVER, |until| until.min(self.survey_repeat));
+        survey.min(self.replan_at).min(self.repeat_at).min(self.spares_at).min(self.council.deadline())
+    }
+
+    /// Does what is due.
+    pub(super) fn wake(&mut self, facts: &Facts<'_>, out: &mut Outbox, wishes: &mut VecDeque<Wish>) {
+        let now = facts.now;
+        if self.survey_until.is_some_and(|until| now >= until) {
+            self.open(facts, out);
+        }
+        if now >= self.survey_repeat {
+            self.survey_again(now, out);
+        }
+        if now >= self.replan_at {
+            self.replan = true;
+        }
+        if now >= self.repeat_at {
+            self.repeat_at = now + self.config.dispatch.repeat;
+            self.touched
+                .extend(self.desks.iter().filter(|(_, desk)| desk.is_unanswered()).map(|(&id, _)| id));
+        }
+        if now >= self.spares_at {
+            self.spares_at = Time::NEVER;
+            self.hedge(facts, out);
+        }
+        self.council.wake(self.me, &self.config, facts, wishes);
+    }
+
+    /// Ends a step: proposes what was answered, fills free slots, and sends the desks that changed.
+    pub(super) fn settle(&mut self, facts: &Facts<'_>, out: &mut Outbox, wishes: &mut VecDeque<Wish>) {
+        if !self.completions.is_empty() {
+            wishes.push_back(Wish::Propose(Command::Complete(std::mem::take(&mut self.completions))));
+        }
+        if self.survey_until.is_none() {
+            self.dispatch(facts, out);
+        }
+        while let Some(id) = self.touched.pop_first() {
+            if let Some(desk) = self.desks.get_mut(&id) {
+                desk.flush(facts.now, self.epoch, self.config.dispatch.repeat, out);
+            }
+        }
+    }
+
+    /// The log did not take a proposal: it hands over, or is full. Answers are proposed again, clients are told to come back,
+    /// and views are changed when the next one is due.
+    pub(super) fn not_proposed(&mut self, command: Command, out: &mut Outbox) {
+        match command {
+            Command::Complete(completions) => self.completions.extend(completions),
+            Command::Request { session, number, .. } => {
+                let refusal = Refusal::NoCoordinator;
+                self.replied(session, number, Arc::new(Reply::Refused(refusal)), out);
+            }
+            Command::ChangeView(_) => {}
+        }
+    }
+
+    /// The log has applied an entry: the ledger in `facts` is past it.
+    pub(super) fn applied(&mut self, changes: &[Change], facts: &Facts<'_>, out: &mut Outbox) {
+        for change in changes {
+            match change {
+                Change::JobAdded { job, .. } => {
+                    let pace = Pace::new(facts.ledger.now(), self.config.scheduler.rate_window);
+                    let mut queue = JobQueue::new(pace);
+                    queue.fill(facts.ledger.job(*job).expect("the ledger has just added it"));
+                    self.queues.insert(*job, queue);
+                    self.replan = true;
+                }
+                Change::Recut { job, .. } => self.recut(*job, facts, out),
+                Change::Counted { query, .. } => {
+                    if let Some(queue) = self.queues.get_mut(&query.job) {
+                        queue.pace.count(facts.ledger.now());
+                    }
+                    self.finish(*query, facts.now, out);
+                }
+                Change::Uncounted { query, attempt, .. } => self.discard(*query, *attempt, facts.now, out),
+                Change::JobEnded { job, .. } => self.end_job(*job, facts.now, out),
+                Change::JobForgotten { .. } => {}
+                Change::ViewChanged { .. } => {
+                    self.council.view_changed();
+                    self.meet(facts, out);
+                }
+            }
+        }
+    }
+
+    /// Brings desks and roster in line with the committed view and with who is suspect.
+    fn meet(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
+        let view: &View = facts.ledger.view();
+        let belongs = |id: NodeId, incarnation: Incarnation| {
+            view.member(id).is_some_and(|member| member.worker && member.incarnation == incarnation)
+        };
+        let gone: Vec<NodeId> = (self.desks.iter())
+            .filter(|&(&id, desk)| !belongs(id, desk.incarnation))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in gone {
+            self.dismiss(id, out);
+        }
+        let window = self.config.dispatch.window;
+        for member in view.members().iter().filter(|member| member.worker) {
+            self.desks.entry(member.id).or_insert_with(|| {
+                // Whoever joins during a reign is told of it, and says what it holds.
+                if self.survey_until.is_none() {
+                    out.send(member.id, Body::Work(WorkMessage::Survey { epoch: self.epoch }));
+                }
+                WorkerDesk::new(member.id, member.incarnation, Arc::clone(&member.kind), window)
+            });
+        }
+        self.reassess(facts);
+    }
+
+    /// Someone became suspect, or is trusted again: the roster changes, and what suspects hold may be given to others.
+    pub(super) fn reassess(&mut self, facts: &Facts<'_>) {
+        let mut suspects = 0;
+        for (&id, desk) in &mut self.desks {
+            desk.suspect = (facts.suspect)(id);
+            suspects += usize::from(desk.suspect);
+            desk.refresh(self.config.dispatch.window);
+        }
+        self.roster =
+            self.desks.values().filter(|desk| !desk.suspect).map(|desk| desk.view.clone()).collect();
+        self.free = self
+            .roster
+            .iter()
+            .filter(|worker| worker.free > 0)
+            .map(|worker| (worker.held, worker.id))
+            .collect();
+        self.replan = true;
+        // When many fall silent at once the network is the likelier cause: only eviction moves their work.
+        if suspects * 3 <= self.desks.len() {
+            self.relieve_suspects();
+        }
+    }
+
+    /// Queues once more what suspects hold, within the limit on second attempts.
+    fn relieve_suspects(&mut self) {
+        let mut room = self.extras_max().saturating_sub(self.extras);
+        for desk in self.desks.values_mut().filter(|desk| desk.suspect) {
+            for slot in desk.slots.values_mut().filter(|slot| !slot.arrived && !slot.extra) {
+                if room == 0 {
+                    return;
+                }
+                room -= 1;
+                slot.extra = true;
+                self.extras += 1;
+                if let Some(queue) = self.queues.get_mut(&slot.query.job) {
+                    queue.put_first(slot.query, Dispatch::Suspect);
+                }
+            }
+        }
+    }
+
+    /// Second attempts never hold more than a quarter of all slots, but one is always allowed.
+    fn extras_max(&self) -> usize {
+        let slots: u32 = self.roster.iter().map(|worker| worker.held + worker.free).sum();
+        (slots as usize / 4).max(1)
+    }
+
+    /// A worker is gone, or lives a new life: its work goes to others at once.
+    fn dismiss(&mut self, id: NodeId, out: &mut Outbox) {
+        let Some(desk) = self.desks.remove(&id) else { return };
+        for (&attempt, slot) in desk.slots.iter().rev() {
+            self.extras -= usize::from(slot.extra);
+            if slot.arrived {
+                continue;
+            }
+            out.observe(Observation::GaveUp { query: slot.query, attempt, reason: GiveUp::Gone });
+            let Some(queue) = self.queues.get_mut(&slot.query.job) else { continue };
+            let effort = queue.efforts.entry(slot.query).or_default();
+            effort.attempts.retain(|&(other, _)| other != attempt);
+            if effort.attempts.is_empty() {
+                queue.put_first(slot.query, Dispatch::Gone);
+            }
+        }
+    }
+
+    /// The survey is over: whatever no one holds waits for a worker.
+    fn open(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
+        self.survey_until = None;
+        for (&id, queue) in &mut self.queues {
+            queue.fill(facts.ledger.job(id).expect("queues belong to jobs"));
+        }
+        self.replan = true;
+        out.observe(Observation::Opened { epoch: self.epoch });
+    }
+
+    /// Asks those who have not answered yet; a few of them may be dead.
+    fn survey_again(&mut self, now: Time, out: &mut Outbox) {
+        let silent: Vec<NodeId> =
+            self.desks.iter().filter(|(_, desk)| !desk.surveyed).map(|(&id, _)| id).collect();
+        for &id in &silent {
+            out.send(id, Body::Work(WorkMessage::Survey { epoch: self.epoch }));
+        }
+        self.survey_repeat = now + self.config.dispatch.repeat;
+    }
+
+    /// After a change of batch size: void attempts leave the desks, and the new queries wait.
+    fn recut(&mut self, job: JobId, facts: &Facts<'_>, out: &mut Outbox) {
+        let Some(queue) = self.queues.get(&job) else { return };
+        let state = facts.ledger.job(job).expect("the ledger has just cut it");
+        let void: Vec<QueryId> =
+            queue.efforts.keys().copied().filter(|&query| !state.is_open(query)).collect();
+        for query in void {
+            self.finish(query, facts.now, out);
+        }
+        if let Some(queue) = self.queues.get_mut(&job) {
+            queue.fill(state);
+        }
+        self.replan = true;
+    }
+
+    /// A job has nothing left to do.
+    fn end_job(&mut self, job: JobId, now: Time, out: &mut Outbox) {
+        let Some(queue) = self.queues.get(&job) else { return };
+        let left: Vec<QueryId> = queue.efforts.keys().copied().collect();
+        for query in left {
+            self.finish(query, now, out);
+        }
+        self.queues.remove(&job);
+        for desk in self.desks.values_mut().filter(|desk| desk.view.serving == Some(job)) {
+            desk.view.serving = None;
+        }
+        for worker in self.roster.iter_mut().filter(|worker| worker.serving == Some(job)) {
+            worker.serving = None;
+        }
+        self.replan = true;
+    }
+
+    /// Nothing more is expected of a query: its attempts leave all desks.
+    fn finish(&mut self, query: QueryId, now: Time, out: &mut Outbox) {
+        let Some(queue) = self.queues.get_mut(&query.job) else { return };
+        let Some(effort) = queue.efforts.remove(&query) else { return };
+        for (attempt, worker) in effort.attempts {
+            self.remove_slot(worker, attempt, now, GiveUp::Settled, out);
+        }
+    }
+
+    /// A completion was not counted: its attempt is settled all the same.
+    fn discard(&mut self, query: QueryId, attempt: AttemptId, now: Time, out: &mut Outbox) {
+        let holder = self.desks.iter().find(|(_, desk)| desk.slots.contains_key(&attempt)).map(|(&id, _)| id);
+        if let Some(worker) = holder {
+            self.remove_slot(worker, attempt, now, GiveUp::Settled, out);
+        }
+        if let Some(effort) = self.queues.get_mut(&query.job).and_then(|queue| queue.efforts.get_mut(&query))
+        {
+            effort.attempts.retain(|&(other, _)| other != attempt);
+        }
+    }
+
+    /// Takes an attempt off a desk. One that never brought a result is given up.
+    fn remove_slot(
+        &mut self,
+        worker: NodeId,
+        attempt: AttemptId,
+        now: Time,
+        reason: GiveUp,
+        out: &mut Outbox,
+    ) {
+        let Some(slot) = self.desks.get_mut(&worker).and_then(|desk| desk.take(now, attempt)) else { return };
+        self.extras -= usize::from(slot.extra);
+        if !slot.arrived {
+            out.observe(Observation::GaveUp { query: slot.query, attempt, reason });
+        }
+        self.refresh(worker);
+    }
+
+    /// A desk changed: what policies see of it, and whether it has room, follows.
+    fn refresh(&mut self, worker: NodeId) {
+        let Some(desk) = self.desks.get_mut(&worker) else { return };
+        let before = desk.view.held;
+        desk.refresh(self.config.dispatch.window);
+        self.touched.insert(worker);
+        if let Ok(place) = self.roster.binary_search_by_key(&worker, |view| view.id) {
+            self.free.remove(&(before, worker));
+            if desk.view.free > 0 {
+                self.free.insert((desk.view.held, worker));
+            }
+            let view = &mut self.roster[place];
+            (view.held, view.free, view.serving) = (desk.view.held, desk.view.free, desk.view.serving);
+            view.refusals = desk.view.refusals;
+            if view.warm != desk.view.warm {
+                view.warm.clone_from(&desk.view.warm);
+            }
+        }
+    }
+}

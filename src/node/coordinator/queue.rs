@@ -1,0 +1,115 @@
+//! One job as its coordinator sees it: which queries wait, and which attempts are under way.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::super::ledger::Job;
+use super::super::observation::Dispatch;
+use super::pace::Pace;
+use crate::base::{AttemptId, NodeId, QueryId};
+
+/// How far from the front a worker looks for a query that it has not failed before.
+const LOOK_AHEAD: usize = 16;
+
+/// What a coordinator knows of a query beyond the ledger.
+#[derive(Debug, Default)]
+pub(super) struct Effort {
+    /// The attempts under way, and whose they are.
+    pub(super) attempts: Vec<(AttemptId, NodeId)>,
+    /// How many attempts have failed in this reign.
+    pub(super) failures: u32,
+    /// Who failed last.
+    pub(super) avoid: Option<NodeId>,
+    /// It waits for another attempt.
+    pub(super) waiting: bool,
+    /// An answer is here and waits for its commit.
+    pub(super) completing: bool,
+}
+
+impl Effort {
+    /// Whether this worker failed it last, or works on it already.
+    fn unsuited(&self, worker: NodeId) -> bool {
+        self.avoid == Some(worker) || self.attempts.iter().any(|&(_, other)| other == worker)
+    }
+}
+
+/// One job's queries.
+#[derive(Debug)]
+pub(super) struct JobQueue {
+    waiting: VecDeque<(QueryId, Dispatch)>,
+    /// Only queries that were touched in this reign.
+    pub(super) efforts: BTreeMap<QueryId, Effort>,
+    pub(super) pace: Pace,
+}
+
+impl JobQueue {
+    pub(super) fn new(pace: Pace) -> JobQueue {
+        JobQueue { waiting: VecDeque::new(), efforts: BTreeMap::new(), pace }
+    }
+
+    /// Queues every open query that no one works on. What was queued before is forgotten.
+    pub(super) fn fill(&mut self, job: &Job) {
+        self.efforts.retain(|&query, effort| {
+            effort.waiting = false;
+            job.is_open(query) && (!effort.attempts.is_empty() || effort.completing || effort.failures > 0)
+        });
+        let busy = |query: &QueryId| {
+            self.efforts.get(query).is_some_and(|effort| !effort.attempts.is_empty() || effort.completing)
+        };
+        self.waiting = job.open().filter(|query| !busy(query)).map(|query| (query, Dispatch::Turn)).collect();
+    }
+
+    /// How many entries wait; some may turn out not to be open any more.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether this worker has an attempt at it.
+    pub(super) fn is_tried_by(&self, query: QueryId, worker: NodeId) -> bool {
+        self.efforts
+            .get(&query)
+            .is_some_and(|effort| effort.attempts.iter().any(|&(_, other)| other == worker))
+    }
+
+    /// Puts a query in front of all others, unless it waits already or its answer is here.
+    pub(super) fn put_first(&mut self, query: QueryId, reason: Dispatch) {
+        let effort = self.efforts.entry(query).or_default();
+        if !effort.waiting && !effort.completing {
+            effort.waiting = true;
+            self.waiting.push_front((query, reason));
+        }
+    }
+
+    /// Takes the first query that `worker` may try; one that it has not failed before, if there is one near.
+    pub(super) fn take(&mut self, job: &Job, worker: NodeId) -> Option<(QueryId, Dispatch)> {
+        let mut place = 0;
+        loop {
+            let (query, _) = *self.waiting.get(place)?;
+            let effort = self.efforts.get(&query);
+            if !job.is_open(query) || effort.is_some_and(|effort| effort.completing) {
+                // Counted, voided or answered meanwhile.
+                self.waiting.remove(place);
+            } else if effort.is_some_and(|effort| effort.unsuited(worker)) {
+                place += 1;
+                if place == LOOK_AHEAD {
+                    return None;
+                }
+            } else {
+                break;
+            }
+        }
+        let (query, reason) = self.waiting.remove(place)?;
+        if let Some(effort) = self.efforts.get_mut(&query) {
+            effort.waiting = false;
+        }
+        Some((query, reason))
+    }
+
+    /// Lets every worker try the queries that wait, even those that it failed: there may be no other worker.
+    pub(super) fn forgive(&mut self) {
+        for (query, _) in self.waiting.iter().take(LOOK_AHEAD) {
+            if let Some(effort) = self.efforts.get_mut(query) {
+                effort.avoid = None;
+            }
+        }
+    }
+}

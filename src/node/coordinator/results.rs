@@ -1,0 +1,141 @@
+//! What workers report, and what follows from it.
+
+use std::sync::Arc;
+
+use super::super::entry::{Answer, Completion, Failure, Outcome};
+use super::super::message::{Held, Progress, Report};
+use super::super::observation::{Dispatch, Observation};
+use super::{Coordinator, Facts, Outbox};
+use crate::base::{AttemptId, NodeId, QueryId, Span};
+
+impl Coordinator {
+    /// A worker says what it holds.
+    pub(in super::super) fn report(
+        &mut self,
+        from: NodeId,
+        report: &Report,
+        facts: &Facts<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(desk) = self.desks.get_mut(&from) else { return };
+        if desk.incarnation != report.incarnation || report.epoch > self.epoch {
+            return;
+        }
+        if report.epoch == self.epoch {
+            desk.acknowledge(report.version);
+            desk.surveyed = true;
+        }
+        if desk.view.warm != report.warm {
+            desk.view.warm.clone_from(&report.warm);
+        }
+        for held in &report.held {
+            self.take_in(from, held, facts, out);
+        }
+        self.refresh(from);
+        if self.survey_until.is_some() && self.desks.values().all(|desk| desk.surveyed || desk.suspect) {
+            self.open(facts, out);
+        }
+    }
+
+    fn take_in(&mut self, from: NodeId, held: &Held, facts: &Facts<'_>, out: &mut Outbox) {
+        let known = self.desks.get(&from).is_some_and(|desk| desk.slots.contains_key(&held.attempt));
+        if !known && !self.inherit(from, held, facts, out) {
+            // It is not wanted any more, and its holder has to be told so.
+            if let Some(desk) = self.desks.get_mut(&from) {
+                desk.remind();
+            }
+            return;
+        }
+        if let Progress::Ended { outcome, took } = &held.progress {
+            let desk = self.desks.get_mut(&from).expect("the attempt was found on it");
+            if desk.arrive(facts.now, held.attempt) {
+                let answered = matches!(outcome, Outcome::Answered(_));
+                out.observe(Observation::Arrived { query: held.query, attempt: held.attempt, answered });
+                match outcome {
+                    Outcome::Answered(answer) => self.answered(from, held, answer.clone(), *took, facts),
+                    Outcome::Failed(reason) => {
+                        self.failed(from, held.attempt, held.query, reason, facts, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes over an attempt that this reign did not make, or has given up: an answer always, work that goes on only where
+    /// no one else does it. False when it is of no use.
+    fn inherit(&mut self, from: NodeId, held: &Held, facts: &Facts<'_>, out: &mut Outbox) -> bool {
+        let Some(job) = facts.ledger.job(held.query.job) else { return false };
+        let Some(queue) = self.queues.get_mut(&held.query.job) else { return false };
+        if !job.is_open(held.query) {
+            return false;
+        }
+        let effort = queue.efforts.entry(held.query).or_default();
+        let useful = match &held.progress {
+            Progress::Ended { outcome: Outcome::Answered(_), .. } => !effort.completing,
+            Progress::Ended { outcome: Outcome::Failed(_), .. } => false,
+            Progress::Waiting | Progress::Running => effort.attempts.is_empty() && !effort.completing,
+        };
+        if !useful {
+            return false;
+        }
+        effort.attempts.push((held.attempt, from));
+        let cost = queue.pace.seconds();
+        let desk = self.desks.get_mut(&from).expect("the report was matched with its desk");
+        desk.put(facts.now, held.attempt, held.query, None, false, cost);
+        desk.view.serving = Some(held.query.job);
+        out.observe(Observation::Inherited { query: held.query, attempt: held.attempt, worker: from });
+        true
+    }
+
+    /// An attempt brought predictions: they are proposed at the end of the step.
+    fn answered(&mut self, from: NodeId, held: &Held, answer: Answer, took: Span, facts: &Facts<'_>) {
+        let kind = self.desks.get(&from).map(|desk| Arc::clone(&desk.view.kind));
+        let Some(queue) = self.queues.get_mut(&held.query.job) else { return };
+        if let Some(kind) = kind {
+            queue.pace.answered(facts.cluster_now, &kind, took);
+        }
+        let effort = queue.efforts.entry(held.query).or_default();
+        let range = facts.ledger.job(held.query.job).and_then(|job| job.range(held.query));
+        let fits = range.is_some_and(|(_, inputs)| answer.flaw(inputs).is_none());
+        if effort.completing || !fits {
+            return;
+        }
+        effort.completing = true;
+        self.completions.push(Completion { query: held.query, attempt: held.attempt, worker: from, answer });
+    }
+
+    /// An attempt brought nothing: its query is tried again, or ends as failed when that was tried often enough.
+    fn failed(
+        &mut self,
+        from: NodeId,
+        attempt: AttemptId,
+        query: QueryId,
+        reason: &Arc<str>,
+        facts: &Facts<'_>,
+        out: &mut Outbox,
+    ) {
+        if let Some(desk) = self.desks.get_mut(&from) {
+            desk.view.refusals += 1;
+        }
+        let others = self.roster.len() > 1;
+        let Some(queue) = self.queues.get_mut(&query.job) else { return };
+        let effort = queue.efforts.entry(query).or_default();
+        effort.failures += 1;
+        effort.avoid = others.then_some(from);
+        effort.attempts.retain(|&(other, _)| other != attempt);
+        let exhausted = effort.failures > self.config.dispatch.retries_max;
+        let alone = effort.attempts.is_empty() && !effort.completing;
+        if exhausted && alone {
+            let range = facts.ledger.job(query.job).and_then(|job| job.range(query));
+            if let Some((_, inputs)) = range {
+                effort.completing = true;
+                let failed = (0..inputs).map(|input| Failure { input, reason: Arc::clone(reason) }).collect();
+                let answer = Answer { inputs, predictions: Arc::from([]), failed };
+                self.completions.push(Completion { query, attempt, worker: from, answer });
+            }
+        } else if alone {
+            queue.put_first(query, Dispatch::Retry);
+        }
+        self.remove_slot(from, attempt, facts.now, super::GiveUp::Settled, out);
+    }
+}

@@ -1,0 +1,268 @@
+//! The replicated state: jobs, counted queries, sessions and the view, changed by committed entries and by nothing else.
+//!
+//! [`Ledger::apply`] is deterministic: the same entries in the same order give the same state, the same changes, the
+//! same replies and the same digest, whether they were applied one by one or partly stand in a snapshot. The digest is
+//! the sum of the digests of all facts in the state, so that each entry costs only the facts that it touches.
+
+mod job;
+mod refuse;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use job::Job;
+pub(super) use sessions::Precheck;
+
+use self::sessions::Sessions;
+use super::entry::{Command, Completion, Entry, Payload};
+use super::message::{JobStatus, Refusal, Reply, Request};
+use super::observation::{Change, Uncounted};
+use super::view::{View, ViewChange};
+use crate::base::{Fold, JobId, SessionId, Time, ViewId};
+
+/// The state that every holder of the log agrees on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    now: Time,
+    view: Arc<View>,
+    /// The last job that was accepted.
+    last_job: JobId,
+    jobs: BTreeMap<JobId, Job>,
+    sessions: Sessions,
+    /// The sum of the digests of all jobs; follows from them.
+    #[serde(skip)]
+    jobs_digest: u128,
+    /// The bytes of predictions in all jobs; follows from them.
+    #[serde(skip)]
+    bytes: u64,
+}
+
+/// What one entry did.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Applied {
+    /// To the state, in order.
+    pub changes: Arc<[Change]>,
+    /// The client to be answered, if the entry was a request: its session, the request's number, the answer.
+    pub reply: Option<(SessionId, u64, Arc<Reply>)>,
+}
+
+impl Ledger {
+    /// The state before the first entry; its views will give each member up to `observers_max` observers.
+    pub(super) fn new(observers_max: u8) -> Ledger {
+        Ledger {
+            now: Time::ZERO,
+            view: Arc::new(View::new(ViewId(0), observers_max, Vec::new())),
+            last_job: JobId(0),
+            jobs: BTreeMap::new(),
+            sessions: Sessions::default(),
+            jobs_digest: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Takes in the next committed entry.
+    pub(super) fn apply(&mut self, entry: &Entry) -> Applied {
+        assert!(entry.at >= self.now, "cluster time goes back from {} to {}", self.now, entry.at);
+        self.now = entry.at;
+        let mut changes = Vec::new();
+        let mut reply = None;
+        match &*entry.payload {
+            Payload::Noop | Payload::Seats(_) => {}
+            Payload::Command(Command::ChangeView(change)) => changes.push(self.change_view(change)),
+            Payload::Command(Command::Complete(completions)) => {
+                for completion in completions {
+                    self.complete(completion, &mut changes);
+                }
+            }
+            Payload::Command(Command::Request { session, number, request }) => {
+                reply = Some((*session, *number, self.answer(*session, *number, request, &mut changes)));
+            }
+        }
+        Applied { changes: changes.into(), reply }
+    }
+
+    /// A digest of the whole state: equal states have equal digests, whatever path led to them.
+    pub(super) fn digest(&self) -> u128 {
+        Fold::of(&(self.now, self.view.digest(), self.last_job))
+            .wrapping_add(self.jobs_digest)
+            .wrapping_add(self.sessions.digest())
+    }
+
+    /// The whole state as bytes.
+    pub(super) fn encode(&self) -> Arc<[u8]> {
+        let bytes = postcard::to_stdvec(&(self.digest(), self));
+        bytes.expect("plain values in growing memory always encode").into()
+    }
+
+    /// The state that [`Self::encode`] made `bytes` of; an error when they are damaged.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Ledger, postcard::Error> {
+        let ((digest, mut ledger), rest) = postcard::take_from_bytes::<(u128, Ledger)>(bytes)?;
+        ledger.sessions.restore();
+        ledger.jobs_digest =
+            ledger.jobs.values_mut().fold(0, |sum: u128, job| sum.wrapping_add(job.restore_digest()));
+        let misplaced = ledger.jobs.iter().any(|(&id, job)| id != job.id());
+        if misplaced || digest != ledger.digest() || !rest.is_empty() {
+            return Err(postcard::Error::SerdeDeCustom);
+        }
+        // Only now: counting trusts the numbers that it reads.
+        for job in ledger.jobs.values_mut() {
+            job.restore_counts();
+            ledger.bytes += job.bytes();
+        }
+        Ok(ledger)
+    }
+
+    /// Cluster time of the last applied entry.
+    pub(super) fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The membership.
+    pub(super) fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// What can be said of a request before it is proposed.
+    ///
+    /// A refusal here is one that no entry still under way could turn into anything else, even when this node's state is
+    /// old; all others are left to [`Self::apply`]. The first request of a session always goes through the log, because
+    /// that is what opens the session.
+    pub(super) fn precheck(&self, session: SessionId, number: u64, request: &Request) -> Precheck {
+        if *request == Request::Jobs {
+            return Precheck::New;
+        }
+        match self.sessions.check(session, number) {
+            Precheck::New if number > 1 => match self.refuse(request) {
+                Some(refusal) => Precheck::Refused(refusal),
+                None => Precheck::New,
+            },
+            // A state that is old does not know the newest sessions.
+            Precheck::Refused(Refusal::SessionLost) => Precheck::New,
+            other => other,
+        }
+    }
+
+    /// How far every job is.
+    pub(super) fn status(&self) -> Vec<JobStatus> {
+        self.jobs.values().map(Job::status).collect()
+    }
+
+    /// All jobs, in order.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = (JobId, &Job)> {
+        self.jobs.iter().map(|(&id, job)| (id, job))
+    }
+
+    /// One job.
+    pub(super) fn job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(&id)
+    }
+
+    fn change_view(&mut self, change: &ViewChange) -> Change {
+        self.view = Arc::new(self.view.after(change));
+        Change::ViewChanged { view: Arc::clone(&self.view), change: Arc::new(change.clone()) }
+    }
+
+    /// Answers a request: carries it out, unless its session shows that this was done before.
+    fn answer(
+        &mut self,
+        session: SessionId,
+        number: u64,
+        request: &Request,
+        changes: &mut Vec<Change>,
+    ) -> Arc<Reply> {
+        match self.sessions.check(session, number) {
+            Precheck::Repeat(reply) => reply,
+            Precheck::Refused(refusal) => Arc::new(Reply::Refused(refusal)),
+            Precheck::New => {
+                let reply = Arc::new(self.execute(request, changes).unwrap_or_else(Reply::Refused));
+                self.sessions.record(session, number, Arc::clone(&reply));
+                reply
+            }
+        }
+    }
+
+    /// Carries out a request, or says why not and changes nothing.
+    fn execute(&mut self, request: &Request, changes: &mut Vec<Change>) -> Result<Reply, Refusal> {
+        if let Some(refusal) = self.refuse(request) {
+            return Err(refusal);
+        }
+        match request {
+            Request::Submit(spec) => {
+                self.last_job = self.last_job.next();
+                let job = Job::new(self.last_job, Arc::new(spec.clone()), self.now);
+                changes.push(Change::JobAdded { job: self.last_job, spec: Arc::clone(job.spec()) });
+                self.jobs_digest = self.jobs_digest.wrapping_add(job.digest());
+                self.jobs.insert(self.last_job, job);
+                Ok(Reply::Submitted(self.last_job))
+            }
+            Request::Cancel(id) => {
+                changes.extend(self.change_job(*id, Job::cancel)?);
+                Ok(Reply::Done)
+            }
+            Request::SetBatch { job, batch } => {
+                changes.extend(self.change_job(*job, |job| job.recut(*batch))??);
+                Ok(Reply::Done)
+            }
+            Request::Forget(id) => {
+                let job = self.jobs.get(id).ok_or(Refusal::UnknownJob(*id))?;
+                if !job.ended() {
+                    return Err(Refusal::NotEnded(*id));
+                }
+                self.jobs_digest = self.jobs_digest.wrapping_sub(job.digest());
+                self.bytes -= job.bytes();
+                self.jobs.remove(id);
+                changes.push(Change::JobForgotten { job: *id });
+                Ok(Reply::Done)
+            }
+            Request::Jobs => {
+                Err(Refusal::Invalid("what jobs there are is read, not written to the log".into()))
+            }
+        }
+    }
+
+    /// Why a request must be refused whatever the jobs are like.
+    fn refuse(&self, request: &Request) -> Option<Refusal> {
+        refuse::unsound(request).or_else(|| match request {
+            Request::Submit(_) => refuse::full(self.jobs.len(), self.bytes),
+            _ => None,
+        })
+    }
+
+    fn complete(&mut self, completion: &Completion, changes: &mut Vec<Change>) {
+        let Completion { query, attempt, worker, answer } = completion;
+        let counted = self.change_job(query.job, |job| job.count(*query, answer));
+        match counted.unwrap_or(Err(Uncounted::NoJob)) {
+            Ok(counted) => {
+                self.bytes += answer.predictions.len() as u64;
+                changes.push(Change::Counted {
+                    query: *query,
+                    attempt: *attempt,
+                    worker: *worker,
+                    from: counted.from,
+                    inputs: answer.inputs,
+                    failed: answer.failed.len() as u32,
+                });
+                if counted.last {
+                    changes.push(Change::JobEnded { job: query.job, cancelled: false });
+                }
+            }
+            Err(reason) => {
+                changes.push(Change::Uncounted { query: *query, attempt: *attempt, reason });
+            }
+        }
+    }
+
+    /// Changes one job and keeps the digest in step.
+    fn change_job<T>(&mut self, id: JobId, change: impl FnOnce(&mut Job) -> T) -> Result<T, Refusal> {
+        let job = self.jobs.get_mut(&id).ok_or(Refusal::UnknownJob(id))?;
+        let before = job.digest();
+        let result = change(job);
+        self.jobs_digest = self.jobs_digest.wrapping_sub(before).wrapping_add(job.digest());
+        Ok(result)
+    }
+}

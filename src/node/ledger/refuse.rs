@@ -1,0 +1,69 @@
+//! What the ledger refuses, whatever its jobs are like: requests that make no sense, and more than the limits allow.
+
+use super::super::config::limits::{
+    BATCH_MAX, INPUTS_MAX, JOBS_MAX, NAMES_MAX, QUERIES_MAX, RESULT_BYTES_MAX, SPEC_BYTES_MAX,
+};
+use super::super::entry::{Inputs, JobSpec};
+use super::super::message::{Refusal, Request};
+
+/// Why `request` makes no sense in any state.
+pub(super) fn unsound(request: &Request) -> Option<Refusal> {
+    let flaw = match request {
+        Request::Submit(spec) => spec_flaw(spec),
+        Request::SetBatch { batch, .. } => batch_flaw(*batch),
+        Request::Cancel(_) | Request::Forget(_) | Request::Jobs => None,
+    };
+    flaw.map(|flaw| Refusal::Invalid(flaw.into()))
+}
+
+/// Why a ledger with that many jobs and bytes of predictions takes no further job.
+pub(super) fn full(jobs: usize, bytes: u64) -> Option<Refusal> {
+    if jobs >= JOBS_MAX {
+        return Some(Refusal::Busy { what: "jobs that are not forgotten".into(), limit: JOBS_MAX as u64 });
+    }
+    let what = "bytes of predictions that are not forgotten";
+    (bytes >= RESULT_BYTES_MAX).then(|| Refusal::Busy { what: what.into(), limit: RESULT_BYTES_MAX })
+}
+
+fn spec_flaw(spec: &JobSpec) -> Option<String> {
+    let count = spec.inputs.count();
+    if spec.model.is_empty() {
+        return Some("a job needs a model".to_owned());
+    }
+    if !(spec.weight.is_finite() && spec.weight > 0.0) {
+        return Some(format!("a weight must be a number above 0, not {}", spec.weight));
+    }
+    if let Some(flaw) = batch_flaw(spec.batch) {
+        return Some(flaw);
+    }
+    let mut text = spec.name.len() + spec.model.len();
+    match &spec.inputs {
+        Inputs::Range { dataset, from, .. } => {
+            text += dataset.len();
+            if count == 0 || count > INPUTS_MAX || from.checked_add(count).is_none() {
+                return Some(format!("a job has 1 to {INPUTS_MAX} inputs, not {count} from {from}"));
+            }
+        }
+        Inputs::Names(names) => {
+            text += names.iter().map(|name| name.len()).sum::<usize>();
+            if names.is_empty() || names.len() > NAMES_MAX {
+                return Some(format!("a job has 1 to {NAMES_MAX} inputs by name, not {count}"));
+            }
+        }
+    }
+    if text > SPEC_BYTES_MAX {
+        return Some(format!("a job's text takes at most {SPEC_BYTES_MAX} bytes, not {text}"));
+    }
+    let queries = count.div_ceil(u64::from(spec.batch));
+    (queries > QUERIES_MAX).then(|| too_many(queries))
+}
+
+fn batch_flaw(batch: u32) -> Option<String> {
+    let fits = (1..=BATCH_MAX).contains(&batch);
+    (!fits).then(|| format!("a batch has 1 to {BATCH_MAX} inputs, not {batch}"))
+}
+
+/// Says that a job would have too many queries.
+pub(super) fn too_many(queries: u64) -> String {
+    format!("a job has at most {QUERIES_MAX} queries, not {queries}; choose a larger batch")
+}

@@ -1,0 +1,80 @@
+//! Filling the end of a stale log from whoever has it, so that a badly connected cluster still finds a leader.
+//!
+//! Why this is safe is argued in the docs of [the log](super).
+
+use std::sync::Arc;
+
+use super::super::entry::{Entry, Index, Position};
+use super::super::message::{LogMessage, Suffix};
+use super::{Log, Role, Turn};
+use crate::base::NodeId;
+
+/// Entries kept of a suffix that arrives in several parts and is not yet better than what it would replace.
+const GATHERED_ENTRIES_MAX: usize = 1 << 16;
+
+/// The beginning of someone's suffix: not yet more than this node has itself.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    from: NodeId,
+    entries: Vec<Entry>,
+}
+
+impl Log {
+    /// Someone whose log is stale asks for what follows `after`.
+    pub(super) fn on_fetch(&mut self, t: &mut Turn, from: NodeId, after: Index) {
+        if after >= self.store.last().index {
+            return;
+        }
+        if let Some(previous) = self.store.position(after) {
+            let entries = self.store.from(after.next(), self.sizes.append);
+            let suffix = Suffix { epoch: self.epoch(), previous, entries };
+            t.send(from, LogMessage::Suffix(Arc::new(suffix)));
+        } else if let Some(image) = self.store.image() {
+            let (last, size) = (image.last(), image.size());
+            t.send(from, LogMessage::Install { epoch: self.epoch(), last, size });
+        }
+    }
+
+    /// What follows the own committed entries in someone else's log.
+    pub(super) fn on_suffix(&mut self, t: &mut Turn, from: NodeId, suffix: &Suffix) {
+        let Role::Asking(asking) = &mut self.role else { return };
+        let Some(last) = suffix.entries.last() else { return };
+        let end: Position = last.position;
+        if !asking.fetched_from(from) {
+            return;
+        }
+        let mut entries = match asking.gathered.take() {
+            Some(gathered) if gathered.continues(from, suffix.previous) => gathered.entries,
+            _ if self.store.position(suffix.previous.index) == Some(suffix.previous) => Vec::new(),
+            _ => return,
+        };
+        entries.extend_from_slice(&suffix.entries);
+        if end > self.store.last() {
+            self.adopt(t, suffix, &entries, end);
+        } else if entries.len() <= GATHERED_ENTRIES_MAX {
+            asking.gathered = Some(Gathered { from, entries });
+            t.send(from, LogMessage::Fetch { after: end.index });
+        }
+    }
+
+    /// Makes the log end as the sender's does, takes over the sender's term, and asks again.
+    fn adopt(&mut self, t: &mut Turn, suffix: &Suffix, entries: &[Entry], end: Position) {
+        if end.index <= self.store.commit() {
+            return;
+        }
+        self.raise(t, suffix.epoch);
+        let before = Arc::clone(self.store.seats());
+        if self.store.merge(entries, t.out) {
+            self.reseat(t, &before);
+            if self.seated {
+                self.ask(t);
+            }
+        }
+    }
+}
+
+impl Gathered {
+    fn continues(&self, from: NodeId, previous: Position) -> bool {
+        self.from == from && self.entries.last().is_some_and(|last| last.position == previous)
+    }
+}

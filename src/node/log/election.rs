@@ -1,0 +1,218 @@
+//! Becoming the leader: asking whether one would be elected, standing for election, voting.
+
+use std::collections::BTreeSet;
+
+use super::super::entry::Position;
+use super::super::message::LogMessage;
+use super::super::observation::Observation;
+use super::super::record::Record;
+use super::super::{Ballot, Token};
+use super::adoption::Gathered;
+use super::{Log, Role, Turn};
+use crate::base::{Epoch, NodeId, Span, Time};
+
+/// A voter that misses its leader and asks whether it would be elected. Nobody's term changes by it.
+#[derive(Debug)]
+pub(super) struct Asking {
+    epoch: Epoch,
+    granted: BTreeSet<NodeId>,
+    /// Those whose log goes on where this one ends, and who were asked for the rest.
+    fetched_from: BTreeSet<NodeId>,
+    /// The end of the most complete log among theirs.
+    pub(super) best: Position,
+    pub(super) gathered: Option<Gathered>,
+}
+
+impl Asking {
+    pub(super) fn fetched_from(&self, node: NodeId) -> bool {
+        self.fetched_from.contains(&node)
+    }
+}
+
+/// A candidate.
+#[derive(Debug)]
+pub(super) struct Standing {
+    granted: BTreeSet<NodeId>,
+    /// The write of its own vote, which counts once it is durable.
+    own: Token,
+}
+
+impl Log {
+    /// Draws the next election time-out: uniform between the shortest and twice the shortest.
+    pub(super) fn reset_timer(&mut self, now: Time) {
+        let extra = Span(self.rng.below(self.election.0.saturating_add(1)));
+        self.timer = now + self.election + extra;
+    }
+
+    /// Whether a leader was heard so recently that nobody should be elected in its place.
+    fn content(&self, now: Time) -> bool {
+        let heard = |at: Time| self.leader.is_some() && now.since(at) < self.election;
+        self.leads() || self.heard_at.is_some_and(heard)
+    }
+
+    fn other_voters(&self) -> Vec<NodeId> {
+        self.store.seats().voters.iter().copied().filter(|&voter| voter != self.me).collect()
+    }
+
+    /// Whether those who granted something are a majority of the voters.
+    fn majority(&self, granted: &BTreeSet<NodeId>) -> bool {
+        let seats = self.store.seats();
+        seats.voters.iter().filter(|voter| granted.contains(voter)).count() >= seats.quorum()
+    }
+
+    /// Asks all voters whether they would elect this node; alone, it need not ask.
+    pub(super) fn ask(&mut self, t: &mut Turn) {
+        assert!(self.seated && !self.leads(), "only a voter that does not lead stands for election");
+        let epoch = self.epoch().next();
+        t.observe(Observation::Stood { epoch });
+        self.reset_timer(t.now);
+        let asking = Asking {
+            epoch,
+            granted: BTreeSet::from([self.me]),
+            fetched_from: BTreeSet::new(),
+            best: Position::default(),
+            gathered: None,
+        };
+        let alone = self.majority(&asking.granted);
+        self.role = Role::Asking(asking);
+        if alone {
+            self.stand(t, false);
+            return;
+        }
+        for voter in self.other_voters() {
+            t.send(voter, LogMessage::PreVote { epoch, last: self.store.last() });
+        }
+    }
+
+    /// Someone asks whether it would be elected.
+    pub(super) fn on_pre_vote(&mut self, t: &mut Turn, from: NodeId, epoch: Epoch, last: Position) {
+        let own = self.store.last();
+        let granted = epoch > self.epoch() && last >= own && !self.content(t.now);
+        t.send(from, LogMessage::PreVoteReply { epoch, granted, term: self.epoch(), last: own });
+    }
+
+    /// What a voter says to being asked.
+    pub(super) fn on_pre_vote_reply(
+        &mut self,
+        t: &mut Turn,
+        from: NodeId,
+        epoch: Epoch,
+        granted: bool,
+        term: Epoch,
+        last: Position,
+    ) {
+        if term > self.epoch() {
+            let asked = matches!(self.role, Role::Asking(_));
+            self.raise(t, term);
+            if asked {
+                self.ask(t);
+            }
+        }
+        let Role::Asking(asking) = &mut self.role else { return };
+        if granted && epoch == asking.epoch {
+            asking.granted.insert(from);
+            let granted = asking.granted.clone();
+            if self.majority(&granted) {
+                self.stand(t, false);
+            }
+        } else if !granted && last > self.store.last().max(asking.best) {
+            asking.best = last;
+            asking.fetched_from.insert(from);
+            t.send(from, LogMessage::Fetch { after: self.store.commit() });
+        }
+    }
+
+    /// Stands for election in the next epoch. The request goes out once the own vote is durable: a candidate that forgot that it
+    /// stood would stand in the same epoch again, perhaps with a shorter log, and votes for its first life would count for its second.
+    pub(super) fn stand(&mut self, t: &mut Turn, transfer: bool) {
+        let epoch = self.epoch().next();
+        self.draw = None;
+        self.leader = None;
+        self.heard_at = None;
+        let own = self.write_ballot(t, Ballot { epoch, vote: Some(self.me) });
+        t.observe(Observation::Voted { epoch, candidate: self.me });
+        self.role = Role::Standing(Standing { granted: BTreeSet::new(), own });
+        self.reset_timer(t.now);
+        for voter in self.other_voters() {
+            let message = LogMessage::Vote { epoch, last: self.store.last(), transfer };
+            t.send_after(voter, message, Some(own));
+        }
+    }
+
+    pub(super) fn write_ballot(&mut self, t: &mut Turn, ballot: Ballot) -> Token {
+        assert!(
+            ballot.epoch > self.ballot.epoch
+                || ballot.epoch == self.ballot.epoch && self.ballot.vote.is_none()
+        );
+        self.ballot = ballot;
+        self.heard = self.heard.max(ballot.epoch);
+        let token = t.out.persist(Record::Ballot(ballot));
+        self.ballot_write = Some(token);
+        token
+    }
+
+    /// Someone stands for election.
+    pub(super) fn on_vote(
+        &mut self,
+        t: &mut Turn,
+        from: NodeId,
+        epoch: Epoch,
+        last: Position,
+        transfer: bool,
+    ) {
+        let premature = epoch > self.epoch() && !transfer && self.content(t.now);
+        if epoch < self.epoch() || premature {
+            t.send(from, LogMessage::VoteReply { epoch: self.epoch(), granted: false });
+            return;
+        }
+        self.raise(t, epoch);
+        let free = self.ballot.vote.is_none() && self.leader.is_none();
+        if free && last >= self.store.last() {
+            self.role = Role::Follower;
+            self.write_ballot(t, Ballot { epoch, vote: Some(from) });
+            t.observe(Observation::Voted { epoch, candidate: from });
+            self.reset_timer(t.now);
+        }
+        let granted = self.ballot.vote == Some(from);
+        t.send_after(from, LogMessage::VoteReply { epoch, granted }, self.ballot_write);
+    }
+
+    /// What a voter says to a candidate.
+    pub(super) fn on_vote_reply(&mut self, t: &mut Turn, from: NodeId, epoch: Epoch, granted: bool) {
+        if epoch > self.epoch() {
+            self.raise(t, epoch);
+        }
+        if let Role::Standing(standing) = &mut self.role
+            && granted
+            && epoch == self.ballot.epoch
+        {
+            standing.granted.insert(from);
+            self.count_votes(t);
+        }
+    }
+
+    /// The own vote may have become durable.
+    pub(super) fn count_own_vote(&mut self, t: &mut Turn, token: Token) {
+        if let Role::Standing(standing) = &mut self.role
+            && standing.own <= token
+        {
+            standing.granted.insert(self.me);
+            self.count_votes(t);
+        }
+    }
+
+    /// A candidate with the votes of a majority leads, if its own is among them: then its log and its candidacy are durable.
+    fn count_votes(&mut self, t: &mut Turn) {
+        let Role::Standing(standing) = &self.role else { return };
+        if standing.granted.contains(&self.me) && self.majority(&standing.granted) {
+            self.lead_now(t);
+        }
+    }
+
+    /// The leader asks this node to stand for election in its place.
+    pub(super) fn on_transfer_now(&mut self, t: &mut Turn, from: NodeId, epoch: Epoch) {
+        if epoch == self.epoch() && self.leader == Some(from) && self.seated && !self.leads() {
+            self.stand(t, true);
+        }
+    }
+}

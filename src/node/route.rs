@@ -1,0 +1,450 @@
+//! Routing inside a node: inputs go to the sub-machine that they concern, and the events that come of it to the others.
+
+use std::sync::Arc;
+
+use super::coordinator::{self, Coordinator, Wish};
+use super::log::LogEvent;
+use super::membership::{self, MembershipEvent};
+use super::observation::{Change, Observation, StepDown};
+use super::view::{Memo, ViewUpdate};
+use super::{
+    Body, ClientMessage, ClusterId, Command, Entry, Ledger, Life, LogMessage, MembershipMessage, Message,
+    Node, Outbox, Payload, Record, Refusal, Reply, Request, Snapshot, Start, Token, View, ViewChange,
+    WorkMessage, WorkerFacts,
+};
+use crate::base::{Incarnation, NodeId, SessionId, Span, Time};
+
+/// A node that could not leave tries again after this time.
+const LEAVE_AGAIN: Span = Span::millis(500);
+/// Events that one step may cause. More is a loop between sub-machines, which is a bug.
+const EVENTS_MAX: usize = 1_000_000;
+
+/// What membership needs to know of the rest, borrowed from the fields that it is made of.
+macro_rules! membership_facts {
+    ($node:ident) => {
+        membership::Facts {
+            epoch: $node.log.epoch(),
+            coordinator: $node.log.leader(),
+            leads: $node.log.leads(),
+            seats: &$node.seats,
+        }
+    };
+}
+
+/// What the coordinator needs to know of the rest, borrowed from the fields that it is made of.
+macro_rules! coordinator_facts {
+    ($node:ident, $now:expr) => {
+        coordinator::Facts {
+            now: $now,
+            cluster_now: $node.log.cluster_time($now),
+            ledger: &$node.ledger,
+            seats: $node.log.seats(),
+            lag: &|id| $node.log.lag(id),
+            suspect: &|id| $node.membership.is_suspect(id),
+        }
+    };
+}
+
+impl Node {
+    /// The first step: the new life is put on record before anything is said.
+    pub(super) fn start(&mut self, now: Time, out: &mut Outbox) {
+        let incarnation = self.membership.me().incarnation;
+        let life = Life::Expecting { incarnation, durable_by: Token(0) };
+        if let Life::Unborn(Start::Found) = std::mem::replace(&mut self.life, life) {
+            self.cluster = ClusterId(self.rng.fork("cluster").bits());
+            out.cluster = self.cluster;
+            out.persist(Record::Cluster(self.cluster));
+            let me = self.membership.me().clone();
+            let founding = Command::ChangeView(ViewChange { joined: vec![me], gone: Vec::new() });
+            self.log.found(now, founding, out, &mut self.log_events);
+        }
+        self.expect(incarnation, out);
+    }
+
+    /// A new life begins once its record is durable.
+    fn expect(&mut self, incarnation: Incarnation, out: &mut Outbox) {
+        let durable_by = out.persist(Record::Incarnation(incarnation));
+        self.life = Life::Expecting { incarnation, durable_by };
+    }
+
+    pub(super) fn persisted(&mut self, now: Time, token: Token, out: &mut Outbox) {
+        self.log.persisted(now, token, out, &mut self.log_events);
+        if let Life::Expecting { incarnation, durable_by } = self.life
+            && token >= durable_by
+        {
+            self.life = Life::Living;
+            out.observe(Observation::Born { incarnation });
+            let facts = membership_facts!(self);
+            self.membership.begin(now, &facts, out, &mut self.membership_events);
+        }
+    }
+
+    /// Does what is due, in a fixed order.
+    pub(super) fn wake(&mut self, now: Time, out: &mut Outbox) {
+        if now >= self.log.deadline() {
+            self.log.wake(now, out, &mut self.log_events);
+        }
+        if now >= self.membership.deadline() {
+            let facts = membership_facts!(self);
+            self.membership.wake(now, &facts, out, &mut self.membership_events);
+        }
+        if now >= self.worker.deadline() {
+            self.worker.wake(now, self.worker_facts(), out);
+        }
+        if now >= self.leave_at {
+            self.leave(now, out);
+        }
+        self.route(now, out);
+        if let Some(coordinator) = &mut self.coordinator
+            && now >= coordinator.deadline()
+        {
+            coordinator.wake(&coordinator_facts!(self, now), out, &mut self.wishes);
+        }
+    }
+
+    pub(super) fn receive(&mut self, now: Time, from: NodeId, message: Message, out: &mut Outbox) {
+        let foreign = message.cluster != self.cluster;
+        match (&self.life, &message.body) {
+            (Life::Living, _) if !foreign => self.deliver(now, from, message.body, out),
+            // One who joins does not know the cluster yet, and learns it from the view that lets it in.
+            (Life::Living, Body::Membership(MembershipMessage::Join(_)))
+                if message.cluster == ClusterId(0) =>
+            {
+                self.deliver(now, from, message.body, out);
+            }
+            (Life::Living, Body::Membership(MembershipMessage::Announce(_)))
+                if self.cluster == ClusterId(0) =>
+            {
+                self.cluster = message.cluster;
+                out.cluster = message.cluster;
+                out.persist(Record::Cluster(message.cluster));
+                self.deliver(now, from, message.body, out);
+            }
+            (Life::Unborn(_) | Life::Expecting { .. } | Life::Living, _) => {}
+        }
+    }
+
+    fn deliver(&mut self, now: Time, from: NodeId, body: Body, out: &mut Outbox) {
+        match body {
+            Body::Membership(message) => {
+                let facts = membership_facts!(self);
+                self.membership.receive(now, from, message, &facts, out, &mut self.membership_events);
+            }
+            Body::Log(message) => self.log_message(now, from, message, out),
+            Body::Work(message) => self.work(now, from, message, out),
+            Body::Client(message) => self.client_message(now, from, message, out),
+        }
+    }
+
+    fn log_message(&mut self, now: Time, from: NodeId, message: LogMessage, out: &mut Outbox) {
+        self.log.receive(now, from, message, out, &mut self.log_events);
+    }
+
+    fn work(&mut self, now: Time, from: NodeId, message: WorkMessage, out: &mut Outbox) {
+        match &message {
+            WorkMessage::Survey { epoch } => {
+                self.log.hear(now, *epoch, Some(from), out, &mut self.log_events);
+            }
+            WorkMessage::Desk(desk) => self.log.hear(now, desk.epoch, Some(from), out, &mut self.log_events),
+            WorkMessage::Deposed { epoch } => self.log.hear(now, *epoch, None, out, &mut self.log_events),
+            WorkMessage::Report(report) => self.log.hear(now, report.epoch, None, out, &mut self.log_events),
+        }
+        match message {
+            WorkMessage::Survey { .. } | WorkMessage::Desk(_) => {
+                self.worker.receive(now, from, &message, self.worker_facts(), out);
+            }
+            WorkMessage::Report(report) => {
+                // Hearing of a later reign may have ended this one.
+                self.route(now, out);
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.report(from, &report, &coordinator_facts!(self, now), out);
+                }
+            }
+            WorkMessage::Deposed { .. } => {}
+        }
+    }
+
+    fn client_message(&mut self, now: Time, from: NodeId, message: ClientMessage, out: &mut Outbox) {
+        match message {
+            ClientMessage::Forward { session, number, request } => {
+                if let Some(coordinator) = &mut self.coordinator {
+                    let facts = coordinator_facts!(self, now);
+                    coordinator.request(from, (session, number), &request, &facts, out, &mut self.wishes);
+                } else {
+                    let reply = self.refusal();
+                    out.send(from, Body::Client(ClientMessage::Answer { session, number, reply }));
+                }
+            }
+            ClientMessage::Answer { session, number, reply } => out.reply(session, number, reply),
+        }
+    }
+
+    pub(super) fn client(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        number: u64,
+        request: Arc<Request>,
+        out: &mut Outbox,
+    ) {
+        let leader = self.log.leader().filter(|&leader| leader != self.me);
+        if let (Some(coordinator), Life::Living) = (&mut self.coordinator, &self.life) {
+            let facts = coordinator_facts!(self, now);
+            coordinator.request(self.me, (session, number), &request, &facts, out, &mut self.wishes);
+        } else if let (Some(leader), Life::Living) = (leader, &self.life) {
+            out.send(leader, Body::Client(ClientMessage::Forward { session, number, request }));
+        } else {
+            let reply = self.refusal();
+            out.reply(session, number, reply);
+        }
+    }
+
+    /// Why a request cannot be served here.
+    fn refusal(&self) -> Arc<Reply> {
+        let missing: Vec<NodeId> =
+            self.seats.voters.iter().copied().filter(|&voter| self.membership.is_suspect(voter)).collect();
+        let quorum_is_left = self.seats.voters.len() - missing.len() >= self.seats.quorum();
+        Arc::new(Reply::Refused(if quorum_is_left {
+            Refusal::NoCoordinator
+        } else {
+            Refusal::NoQuorum { missing }
+        }))
+    }
+
+    pub(super) fn worker_facts(&self) -> WorkerFacts {
+        WorkerFacts {
+            epoch: self.log.epoch(),
+            coordinator: self.log.leader(),
+            incarnation: self.membership.me().incarnation,
+            member: self.membership.is_member(),
+        }
+    }
+
+    /// Ends a step: everything that follows from it within this node has happened, and the coordinator has acted on it.
+    pub(super) fn settle(&mut self, now: Time, out: &mut Outbox) {
+        self.route(now, out);
+        if let Some(coordinator) = &mut self.coordinator {
+            coordinator.settle(&coordinator_facts!(self, now), out, &mut self.wishes);
+            self.route(now, out);
+        }
+    }
+
+    /// Routes events until none is left.
+    fn route(&mut self, now: Time, out: &mut Outbox) {
+        for _ in 0..EVENTS_MAX {
+            if let Some(event) = self.log_events.pop_front() {
+                self.on_log(now, event, out);
+            } else if let Some(event) = self.membership_events.pop_front() {
+                self.on_membership(now, event, out);
+            } else if let Some(wish) = self.wishes.pop_front() {
+                self.on_wish(now, wish, out);
+            } else if let Some(body) = out.take_local() {
+                if matches!(self.life, Life::Living) {
+                    self.deliver(now, self.me, body, out);
+                }
+            } else {
+                return;
+            }
+        }
+        panic!("the parts of a node keep each other busy");
+    }
+
+    fn on_log(&mut self, now: Time, event: LogEvent, out: &mut Outbox) {
+        match event {
+            // The coordinator is made when the first entry of the reign is applied, see `commit`.
+            LogEvent::Led { .. } | LogEvent::Follow { .. } | LogEvent::Seated(_) => {}
+            LogEvent::Unled { reason, .. } => {
+                if let Some(mut coordinator) = self.coordinator.take()
+                    && reason == StepDown::NoQuorum
+                {
+                    coordinator.abandon(&self.log.silent_voters(now), out);
+                }
+            }
+            LogEvent::Commit(entry) => self.commit(now, entry, out),
+            LogEvent::Restore(snapshot) => self.restore(now, &snapshot, out),
+            LogEvent::Readable { .. } => {
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.readable(&coordinator_facts!(self, now), out, &mut self.wishes);
+                }
+            }
+        }
+    }
+
+    /// Applies a committed entry.
+    fn commit(&mut self, now: Time, entry: Entry, out: &mut Outbox) {
+        let position = entry.position;
+        let payload = Arc::clone(&entry.payload);
+        let applied = self.ledger.apply(&entry);
+        let changes = Arc::clone(&applied.changes);
+        out.observe(Observation::Applied { entry, changes: applied.changes, state: self.ledger.digest() });
+        if let Payload::Seats(seats) = &*payload
+            && seats.number > self.seats.number
+        {
+            self.seats = Arc::clone(seats);
+            self.remember(out);
+        }
+        for change in changes.iter() {
+            if let Change::ViewChanged { view, .. } = change {
+                let facts = membership_facts!(self);
+                self.membership.install(now, Arc::clone(view), &facts, out, &mut self.membership_events);
+            }
+        }
+        if self.coordinator.is_none() && self.log.leads() && position.epoch == self.log.epoch() {
+            let rng = self.rng.fork("coordinator").fork_number(position.epoch.0);
+            let facts = coordinator_facts!(self, now);
+            self.coordinator =
+                Some(Coordinator::new(self.me, position.epoch, Arc::clone(&self.config), rng, &facts, out));
+        } else if let Some(coordinator) = &mut self.coordinator {
+            coordinator.applied(&changes, &coordinator_facts!(self, now), out);
+            if let Some((session, number, reply)) = applied.reply {
+                coordinator.replied(session, number, reply, out);
+            }
+            self.announce(&payload, &changes, out);
+        }
+        if position.index.0 >= self.compacted.0 + self.config.failover.snapshot_every {
+            self.compacted = position.index;
+            self.log.compact(position.index, self.ledger.encode(), out);
+        }
+    }
+
+    /// The coordinator tells everyone what has changed in view or seats.
+    fn announce(&mut self, payload: &Payload, changes: &[Change], out: &mut Outbox) {
+        let facts = membership_facts!(self);
+        for change in changes {
+            if let Change::ViewChanged { view, change } = change {
+                let update = ViewUpdate::Step {
+                    base: crate::base::ViewId(view.id().0 - 1),
+                    change: (**change).clone(),
+                    result: Memo::of(Arc::clone(view)),
+                };
+                self.membership.announce(update, &facts, out);
+            }
+        }
+        if let Payload::Seats(_) = payload {
+            let update = ViewUpdate::Whole(Arc::clone(self.membership.view()));
+            self.membership.announce(update, &facts, out);
+        }
+    }
+
+    /// Replaces the replicated state.
+    fn restore(&mut self, now: Time, snapshot: &Snapshot, out: &mut Outbox) {
+        self.ledger = Ledger::decode(&snapshot.state)
+            .expect("snapshots are checked where they are stored and received");
+        self.compacted = snapshot.last.index;
+        out.observe(Observation::Restored { last: snapshot.last, state: self.ledger.digest() });
+        if snapshot.seats.number > self.seats.number {
+            self.seats = Arc::clone(&snapshot.seats);
+        }
+        let view: Arc<View> = Arc::clone(self.ledger.view());
+        let facts = membership_facts!(self);
+        self.membership.install(now, view, &facts, out, &mut self.membership_events);
+    }
+
+    fn on_membership(&mut self, now: Time, event: MembershipEvent, out: &mut Outbox) {
+        match event {
+            MembershipEvent::Reign { epoch, coordinator } => {
+                self.log.hear(now, epoch, coordinator, out, &mut self.log_events);
+            }
+            MembershipEvent::Installed(_) => self.remember(out),
+            MembershipEvent::Seats(seats) => {
+                if seats.number > self.seats.number {
+                    self.seats = seats;
+                    self.remember(out);
+                }
+            }
+            MembershipEvent::Expelled => self.expelled(now, out),
+            MembershipEvent::Left => {
+                self.leave_at = Time::NEVER;
+                out.left();
+            }
+            MembershipEvent::Suspected(..)
+            | MembershipEvent::Trusted(..)
+            | MembershipEvent::Evict(..)
+            | MembershipEvent::Joining(_)
+            | MembershipEvent::Leaving(..) => self.advise(now, event),
+        }
+    }
+
+    /// Tells the coordinator, if there is one here, what membership has noticed.
+    fn advise(&mut self, now: Time, event: MembershipEvent) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        let facts = coordinator_facts!(self, now);
+        match event {
+            MembershipEvent::Suspected(..) => coordinator.reassess(&facts),
+            MembershipEvent::Trusted(id, incarnation) => {
+                coordinator.trust(id, incarnation);
+                coordinator.reassess(&facts);
+            }
+            MembershipEvent::Evict(id, incarnation) | MembershipEvent::Leaving(id, incarnation) => {
+                coordinator.evict(id, incarnation, &facts);
+            }
+            MembershipEvent::Joining(member) => coordinator.join(&member, &facts),
+            MembershipEvent::Reign { .. }
+            | MembershipEvent::Installed(_)
+            | MembershipEvent::Seats(_)
+            | MembershipEvent::Left
+            | MembershipEvent::Expelled => {}
+        }
+    }
+
+    /// This life was evicted: its work is dropped, and a new life asks to be let in.
+    fn expelled(&mut self, now: Time, out: &mut Outbox) {
+        self.worker.expel(now, out);
+        let incarnation = self.membership.me().incarnation.next();
+        self.membership.reborn(incarnation);
+        self.expect(incarnation, out);
+    }
+
+    /// Leaves: first the lead, to the voter that is closest to the end of the log, then the membership.
+    pub(super) fn leave(&mut self, now: Time, out: &mut Outbox) {
+        self.leave_at = now + LEAVE_AGAIN;
+        let facts = membership_facts!(self);
+        if !self.log.leads() {
+            self.membership.leave(now, &facts, out, &mut self.membership_events);
+            return;
+        }
+        let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
+        let heir = others
+            .filter(|&voter| !self.membership.is_suspect(voter))
+            .filter_map(|voter| self.log.lag(voter).map(|lag| (lag, voter)))
+            .min();
+        match heir {
+            Some((_, heir)) => {
+                self.log.transfer(now, heir, out);
+            }
+            // No one is left to lead: the cluster ends with its last voter, and goes on when it returns.
+            None => out.left(),
+        }
+    }
+
+    /// Puts view and seats on record, for a restart.
+    fn remember(&self, out: &mut Outbox) {
+        out.persist(Record::View {
+            view: Arc::clone(self.membership.view()),
+            seats: Arc::clone(&self.seats),
+        });
+    }
+
+    fn on_wish(&mut self, now: Time, wish: Wish, out: &mut Outbox) {
+        match wish {
+            Wish::Propose(command) => {
+                if self.log.propose(now, command.clone(), out, &mut self.log_events).is_none()
+                    && let Some(coordinator) = &mut self.coordinator
+                {
+                    coordinator.not_proposed(command, out);
+                }
+            }
+            // A change that cannot be made now is wished for again.
+            Wish::Seat(seats) => {
+                self.log.propose_seats(now, seats, out, &mut self.log_events);
+            }
+            Wish::Read => {
+                if self.log.read(now, out).is_none()
+                    && let Some(coordinator) = &mut self.coordinator
+                {
+                    coordinator.not_readable(out);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The worker's side of dispatch: a desk with orders, an engine that does one thing at a time, results kept until settled.
+//!
+//! The coordinator says what shall be on the desk ([`Desk`]), the worker reports what is on it ([`Report`]); both are
+//! whole states, so that lost, late and repeated messages do no harm. Orders run in the order in which they came. A
+//! result stays, and is reported again, until a desk no longer keeps it, whichever coordinator sends that desk.
+
+mod engine;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use self::engine::{Engine, Task};
+use super::config::Dispatch;
+use super::config::limits::{UNSETTLED_MAX, WINDOW_MAX};
+use super::entry::{Answer, Outcome};
+use super::io::{EngineEvent, Outbox};
+use super::message::{Body, Desk, Held, Order, Progress, Report, WorkMessage};
+use super::observation::Observation;
+use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Span, Time};
+
+/// How many attempts that left the desk are remembered, so that an order that comes too late does not bring them back.
+const GONE_MAX: usize = 1024;
+/// The longest reason that is passed on; engines can be talkative.
+const REASON_BYTES_MAX: usize = 512;
+
+/// What the worker must know of the rest of its node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WorkerFacts {
+    /// The newest reign that the node knows.
+    pub epoch: Epoch,
+    /// Who leads that reign, if the node knows.
+    pub coordinator: Option<NodeId>,
+    /// The node's life.
+    pub incarnation: Incarnation,
+    /// Whether this life belongs to the view by which the node acts.
+    pub member: bool,
+}
+
+/// The part of a node that runs queries.
+#[derive(Debug)]
+pub(super) struct Worker {
+    takes_queries: bool,
+    /// After how long an unsettled result is reported again.
+    repeat: Span,
+    /// The newest reign that spoke to this worker, and who spoke for it.
+    reign: (Epoch, Option<NodeId>),
+    /// The last desk that was followed: its reign and version.
+    followed: (Epoch, u64),
+    /// Orders that have not begun, in order.
+    waiting: VecDeque<Order>,
+    engine: Engine,
+    /// Results that nobody was told of.
+    fresh: Vec<Unsettled>,
+    /// Results that were reported, the one that was reported longest ago first.
+    told: VecDeque<Unsettled>,
+    /// Attempts of the followed reign that left the desk, the newest last.
+    gone: VecDeque<AttemptId>,
+}
+
+/// A result that the coordinator has not taken off the desk.
+#[derive(Debug)]
+struct Unsettled {
+    held: Held,
+    /// When it was last reported.
+    told: Time,
+}
+
+/// Which results a report names, beside the ones that are new or overdue.
+#[derive(Clone, Copy, PartialEq)]
+enum Results {
+    All,
+    Due,
+}
+
+impl Worker {
+    /// A worker with an empty desk and a cold engine. One that does not take queries answers surveys and nothing else.
+    pub(super) fn new(takes_queries: bool, config: &Dispatch) -> Worker {
+        Worker {
+            takes_queries,
+            repeat: config.repeat,
+            reign: (Epoch(0), None),
+            followed: (Epoch(0), 0),
+            waiting: VecDeque::new(),
+            engine: Engine::default(),
+            fresh: Vec::new(),
+            told: VecDeque::new(),
+            gone: VecDeque::new(),
+        }
+    }
+
+    /// When to call [`Self::wake`].
+    pub(super) fn deadline(&self) -> Time {
+        let repeat = self.told.front().map_or(Time::NEVER, |result| result.told + self.repeat);
+        repeat.min(self.engine.stuck_at(!self.waiting.is_empty()))
+    }
+
+    /// Orders that wait or run; unsettled results are not among them.
+    pub(super) fn held(&self) -> usize {
+        self.waiting.len() + usize::from(self.engine.running().is_some())
+    }
+
+    /// Does what is due.
+    pub(super) fn wake(&mut self, now: Time, facts: WorkerFacts, out: &mut Outbox) {
+        if self.deadline() > now {
+            return;
+        }
+        self.engine.check(now, !self.waiting.is_empty(), out);
+        if self.told.front().is_some_and(|result| result.told + self.repeat <= now) {
+            self.report_unasked(now, facts, out);
+        }
+    }
+
+    /// Takes in what a coordinator says. Reports and [`WorkMessage::Deposed`] are not for workers and change nothing.
+    pub(super) fn receive(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        message: &WorkMessage,
+        facts: WorkerFacts,
+        out: &mut Outbox,
+    ) {
+        match message {
+            WorkMessage::Survey { epoch } => {
+                if self.obeys(from, *epoch, facts, out) {
+                    self.report(now, from, Results::All, facts, out);
+                }
+            }
+            WorkMessage::Desk(desk) => {
+                // Whoever is not a member was evicted, or will be told of its membership in a moment; in the first case
+                // the desk is a late one, in the second it will be repeated.
+                if self.takes_queries
+                    && facts.member
+                    && desk.incarnation == facts.incarnation
+                    && self.obeys(from, desk.epoch, facts, out)
+                {
+                    self.on_desk(now, from, desk, facts, out);
+                }
+            }
+            WorkMessage::Report(_) | WorkMessage::Deposed { .. } => {}
+        }
+    }
+
+    /// Takes in what the engine says.
+    pub(super) fn engine(&mut self, now: Time, event: EngineEvent, facts: WorkerFacts, out: &mut Outbox) {
+        match event {
+            EngineEvent::Loaded { model } => {
+                if self.engine.on_loaded(&model) {
+                    out.observe(Observation::Loaded { model, ok: true });
+                }
+            }
+            EngineEvent::LoadFailed { model, reason } => {
+                if self.engine.on_load_failed(&model) {
+                    out.observe(Observation::Loaded { model: Arc::clone(&model), ok: false });
+                    self.fail_model(&model, &format!("{model} did not load: {reason}"), out);
+                }
+            }
+            EngineEvent::Finished { attempt, answer, took } => {
+                if let Some((order, _)) = self.engine.on_end(attempt) {
+                    self.end(&order, judge(answer, order.inputs), took, out);
+                }
+            }
+            EngineEvent::Failed { attempt, reason } => {
+                if let Some((order, since)) = self.engine.on_end(attempt) {
+                    self.end(&order, Outcome::Failed(shorten(&reason)), now.since(since), out);
+                }
+            }
+            EngineEvent::Died { reason } => self.on_death(now, &reason, out),
+        }
+        self.engine.go_on(now, &mut self.waiting, out);
+        if !self.fresh.is_empty() {
+            self.report_unasked(now, facts, out);
+        }
+    }
+
+    /// This life was evicted: everything leaves the desk, and what runs is killed.
+    pub(super) fn expel(&mut self, _now: Time, out: &mut Outbox) {
+        let results = self.fresh.drain(..).chain(self.told.drain(..));
+        for held in results.map(|result| result.held) {
+            out.observe(Observation::Dropped { query: held.query, attempt: held.attempt });
+        }
+        for order in self.waiting.drain(..) {
+            out.observe(Observation::Dropped { query: order.query, attempt: order.attempt });
+        }
+        if let Some(order) = self.engine.abandon(|_| true) {
+            out.observe(Observation::Dropped { query: order.query, attempt: order.attempt });
+        }
+        self.engine.kill_inference(out);
+        self.gone.clear();
+        // The next life counts its desks anew.
+        self.followed = (Epoch(0), 0);
+    }
+
+    /// The newest reign that the worker or the rest of its node has heard of.
+    fn newest(&self, facts: WorkerFacts) -> Epoch {
+        self.reign.0.max(facts.epoch)
+    }
+
+    /// Whether the coordinator of `epoch` may command; if not, it is told so.
+    fn obeys(&mut self, from: NodeId, epoch: Epoch, facts: WorkerFacts, out: &mut Outbox) -> bool {
+        let newest = self.newest(facts);
+        if epoch < newest {
+            out.send(from, Body::Work(WorkMessage::Deposed { epoch: newest }));
+            return false;
+        }
+        self.reign = (epoch, Some(from));
+        true
+    }
+
+    fn on_desk(&mut self, now: Time, from: NodeId, desk: &Desk, facts: WorkerFacts, out: &mut Outbox) {
+        if self.followed.0 < desk.epoch {
+            self.followed = (desk.epoch, 0);
+            self.gone.clear();
+        }
+        if desk.version < self.followed.1 {
+            return;
+        }
+        if desk.version > self.followed.1 {
+            self.followed.1 = desk.version;
+            let keep: BTreeSet<AttemptId> = desk.keep.iter().copied().collect();
+            self.drop_unkept(&keep, out);
+            self.accept(desk, &keep, out);
+            self.engine.check(now, !self.waiting.is_empty(), out);
+            self.engine.go_on(now, &mut self.waiting, out);
+        }
+        self.report(now, from, Results::Due, facts, out);
+    }
+
+    /// Takes everything off the desk that is not kept. What runs already runs on, because a new engine would first have
+    /// to load its models again; nobody will hear of its end.
+    fn drop_unkept(&mut self, keep: &BTreeSet<AttemptId>, out: &mut Outbox) {
+        let gone = &mut self.gone;
+        let mut stays = |attempt: AttemptId, query: QueryId, settled: bool, out: &mut Outbox| {
+            if keep.contains(&attempt) {
+                return true;
+            }
+            if !settled {
+                out.observe(Observation::Dropped { query, attempt });
+            }
+            if gone.len() == GONE_MAX {
+                gone.pop_front();
+            }
+            gone.push_back(attempt);
+            false
+        };
+        self.waiting.retain(|order| stays(order.attempt, order.query, false, out));
+        self.engine.abandon(|order| !stays(order.attempt, order.query, false, out));
+        self.fresh.retain(|result| stays(result.held.attempt, result.held.query, true, out));
+        self.told.retain(|result| stays(result.held.attempt, result.held.query, true, out));
+    }
+
+    /// Appends the orders that are new. One for which there is no room is left out, which the report shows.
+    fn accept(&mut self, desk: &Desk, keep: &BTreeSet<AttemptId>, out: &mut Outbox) {
+        let mut known: BTreeSet<AttemptId> = self.waiting.iter().map(|order| order.attempt).collect();
+        known.extend(self.engine.running().map(|order| order.attempt));
+        known.extend(self.fresh.iter().chain(&self.told).map(|result| result.held.attempt));
+        known.extend(&self.gone);
+        for order in &desk.orders {
+            let room = self.held() < usize::from(WINDOW_MAX)
+                && self.held() + self.fresh.len() + self.told.len() < UNSETTLED_MAX;
+            if room && keep.contains(&order.attempt) && known.insert(order.attempt) {
+                let (query, attempt) = (order.query, order.attempt);
+                out.observe(Observation::Accepted { query, attempt, epoch: desk.epoch });
+                self.waiting.push_back(order.clone());
+            }
+        }
+    }
+
+    fn on_death(&mut self, now: Time, reason: &Arc<str>, out: &mut Outbox) {
+        out.observe(Observation::EngineDied { reason: shorten(reason) });
+        let Some(busy) = self.engine.on_death() else { return };
+        let why = |limit: Span| {
+            if busy.killed {
+                format!("took longer than {limit}")
+            } else {
+                format!("the engine died: {reason}")
+            }
+        };
+        match &busy.task {
+            // A model whose load kills the engine must not be tried for ever.
+            Task::Load(model) => {
+                out.observe(Observation::Loaded { model: Arc::clone(model), ok: false });
+                let why = why(engine::LOAD_LIMIT);
+                self.fail_model(model, &format!("{model} did not load: {why}"), out);
+            }
+            Task::Infer(order) => {
+                let outcome = Outcome::Failed(shorten(&why(order.limit).into()));
+                self.end(order, outcome, now.since(busy.since), out);
+            }
+            Task::Unwanted(..) => {}
+        }
+    }
+
+    /// All that waits for `model` at this moment fails.
+    fn fail_model(&mut self, model: &str, reason: &str, out: &mut Outbox) {
+        let reason = shorten(&reason.into());
+        let (failed, waiting) = self.waiting.drain(..).partition(|order: &Order| &*order.model == model);
+        self.waiting = waiting;
+        for order in VecDeque::into_iter(failed) {
+            self.end(&order, Outcome::Failed(Arc::clone(&reason)), Span::ZERO, out);
+        }
+    }
+
+    /// Notes a result, to be reported at the end of the step.
+    fn end(&mut self, order: &Order, outcome: Outcome, took: Span, out: &mut Outbox) {
+        let error = match &outcome {
+            Outcome::Answered(_) => None,
+            Outcome::Failed(reason) => Some(Arc::clone(reason)),
+        };
+        let (query, attempt) = (order.query, order.attempt);
+        out.observe(Observation::Ended { query, attempt, error });
+        let held = Held { attempt, query, progress: Progress::Ended { outcome, took } };
+        self.fresh.push(Unsettled { held, told: Time::ZERO });
+    }
+
+    /// Reports to whoever leads. When nobody is known to, the results count as told, and their turn comes again.
+    fn report_unasked(&mut self, now: Time, facts: WorkerFacts, out: &mut Outbox) {
+        let (epoch, speaker) = self.reign;
+        let coordinator =
+            if epoch >= facts.epoch { speaker.or(facts.coordinator) } else { facts.coordinator };
+        match coordinator {
+            Some(coordinator) => self.report(now, coordinator, Results::Due, facts, out),
+            None => drop(self.results(now, Results::Due)),
+        }
+    }
+
+    fn report(&mut self, now: Time, to: NodeId, results: Results, facts: WorkerFacts, out: &mut Outbox) {
+        let epoch = self.newest(facts);
+        let loading = self.engine.loading();
+        let mut held = Vec::new();
+        held.extend(self.engine.running().map(|order| (order, Progress::Running)));
+        for (place, order) in self.waiting.iter().enumerate() {
+            let begun = place == 0 && loading.is_some_and(|model| *model == order.model);
+            held.push((order, if begun { Progress::Running } else { Progress::Waiting }));
+        }
+        let mut held: Vec<Held> = held
+            .into_iter()
+            .map(|(order, progress)| Held { attempt: order.attempt, query: order.query, progress })
+            .collect();
+        held.extend(self.results(now, results));
+        let report = Report {
+            epoch,
+            incarnation: facts.incarnation,
+            version: if self.followed.0 == epoch { self.followed.1 } else { 0 },
+            held,
+            warm: self.engine.warm(),
+        };
+        out.send(to, Body::Work(WorkMessage::Report(Arc::new(report))));
+    }
+
+    /// The results to report now, which count as told from now on.
+    fn results(&mut self, now: Time, results: Results) -> Vec<Held> {
+        let due = |result: &Unsettled| results == Results::All || result.told + self.repeat <= now;
+        let overdue = self.told.iter().take_while(|result| due(result)).count();
+        let told: Vec<Unsettled> = self.told.drain(..overdue).chain(self.fresh.drain(..)).collect();
+        let held = told.iter().map(|result| result.held.clone()).collect();
+        self.told.extend(told.into_iter().map(|result| Unsettled { told: now, ..result }));
+        held
+    }
+}
+
+/// The outcome of an inference that brought `answer`.
+fn judge(answer: Answer, inputs: u32) -> Outcome {
+    match answer.flaw(inputs) {
+        Some(flaw) => Outcome::Failed(flaw.into()),
+        None => Outcome::Answered(answer),
+    }
+}
+
+/// `reason`, cut at [`REASON_BYTES_MAX`].
+fn shorten(reason: &Arc<str>) -> Arc<str> {
+    if reason.len() <= REASON_BYTES_MAX {
+        return Arc::clone(reason);
+    }
+    let end = (0..=REASON_BYTES_MAX).rev().find(|&end| reason.is_char_boundary(end));
+    reason[..end.expect("0 is a boundary")].into()
+}

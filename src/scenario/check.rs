@@ -1,0 +1,196 @@
+//! What does not go together: settings that contradict each other or ask of the cluster what it cannot have.
+
+use std::collections::BTreeSet;
+
+use super::document::Document;
+use super::error::Wrong;
+use super::keys::grouped;
+use super::plan::{FaultKind, Plan, Target, Until};
+use super::read::Problems;
+use super::targets;
+use super::units::{draw_range, draw_text};
+use crate::base::{Draw, Span};
+use crate::node::{JobSpec, limits};
+
+/// Notes every contradiction in a plan whose values are right one by one.
+pub(super) fn contradictions(plan: &Plan, document: &Document, problems: &Problems) {
+    let check = Check { plan, document, problems };
+    check.timing();
+    check.cluster();
+    check.names();
+    check.work();
+    check.faults();
+}
+
+struct Check<'a> {
+    plan: &'a Plan,
+    document: &'a Document,
+    problems: &'a Problems,
+}
+
+impl Check<'_> {
+    /// Notes a contradiction between keys, at the first of them that was written.
+    fn refuse(&self, paths: &[&str], why: String) {
+        let written = paths.iter().find_map(|path| Some((*path, self.document.written(path)?)));
+        let (path, place) = written.unwrap_or_else(|| (paths[0], self.document.whole()));
+        self.problems.add(place, path.to_owned(), Wrong::Contradiction(why));
+    }
+
+    /// A value, and whether it is a default that one will not find in the file.
+    fn value(&self, path: &str, span: Span) -> String {
+        let default = if self.document.written(path).is_some() { "" } else { " by default" };
+        let name = path.rsplit('.').next().unwrap_or(path);
+        format!("{name} (which is {span}{default})")
+    }
+
+    fn timing(&self) {
+        let (membership, failover) = (&self.plan.config.membership, &self.plan.config.failover);
+        let (beat, suspect, evict) =
+            ("membership.heartbeat", "membership.suspect_after", "membership.evict_after");
+        if membership.suspect_after < membership.heartbeat * 2 {
+            let why = format!(
+                "{} is less than two heartbeats: one lost message would raise the alarm; wanted at least {}, twice {}",
+                membership.suspect_after,
+                membership.heartbeat * 2,
+                self.value(beat, membership.heartbeat)
+            );
+            self.refuse(&[suspect, beat], why);
+        }
+        if membership.evict_after <= membership.suspect_after {
+            let why = format!(
+                "{} leaves no time between suspicion and eviction; wanted more than {}",
+                membership.evict_after,
+                self.value(suspect, membership.suspect_after)
+            );
+            self.refuse(&[evict, suspect], why);
+        }
+        if failover.election < failover.beat * 2 {
+            let why = format!(
+                "{} is less than two beats: voters would depose a healthy coordinator; wanted at least {}, twice {}",
+                failover.election,
+                failover.beat * 2,
+                self.value("failover.beat", failover.beat)
+            );
+            self.refuse(&["failover.election", "failover.beat"], why);
+        }
+        if self.plan.network.loss >= 1.0 {
+            let why = "1 lets no message through, ever; wanted less than 1".to_owned();
+            self.refuse(&["network.loss"], why);
+        }
+    }
+
+    fn cluster(&self) {
+        let count = self.plan.nodes.len();
+        if count == 0 {
+            self.refuse(&["node"], "no machine at all; wanted at least one [[node]]".to_owned());
+            return;
+        }
+        if let Some(voters) = self.plan.config.failover.voters
+            && usize::from(voters) > count
+        {
+            let most = if count.is_multiple_of(2) { count - 1 } else { count };
+            let why = format!(
+                "{voters} are more than the cluster has nodes, {count}; wanted \"auto\" or at most {most}"
+            );
+            self.refuse(&["cluster.voters"], why);
+        }
+        if !self.plan.nodes.iter().any(|node| node.worker) {
+            let why = "no machine takes queries; wanted worker = true for at least one".to_owned();
+            self.refuse(&["node"], why);
+        }
+    }
+
+    fn names(&self) {
+        let jobs = self.plan.jobs.iter().enumerate().map(|(i, job)| (format!("job.{i}"), &job.spec));
+        let streams =
+            self.plan.arrivals.iter().enumerate().map(|(i, stream)| (format!("arrivals.{i}"), &stream.spec));
+        let mut seen = BTreeSet::new();
+        for (path, spec) in jobs.chain(streams) {
+            if !seen.insert(spec.name.clone()) {
+                let why = format!("another job is called {:?} too", spec.name);
+                self.refuse(&[&format!("{path}.name"), &path], why);
+            }
+            self.size(&path, spec);
+        }
+    }
+
+    fn size(&self, path: &str, spec: &JobSpec) {
+        let queries = spec.inputs.count().div_ceil(u64::from(spec.batch));
+        if queries > limits::QUERIES_MAX {
+            let why = format!(
+                "{} inputs in batches of {} are {} queries; wanted at most {}",
+                grouped(spec.inputs.count().into()),
+                spec.batch,
+                grouped(queries.into()),
+                grouped(limits::QUERIES_MAX.into())
+            );
+            self.refuse(&[&format!("{path}.batch"), &format!("{path}.inputs")], why);
+        }
+    }
+
+    fn work(&self) {
+        let plan = self.plan;
+        let arriving: u64 = plan.arrivals.iter().map(|stream| u64::from(stream.count)).sum();
+        let jobs = plan.jobs.len() as u64 + arriving;
+        if jobs > limits::JOBS_MAX as u64 {
+            let why = format!(
+                "{} jobs in all; wanted at most {}",
+                grouped(jobs.into()),
+                grouped(limits::JOBS_MAX as i128)
+            );
+            self.refuse(&["arrivals", "job"], why);
+        }
+        if jobs == 0 && plan.faults.is_empty() && plan.until == Until::Done {
+            let why = "nothing happens: no job, no fault, and the trial ends when all is done; wanted a [[job]], an \
+                       [[arrivals]], a [[fault]] or an end such as \"60s\"";
+            self.refuse(&["until"], why.to_owned());
+        }
+        for (position, job) in plan.jobs.iter().enumerate() {
+            self.before_the_end(&format!("job.{position}.at"), job.at);
+        }
+        for (position, stream) in plan.arrivals.iter().enumerate() {
+            self.before_the_end(&format!("arrivals.{position}.from"), Draw::Fixed(stream.from));
+        }
+    }
+
+    fn before_the_end(&self, path: &str, at: Draw) {
+        if let Until::At(end) = self.plan.until
+            && draw_range(at).1 >= end
+        {
+            let why = format!("{} may come after the trial has ended, at {end} (until)", draw_text(at));
+            self.refuse(&[path, "until"], why);
+        }
+    }
+
+    fn faults(&self) {
+        let plan = self.plan;
+        if plan.nodes.is_empty() {
+            return;
+        }
+        let voters = plan.config.failover.voters_for(plan.nodes.len());
+        let impossible =
+            |target: &Target, kind: &FaultKind| targets::impossible(target, kind, &plan.nodes, voters);
+        for (position, fault) in plan.faults.iter().enumerate() {
+            let path = format!("fault.{position}");
+            self.before_the_end(&format!("{path}.at"), fault.at);
+            if let Some(why) = impossible(&fault.target, &fault.kind) {
+                self.refuse(&[&format!("{path}.target")], why);
+            }
+            let FaultKind::Cut { other, .. } = &fault.kind else { continue };
+            if let Some(why) = other.as_ref().and_then(|other| impossible(other, &fault.kind)) {
+                self.refuse(&[&format!("{path}.other")], why);
+            }
+            let one_side = match other {
+                None => fault.target == Target::All || plan.nodes.len() == 1,
+                Some(other) => {
+                    *other == fault.target
+                        && matches!(other, Target::Node(_) | Target::Coordinator | Target::All)
+                }
+            };
+            if one_side {
+                let why = format!("nobody is left on the other side of {}", targets::text(&fault.target));
+                self.refuse(&[&format!("{path}.other"), &format!("{path}.target")], why);
+            }
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! Every key of a scenario: what it is, what it may be, what it is when nothing is written.
+//!
+//! This one table decides which keys exist, supplies the defaults, the bounds and the suggestions for misspelt ones, and
+//! is what `idunno scenario keys` prints.
+
+use std::fmt;
+
+use super::units::bandwidth_text;
+use crate::base::Span;
+use crate::node::limits;
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its dotted path, in which `N` is the position in a list, from 0, and `NAME` is the name of a model.
+    pub path: &'static str,
+    /// What kind of value it takes.
+    pub kind: Kind,
+    /// A word that may stand instead of such a value.
+    pub word: Option<&'static str>,
+    /// What it is when it is not written.
+    pub default: Preset,
+    /// What it does, in a sentence.
+    pub about: &'static str,
+}
+
+/// What a key is when it is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// It has to be written.
+    Required,
+    /// This value, as it would be written without quotes.
+    Value(&'static str),
+    /// What follows from other keys, in words.
+    Derived(&'static str),
+}
+
+/// What kind of value a key takes, with its bounds, both included unless said otherwise.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A name: at most 64 letters, digits, `-`, `_` and `.`, the first a letter or digit.
+    Name,
+    /// A whole number between two others.
+    Whole(i128, i128),
+    /// An odd whole number, up to this one.
+    Odd(u8),
+    /// A number above zero, up to this one.
+    Number(f64),
+    /// A probability from 0 to 1, or per cent.
+    Rate,
+    /// A length of time between two others.
+    Span(Span, Span),
+    /// A length of time that may be random, at least the first and at most the second.
+    Draw(Span, Span),
+    /// Yes or no.
+    Switch,
+    /// One of these words.
+    Choice(fn() -> Vec<&'static str>),
+    /// Bytes per second.
+    Bandwidth,
+    /// Inputs of a job.
+    Inputs,
+    /// Whom a fault hits.
+    Target,
+}
+
+/// The most machines of a cluster.
+pub(super) const NODES_MAX: usize = 100_000;
+/// The most faults of a scenario.
+pub(super) const FAULTS_MAX: usize = 10_000;
+/// The most trials.
+pub(super) const TRIALS_MAX: u32 = 1_000_000;
+/// The least and the most that a machine can be made to send, in bytes per second.
+pub(super) const BANDWIDTH_RANGE: (u64, u64) = (1_000, 1_000_000_000_000);
+
+const MOMENT: Span = Span::micros(1);
+const MINUTE: Span = Span::secs(60);
+const HOUR: Span = Span::secs(3_600);
+const DAY: Span = Span::secs(86_400);
+/// The longest that anything in a scenario may take.
+const LONGEST: Span = Span::secs(1_000 * 3_600);
+
+const fn key(path: &'static str, kind: Kind, default: Preset, about: &'static str) -> Key {
+    Key { path, kind, word: None, default, about }
+}
+
+impl Key {
+    const fn or(mut self, word: &'static str) -> Key {
+        self.word = Some(word);
+        self
+    }
+
+    /// The table that the key stands in: the path without its last part.
+    pub fn group(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(group, _)| group)
+    }
+
+    /// The last part of the path: what stands before the `=`.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// What to write, with an example and the bounds.
+    pub fn wanted(&self) -> String {
+        match self.word {
+            Some(word) => format!("{word:?} or {}", self.kind),
+            None => self.kind.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Preset::Required => f.pad("required"),
+            Preset::Value("") => f.pad("empty"),
+            Preset::Value(text) | Preset::Derived(text) => f.pad(text),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Kind::Text => "a text".to_owned(),
+            Kind::Name => {
+                "a name of at most 64 letters, digits, \"-\", \"_\" and \".\", the first a letter or digit"
+                    .to_owned()
+            }
+            Kind::Whole(least, most) => {
+                format!("a whole number from {} to {}", grouped(*least), grouped(*most))
+            }
+            Kind::Odd(most) => {
+                let numbers: Vec<String> = (1..=*most).step_by(2).map(|n| n.to_string()).collect();
+                format!("one of {}", numbers.join(", "))
+            }
+            Kind::Number(most) => format!("a number above 0, at most {}", grouped(*most as i128)),
+            Kind::Rate => "a probability from 0 to 1, or such as \"1%\"".to_owned(),
+            Kind::Span(least, most) => {
+                format!(
+                    "a span such as \"250ms\" (ns, us, ms, s, m, h) from {} to {}",
+                    plain(*least),
+                    plain(*most)
+                )
+            }
+            Kind::Draw(least, most) => {
+                let bounds = match *least {
+                    Span::ZERO => format!("at most {}", plain(*most)),
+                    least => format!("from {} to {}", plain(least), plain(*most)),
+                };
+                format!(
+                    "a span such as \"250ms\" (ns, us, ms, s, m, h) or a draw such as \"30s..40s\", \
+                     \"lognormal(150ms, 0.2)\", \"exp(2s)\", {bounds}"
+                )
+            }
+            Kind::Switch => "true or false".to_owned(),
+            Kind::Choice(words) => {
+                let words = words();
+                let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+                format!("{}{}", if words.len() > 1 { "one of " } else { "" }, quoted.join(", "))
+            }
+            Kind::Bandwidth => {
+                let (least, most) = BANDWIDTH_RANGE;
+                format!(
+                    "a bandwidth such as \"1Gbit\" or \"100MB\" (bit, kbit, Mbit, Gbit, B, kB, MB, GB per second) \
+                     from {} to {}",
+                    bandwidth_text(least),
+                    bandwidth_text(most)
+                )
+            }
+            Kind::Inputs => {
+                "a count such as 1000, a range such as \"imagenet:0..1000\", or a list of at most 10,000 names"
+                    .to_owned()
+            }
+            Kind::Target => {
+                "\"coordinator\", \"voter\", \"busiest worker\", \"worker\", \"random 2\", \"node 7\", a node's name, \
+                 \"minority\", \"all\", or a list of them"
+                    .to_owned()
+            }
+        };
+        f.pad(&text)
+    }
+}
+
+/// A span as a bound is best read: in minutes, hours and days where it has whole ones.
+fn plain(span: Span) -> String {
+    match span {
+        Span::ZERO => "0s".to_owned(),
+        span if span.0.is_multiple_of(HOUR.0) => format!("{}h", span.0 / HOUR.0),
+        span if span.0.is_multiple_of(MINUTE.0) => format!("{}m", span.0 / MINUTE.0),
+        span => span.to_string(),
+    }
+}
+
+/// A number with its thousands set apart.
+pub(super) fn grouped(n: i128) -> String {
+    let digits = n.unsigned_abs().to_string();
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if n < 0 { format!("-{text}") } else { text }
+}
+
+fn policies() -> Vec<&'static str> {
+    crate::policy::all().iter().map(|policy| policy.name()).collect()
+}
+
+fn engines() -> Vec<&'static str> {
+    vec!["synthetic", "torch"]
+}
+
+fn directions() -> Vec<&'static str> {
+    vec!["both", "in", "out"]
+}
+
+fn fault_kinds() -> Vec<&'static str> {
+    FAULT_KINDS.iter().map(|(name, _)| *name).collect()
+}
+
+/// The kinds of faults, each with the keys that it has beside `at`, `kind` and `target`.
+pub(super) const FAULT_KINDS: [(&str, &[&str]); 13] = [
+    ("crash", &["for", "wipe"]),
+    ("restart", &[]),
+    ("pause", &["for"]),
+    ("isolate", &["for"]),
+    ("cut", &["for", "other", "direction"]),
+    ("loss", &["for", "rate"]),
+    ("delay", &["for", "delay"]),
+    ("duplicate", &["for", "rate"]),
+    ("reorder", &["for", "rate"]),
+    ("slow", &["for", "factor"]),
+    ("load_failure", &["for", "model"]),
+    ("engine_death", &[]),
+    ("stuck", &[]),
+];
+
+const BATCH: Kind = Kind::Whole(1, limits::BATCH_MAX as i128);
+const WEIGHT: Kind = Kind::Number(1e6);
+const PRIORITY: Kind = Kind::Whole(-1_000, 1_000);
+
+use Kind::{
+    Bandwidth, Choice, Draw, Inputs, Name, Number, Odd, Rate, Span as SpanKind, Switch, Target, Text, Whole,
+};
+use Preset::{Derived, Required, Value};
+
+/// Every key, in the order in which the resolved scenario is written.
+pub fn keys() -> &'static [Key] {
+    KEYS
+}
+
+/// The key of this path, which must be in the table.
+pub(super) fn key_at(group: &str, name: &str) -> &'static Key {
+    let found = KEYS.iter().find(|key| key.group() == group && key.name() == name);
+    found.unwrap_or_else(|| panic!("{group}.{name} is missing in the table of keys"))
+}
+
+#[rustfmt::skip] // One key, one line: it is a table.
+static KEYS: &[Key] = &[
+    key("name", Name, Derived("the file's name"), "The scenario's name; results land in a folder of this name."),
+    key("about", Text, Value(""), "A sentence or two on what to look for; line breaks count as spaces."),
+    key("seed", Whole(0, u64::MAX as i128 - TRIALS_MAX as i128), Value("1"), "The seed of the first trial; trial i uses seed + i, from 0."),
+    key("trials", Whole(1, TRIALS_MAX as i128), Value("1"), "How many trials."),
+    key("until", SpanKind(Span::millis(1), LONGEST), Value("done"), "When a trial ends: at this time, or once all jobs have ended, all faults are over and the cluster is whole again.").or("done"),
+    key("liveness_within", SpanKind(Span::millis(1), DAY), Value("30s"), "Once faults are over, the time within which the cluster must be whole again and have finished what it accepted."),
+    key("nodes", Whole(1, NODES_MAX as i128), Value("10"), "How many machines, all alike and named n1, n2, …; [[node]] describes them one by one instead."),
+
+    key("node.N.name", Name, Derived("n and the position from 1"), "The machine's name; with a count, a number from 1 is added."),
+    key("node.N.kind", Name, Value("cpu"), "The kind of machine, which schedulers may tell apart."),
+    key("node.N.speed", Number(1e6), Value("1"), "How fast it infers, relative to the models' figures."),
+    key("node.N.worker", Switch, Value("true"), "Whether it takes queries."),
+    key("node.N.count", Whole(1, NODES_MAX as i128), Value("1"), "How many such machines."),
+
+    key("cluster.voters", Odd(7), Value("auto"), "How many nodes hold the quorum log: 1, 3, 5 or 7. Automatically 1, 3 from 3 nodes, 5 from 5, 7 from 10.").or("auto"),
+
+    key("scheduler.policy", Choice(policies), Value("rate_balance"), "How workers are divided among jobs."),
+    key("scheduler.rate_window", SpanKind(Span::millis(100), HOUR), Value("10s"), "The window over which recent rates and durations are measured."),
+
+    key("dispatch.window", Whole(1, limits::WINDOW_MAX as i128), Value("auto"), "Queries that a worker holds at most, the running one among them. Automatically at least 2 and enough for 2 ms of work.").or("auto"),
+    key("dispatch.retries_max", Whole(0, 1_000), Value("3"), "How often a query whose attempts fail is tried again before its inputs end as failures."),
+    key("dispatch.hedge", Switch, Value("true"), "Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well."),
+    key("dispatch.repeat", SpanKind(Span::millis(1), MINUTE), Value("100ms"), "After how long what was not answered is sent again between coordinator and workers."),
+    key("dispatch.survey", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a new coordinator waits for workers to say what they hold."),
+
+    key("membership.heartbeat", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "Time between two heartbeats of a node to each of its observers."),
+    key("membership.suspect_after", SpanKind(Span::millis(2), HOUR), Value("250ms"), "How long an observer hears nothing before it raises the alarm; at least two heartbeats."),
+    key("membership.evict_after", SpanKind(Span::millis(2), DAY), Value("2s"), "How long a node is suspect before it is evicted; longer than suspect_after."),
+    key("membership.observers", Whole(1, 16), Value("5"), "How many distinct observers each node has."),
+
+    key("failover.election", SpanKind(Span::millis(2), HOUR), Value("250ms"), "The shortest silence of the coordinator after which a voter asks to be elected, the longest is twice that; at least two beats."),
+    key("failover.beat", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "Time between two signs of life of the coordinator to each voter."),
+    key("failover.snapshot_every", Whole(1, 1_000_000_000), Value("4096"), "Entries of the log between two snapshots."),
+
+    key("network.latency", Draw(MOMENT, MINUTE), Value("lognormal(150us, 0.3)"), "How long a message travels, one way."),
+    key("network.loss", Rate, Value("0"), "Probability that a message is lost; less than 1."),
+    key("network.duplicate", Rate, Value("0"), "Probability that a message arrives twice."),
+    key("network.reorder", Rate, Value("0"), "Probability that a message is held back by up to ten latencies, so that later ones overtake it."),
+    key("network.bandwidth", Bandwidth, Value("unlimited"), "What a machine can send.").or("unlimited"),
+
+    key("disk.sync", Draw(Span::ZERO, MINUTE), Value("lognormal(4ms, 0.3)"), "How long it takes to make writes durable."),
+
+    key("model.NAME.engine", Choice(engines), Value("synthetic"), "What runs the model on real nodes; the simulator draws times only."),
+    key("model.NAME.batch", BATCH, Value("1"), "Inputs per query of jobs that do not say otherwise."),
+    key("model.NAME.load", Draw(Span::ZERO, DAY), Required, "How long it takes to bring the model into memory."),
+    key("model.NAME.setup", Draw(Span::ZERO, DAY), Value("0s"), "The part of a query's time that does not depend on its size."),
+    key("model.NAME.per_input", Draw(Span::ZERO, DAY), Required, "The part of a query's time that each input adds; drawn once per query."),
+
+    key("job.N.name", Name, Derived("job and the position from 1"), "The job's name."),
+    key("job.N.model", Name, Required, "The model to run."),
+    key("job.N.inputs", Inputs, Required, "What to run it on."),
+    key("job.N.batch", BATCH, Derived("the model's batch"), "Inputs per query."),
+    key("job.N.at", Draw(Span::ZERO, LONGEST), Value("0s"), "When the client submits it."),
+    key("job.N.weight", WEIGHT, Value("1"), "Its share relative to other jobs."),
+    key("job.N.priority", PRIORITY, Value("0"), "Higher goes first where the policy has a meaning for it."),
+
+    key("arrivals.N.name", Name, Derived("arrivals and the position from 1"), "The name of the jobs of this stream; a number is added."),
+    key("arrivals.N.from", SpanKind(Span::ZERO, LONGEST), Value("0s"), "When the stream begins."),
+    key("arrivals.N.every", Draw(MOMENT, LONGEST), Required, "Time from one arrival to the next."),
+    key("arrivals.N.count", Whole(1, limits::JOBS_MAX as i128), Required, "How many jobs arrive."),
+    key("arrivals.N.model", Name, Required, "The model to run."),
+    key("arrivals.N.inputs", Inputs, Required, "What to run it on, each time."),
+    key("arrivals.N.batch", BATCH, Derived("the model's batch"), "Inputs per query."),
+    key("arrivals.N.weight", WEIGHT, Value("1"), "The share of each, relative to other jobs."),
+    key("arrivals.N.priority", PRIORITY, Value("0"), "Higher goes first where the policy has a meaning for it."),
+
+    key("fault.N.at", Draw(Span::ZERO, LONGEST), Required, "When it happens."),
+    key("fault.N.kind", Choice(fault_kinds), Required, "What happens."),
+    key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens."),
+    key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash, the time until the process starts again. Not for restart, engine_death, stuck.").or("ever"),
+    key("fault.N.wipe", Switch, Value("false"), "crash: whether the disk is lost as well."),
+    key("fault.N.other", Target, Value("rest"), "cut: the other side; \"rest\" is everyone else.").or("rest"),
+    key("fault.N.direction", Choice(directions), Value("both"), "cut: which direction, as seen from the target."),
+    key("fault.N.rate", Rate, Required, "loss, duplicate, reorder: probability that it happens to a message from or to the target."),
+    key("fault.N.delay", Draw(Span::ZERO, HOUR), Required, "delay: how much longer messages from and to the target travel."),
+    key("fault.N.factor", Number(1e6), Required, "slow: how many times slower the target infers."),
+    key("fault.N.model", Name, Value("any"), "load_failure: which model cannot be loaded.").or("any"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_stands_once_and_explains_itself() {
+        for (position, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..position].iter().all(|other| other.path != key.path), "{} stands twice", key.path);
+            assert!(key.about.ends_with('.'), "{}: a sentence ends with a full stop", key.path);
+            assert!(!key.wanted().is_empty());
+        }
+    }
+
+    #[test]
+    fn the_keys_of_fault_kinds_exist() {
+        for name in FAULT_KINDS.iter().flat_map(|(_, keys)| keys.iter()) {
+            assert_eq!(key_at("fault.N", name).name(), *name);
+        }
+    }
+
+    #[test]
+    fn bounds_read_well() {
+        assert_eq!(grouped(-1_000), "-1,000");
+        assert_eq!(grouped(100_000), "100,000");
+        assert_eq!(plain(DAY), "24h");
+        assert_eq!(plain(Span::secs(90)), "90s");
+        assert_eq!(key_at("dispatch", "window").wanted(), "\"auto\" or a whole number from 1 to 64");
+    }
+}

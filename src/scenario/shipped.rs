@@ -1,0 +1,31 @@
+//! The scenarios that come with idunno, built into the binary, so that they can be run by their bare names.
+
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../scenarios/", $name, ".toml")))),+]
+    };
+}
+
+/// Every shipped scenario: its name, which is that of its file in `scenarios/`, and its source; in order of the names.
+pub fn shipped() -> &'static [(&'static str, &'static str)] {
+    shipped![
+        "coord_and_voter_fail",
+        "coord_fail",
+        "lossy_network",
+        "partition_leader_one_way",
+        "partition_minority",
+        "pause_coordinator",
+        "rolling_restart",
+        "second_job",
+        "second_job_busy",
+        "steady",
+        "stragglers",
+        "three_at_once",
+        "worker_fail",
+    ]
+}
+
+/// The source of the shipped scenario of this name.
+pub fn find_shipped(name: &str) -> Option<&'static str> {
+    shipped().iter().find(|(shipped, _)| *shipped == name).map(|(_, source)| *source)
+}

@@ -1,0 +1,421 @@
+//! Scenarios from the text to the plan and back, and what is said about those that are refused.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::{Draw, Span};
+use crate::node::{Config, Inputs};
+
+/// A cluster with a job, to which a test adds what it is about.
+const BASE: &str = "[model.m]\nload = \"1s\"\nper_input = \"1ms\"\n[[job]]\nmodel = \"m\"\ninputs = 10\n";
+
+fn read(source: &str) -> Plan {
+    Plan::read(source, "x.toml").unwrap_or_else(|error| panic!("{source}\n{error}"))
+}
+
+fn set(overrides: &[&str]) -> Result<Plan, ScenarioError> {
+    Plan::with_overrides(BASE, "x.toml", overrides)
+}
+
+/// Plans are compared by all that they show: a policy has no other equality than its name.
+fn shown(plan: &Plan) -> String {
+    format!("{plan:#?}")
+}
+
+#[test]
+fn shipped_scenarios_are_those_of_the_folder_and_say_what_to_look_for() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut files: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter_map(|file| file.strip_suffix(".toml").map(str::to_owned))
+        .collect();
+    files.sort();
+    assert_eq!(files, shipped().iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    for (name, source) in shipped() {
+        let plan = Plan::read(source, &format!("scenarios/{name}.toml")).unwrap();
+        assert_eq!((plan.name.as_str(), plan.trials), (*name, 30));
+        assert!(plan.about.len() > 60, "{name} says too little");
+        assert_eq!(find_shipped(name), Some(*source));
+    }
+}
+
+#[test]
+fn what_is_written_out_reads_back_as_the_same_plan() {
+    for (name, source) in shipped() {
+        round_trip(&Plan::read(source, &format!("{name}.toml")).unwrap());
+    }
+    round_trip(&read(RICH));
+}
+
+fn round_trip(plan: &Plan) {
+    let text = to_toml(plan);
+    let again = Plan::read(&text, "resolved.toml").unwrap_or_else(|error| panic!("{text}\n{error}"));
+    assert_eq!(shown(&again), shown(plan));
+    assert_eq!(to_toml(&again), text);
+    assert!(text.starts_with(&format!("# Resolved by idunno {}.\n", env!("CARGO_PKG_VERSION"))));
+}
+
+/// A scenario that uses every key at least once.
+const RICH: &str = r#"
+name = "rich-1.0"
+about = """Quotes ", back\\slashes, breaks
+and µ: all of it."""
+seed = 18446744073708551615
+trials = 3
+until = "2m"
+liveness_within = "1.5s"
+[[node]]
+name = "fast"
+kind = "gpu"
+speed = 12.5
+count = 2
+[[node]]
+name = "plain"
+[[node]]
+worker = false
+count = 7
+[cluster]
+voters = 3
+[scheduler]
+policy = "time_share"
+rate_window = "20s"
+[dispatch]
+window = 4
+retries_max = 0
+hedge = false
+repeat = "150ms"
+survey = "70ms"
+[membership]
+heartbeat = "20ms"
+suspect_after = "0.1s"
+evict_after = "1s"
+observers = 3
+[failover]
+election = "200ms"
+beat = "30ms"
+snapshot_every = 100
+[network]
+latency = "100us..300us"
+loss = 0.25
+duplicate = "0.3%"
+reorder = 1
+bandwidth = "1.5Gbit"
+[disk]
+sync = "0s"
+[model."llama-3.1"]
+engine = "torch"
+batch = 4
+load = "exp(2s)"
+setup = "3ms"
+per_input = "lognormal(150ms, 0.2)"
+[[job]]
+name = "a"
+model = "llama-3.1"
+inputs = "imagenet:100..1100"
+batch = 10
+at = "1s..2s"
+weight = 2.5
+priority = -3
+[[job]]
+model = "llama-3.1"
+inputs = ["a \"b\".jpg", "c.jpg"]
+[[arrivals]]
+name = "s"
+from = "3s"
+every = "exp(500ms)"
+count = 20
+model = "llama-3.1"
+inputs = 100
+weight = 1
+priority = 7
+[[fault]]
+at = "1s"
+kind = "crash"
+target = "coordinator"
+wipe = true
+for = "3s"
+[[fault]]
+at = "1s..2s"
+kind = "restart"
+target = "node 3"
+[[fault]]
+at = "1s"
+kind = "pause"
+target = "fast2"
+for = "exp(2s)"
+[[fault]]
+at = "1s"
+kind = "isolate"
+target = "minority"
+for = "ever"
+[[fault]]
+at = "1s"
+kind = "cut"
+target = ["coordinator", "voter"]
+other = ["worker", "random 2"]
+direction = "out"
+[[fault]]
+at = "1s"
+kind = "cut"
+target = "busiest worker"
+[[fault]]
+at = "1s"
+kind = "loss"
+target = "all"
+rate = "20%"
+[[fault]]
+at = "1s"
+kind = "delay"
+target = "worker"
+delay = "5ms..10ms"
+[[fault]]
+at = "1s"
+kind = "duplicate"
+target = "random 4"
+rate = 0.5
+[[fault]]
+at = "1s"
+kind = "reorder"
+target = "voter"
+rate = 1
+[[fault]]
+at = "1s"
+kind = "slow"
+target = ["fast1"]
+factor = 10
+[[fault]]
+at = "1s"
+kind = "load_failure"
+target = "worker"
+model = "llama-3.1"
+for = "5s"
+[[fault]]
+at = "1s"
+kind = "engine_death"
+target = "plain"
+[[fault]]
+at = "1s"
+kind = "stuck"
+target = "worker"
+"#;
+
+#[test]
+fn every_key_is_read_and_written() {
+    let plan = read(RICH);
+    let config = &plan.config;
+    assert_eq!(
+        plan.nodes.iter().map(|node| &*node.name).collect::<Vec<_>>(),
+        ["fast1", "fast2", "plain", "n4", "n5", "n6", "n7", "n8", "n9", "n10"]
+    );
+    assert_eq!((plan.seed, plan.until), (18_446_744_073_708_551_615, Until::At(Span::secs(120))));
+    assert_eq!(plan.about, r#"Quotes ", back\slashes, breaks and µ: all of it."#);
+    assert_eq!((config.failover.voters, config.dispatch.window), (Some(3), Some(4)));
+    assert_eq!((plan.network.duplicate, plan.network.bandwidth), (0.003, Some(187_500_000)));
+    assert_eq!((plan.jobs[0].spec.batch, plan.jobs[1].spec.batch, &*plan.jobs[1].spec.name), (10, 4, "job2"));
+    assert_eq!(
+        plan.jobs[0].spec.inputs,
+        Inputs::Range { dataset: "imagenet".into(), from: 100, count: 1000 }
+    );
+    assert_eq!(plan.faults[0].lasting, Some(Draw::Fixed(Span::secs(3))));
+    assert_eq!(plan.faults[3].lasting, None);
+    assert_eq!(
+        plan.faults[4].kind,
+        FaultKind::Cut {
+            other: Some(Target::Several(vec![Target::Worker, Target::Random(2)])),
+            direction: Direction::Out
+        }
+    );
+    assert_eq!(plan.faults[10].target, Target::Node(0));
+
+    let written = format!("{}{}", to_toml(&plan), to_toml(&read(BASE)));
+    for key in keys() {
+        // Machines are written one by one, and jobs carry their models' batches.
+        if ["node.N.count", "model.NAME.batch"].contains(&key.path) {
+            continue;
+        }
+        assert!(written.contains(&format!("\n{} = ", key.name())), "{} is not written", key.path);
+        let mut used = RICH.lines().chain(BASE.lines());
+        assert!(
+            key.path == "nodes" || used.any(|line| line.starts_with(&format!("{} = ", key.name()))),
+            "{} is not tried here",
+            key.path
+        );
+    }
+}
+
+#[test]
+fn the_table_of_keys_says_what_the_defaults_are() {
+    let plan = read(BASE);
+    let expected = Config::default();
+    assert_eq!(format!("{:?}", plan.config), format!("{expected:?}"));
+    assert_eq!((plan.name.as_str(), plan.about.as_str(), plan.seed, plan.trials), ("x", "", 1, 1));
+    assert_eq!((plan.until, plan.nodes.len(), plan.jobs[0].at), (Until::Done, 10, Draw::ZERO));
+    assert_eq!((plan.network.loss, plan.network.bandwidth), (0.0, None));
+    // What is written with the words and values of the table is the same as nothing written.
+    let mut overrides: Vec<String> = Vec::new();
+    for key in keys() {
+        if let (Preset::Value(value), path) =
+            (key.default, key.path.replace("NAME", "m").replace(".N.", ".0."))
+            && !["node", "arrivals", "fault"].iter().any(|table| path.starts_with(&format!("{table}.")))
+        {
+            overrides.push(format!("{path}={value}"));
+        }
+    }
+    assert!(overrides.len() > 30);
+    let written = Plan::with_overrides(BASE, "x.toml", &overrides).unwrap();
+    assert_eq!(shown(&written), shown(&plan));
+}
+
+#[test]
+fn fault_kinds_have_the_names_by_which_they_are_written() {
+    let names: Vec<&str> = read(RICH).faults.iter().map(|fault| fault.kind.name()).collect();
+    for (name, _) in super::keys::FAULT_KINDS {
+        assert!(names.contains(&name), "{name}");
+        assert!(RICH.contains(&format!("kind = \"{name}\"")), "{name}");
+    }
+}
+
+#[test]
+fn overrides_reach_every_place() {
+    let overrides = [
+        "seed=7",
+        "membership.heartbeat=20ms",
+        "job.0.batch=8",
+        "job.0.at=1s..2s",
+        "model.m.load=exp(2s)",
+        "network.loss=1%",
+        "network.latency=\"200us\"",
+        "scheduler.policy=even",
+        "until=1m",
+        "about=true or not",
+        "fault=[{ at = \"1s\", kind = \"crash\", target = [\"voter\", \"node 7\"] }]",
+        "seed=8",
+        "fault.0.at = 2s",
+    ];
+    let plan = set(&overrides).unwrap();
+    assert_eq!(
+        (plan.seed, plan.config.membership.heartbeat, plan.jobs[0].spec.batch),
+        (8, Span::millis(20), 8)
+    );
+    assert_eq!(plan.jobs[0].at, Draw::Uniform(Span::secs(1), Span::secs(2)));
+    assert_eq!(plan.models["m"].profile.load, Draw::Exponential(Span::secs(2)));
+    assert_eq!((plan.network.loss, plan.network.latency), (0.01, Draw::Fixed(Span::micros(200))));
+    assert_eq!((plan.config.scheduler.policy.name(), plan.about.as_str()), ("even", "true or not"));
+    assert_eq!(plan.faults[0].target, Target::Several(vec![Target::Voter, Target::Node(6)]));
+    assert_eq!(plan.faults[0].at, Draw::Fixed(Span::secs(2)));
+    assert!(set(&["fault=[]"]).unwrap().faults.is_empty());
+    let dotted = Plan::with_overrides(RICH, "x.toml", &["model.llama-3.1.setup=9ms"]).unwrap();
+    assert_eq!(dotted.models["llama-3.1"].profile.setup, Draw::Fixed(Span::millis(9)));
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
+    let source = "sed = 1\n[membership]\nheartbeat = 5\n[[fault]]\nat = \"1s\"\nkind = \"crsh\"\nfoo = 1\n";
+    let error = Plan::read(source, "x.toml").unwrap_err();
+    let lines: Vec<u32> = error
+        .problems()
+        .iter()
+        .map(|problem| match problem.place {
+            Place::File { line, .. } => line.unwrap(),
+            Place::Flag { .. } => panic!("no flag was given"),
+        })
+        .collect();
+    assert_eq!(lines, [1, 3, 4, 6, 7]);
+    assert_eq!(error.to_string().lines().count(), 5);
+}
+
+/// Each file that is refused, with what is said about it. `idunno` means `BASE` and these lines before and after it.
+#[test]
+fn refusals_name_place_key_finding_and_remedy() {
+    let mut said = String::new();
+    for case in include_str!("refusals.txt").split("=== ").skip(1) {
+        let (source, _) = case.split_once("---\n").unwrap_or((case, ""));
+        let (head, source) = source.split_once('\n').unwrap();
+        let flags: Vec<&str> =
+            head.strip_prefix("--set ").map(|flags| flags.split(" --set ").collect()).unwrap_or_default();
+        let based = source.replace("BASE\n", BASE);
+        let outcome = match Plan::with_overrides(&based, "x.toml", &flags) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        write!(said, "=== {head}\n{source}---\n{outcome}\n\n").unwrap();
+    }
+    let golden = include_str!("refusals.txt");
+    if said != golden {
+        if std::env::var_os("IDUNNO_GOLDEN").is_some() {
+            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/scenario/refusals.txt");
+            std::fs::write(file, &said).unwrap();
+            return;
+        }
+        for (said, golden) in said.lines().zip(golden.lines()) {
+            assert_eq!(said, golden, "IDUNNO_GOLDEN=1 writes what is said now; read the difference");
+        }
+        assert_eq!(said, golden);
+    }
+}
+
+#[test]
+fn names_of_files_become_names_of_scenarios() {
+    assert_eq!(Plan::read(BASE, "some/folder/my-case.toml").unwrap().name, "my-case");
+    let error = Plan::read(BASE, "my case.toml").unwrap_err().to_string();
+    assert!(error.starts_with("my case.toml: name: the file's name \"my case\" cannot name"), "{error}");
+}
+
+#[test]
+fn deep_nesting_is_refused_and_not_followed() {
+    let deep = 100_000;
+    let nested = format!("a = {}{}", "[".repeat(deep), "]".repeat(deep));
+    let tables = format!("a = {}{}", "{a=".repeat(deep), "}".repeat(deep));
+    let dotted = format!("a{} = 1", ".a".repeat(deep));
+    let header = format!("[a{}]", ".a".repeat(deep));
+    for source in [nested, tables, dotted, header] {
+        assert!(Plan::read(&source, "x.toml").is_err());
+        assert!(set(&[&source]).is_err());
+    }
+}
+
+#[test]
+fn a_list_of_one_target_is_that_target() {
+    let one = read(RICH).faults[10].target.clone();
+    assert_eq!(one, Target::Node(0));
+    assert_eq!(Arc::<str>::from("fast1"), read(RICH).nodes[0].name);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Plan::read(&String::from_utf8_lossy(&bytes), "x.toml");
+    }
+
+    #[test]
+    fn no_damage_to_a_scenario_makes_the_reader_panic(
+        which in 0..shipped().len() + 1, from in 0..5_000_usize, length in 0..40_usize, put in "\\PC{0,8}",
+    ) {
+        let source = shipped().get(which).map_or(RICH, |(_, source)| source);
+        let chars: Vec<char> = source.chars().collect();
+        let from = from.min(chars.len());
+        let to = (from + length).min(chars.len());
+        let damaged: String = chars[..from].iter().copied().chain(put.chars()).chain(chars[to..].iter().copied()).collect();
+        if let Ok(plan) = Plan::read(&damaged, "x.toml") {
+            round_trip(&plan);
+        }
+    }
+
+    #[test]
+    fn no_override_makes_the_reader_panic(
+        path in "[a-z_.0]{0,30}", which in 0..keys().len(), value in "\\PC{0,20}", number in "[0-9.e\\-]{0,40}[a-zA-Z%]{0,4}",
+    ) {
+        let known = keys()[which].path.replace("NAME", "llama-3.1").replace(".N.", ".0.");
+        for (path, value) in [(&path, &value), (&known, &value), (&known, &number)] {
+            if let Ok(plan) = Plan::with_overrides(RICH, "x.toml", &[format!("{path}={value}")]) {
+                round_trip(&plan);
+            }
+        }
+    }
+}

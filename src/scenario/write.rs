@@ -1,0 +1,202 @@
+//! A plan as a scenario file in which every setting is written out; read again, it gives the same plan.
+
+use std::fmt::{Display, Write as _};
+
+use super::plan::{Direction, Fault, FaultKind, NodePlan, Plan, Until};
+use super::read::DATASET;
+use super::targets;
+use super::units::{bandwidth_text, draw_text};
+use crate::base::Draw;
+use crate::node::{Config, DispatchConfig, Failover, Inputs, JobSpec, MembershipConfig, Scheduler};
+
+/// The resolved scenario as TOML, with the version of idunno that resolved it. Jobs carry their batch size, so that
+/// models need none.
+pub fn to_toml(plan: &Plan) -> String {
+    let mut file = File { text: String::new() };
+    file.line(&format!("# Resolved by idunno {}.", env!("CARGO_PKG_VERSION")));
+    top(&mut file, plan);
+    config(&mut file, &plan.config);
+    file.line("\n[network]");
+    file.quoted("latency", draw_text(plan.network.latency));
+    file.put("loss", plan.network.loss);
+    file.put("duplicate", plan.network.duplicate);
+    file.put("reorder", plan.network.reorder);
+    file.quoted("bandwidth", plan.network.bandwidth.map_or_else(|| "unlimited".to_owned(), bandwidth_text));
+    file.line("\n[disk]");
+    file.quoted("sync", draw_text(plan.disk.sync));
+    for (name, model) in &plan.models {
+        file.line(&format!("\n[model.{}]", string(name)));
+        file.quoted("engine", &model.engine);
+        file.quoted("load", draw_text(model.profile.load));
+        file.quoted("setup", draw_text(model.profile.setup));
+        file.quoted("per_input", draw_text(model.profile.per_input));
+    }
+    for job in &plan.jobs {
+        file.line("\n[[job]]");
+        file.quoted("at", draw_text(job.at));
+        spec(&mut file, &job.spec);
+    }
+    for stream in &plan.arrivals {
+        file.line("\n[[arrivals]]");
+        file.quoted("from", stream.from);
+        file.quoted("every", draw_text(stream.every));
+        file.put("count", stream.count);
+        spec(&mut file, &stream.spec);
+    }
+    for one in &plan.faults {
+        fault(&mut file, one);
+    }
+    file.text
+}
+
+struct File {
+    text: String,
+}
+
+impl File {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// A value that stands without quotes.
+    fn put(&mut self, key: &str, value: impl Display) {
+        writeln!(self.text, "{key} = {value}").expect("a string takes everything");
+    }
+
+    /// A value that stands in quotes.
+    fn quoted(&mut self, key: &str, value: impl Display) {
+        self.put(key, string(&value.to_string()));
+    }
+
+    /// A value, or the word that stands for none.
+    fn or_word(&mut self, key: &str, value: Option<impl Display>, word: &str) {
+        match value {
+            Some(value) => self.put(key, value),
+            None => self.quoted(key, word),
+        }
+    }
+}
+
+/// A text as TOML writes it on one line.
+fn string(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            c if c.is_control() => {
+                write!(quoted, "\\u{:04X}", u32::from(c)).expect("a string takes everything");
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn top(file: &mut File, plan: &Plan) {
+    file.quoted("name", &plan.name);
+    file.quoted("about", &plan.about);
+    file.put("seed", plan.seed);
+    file.put("trials", plan.trials);
+    match plan.until {
+        Until::Done => file.quoted("until", "done"),
+        Until::At(end) => file.quoted("until", end),
+    }
+    file.quoted("liveness_within", plan.liveness_within);
+    let usual = |(node, number): (&NodePlan, usize)| *node == NodePlan::usual(number);
+    if plan.nodes.iter().zip(1..).all(usual) {
+        file.put("nodes", plan.nodes.len());
+        return;
+    }
+    for node in &plan.nodes {
+        file.line("\n[[node]]");
+        file.quoted("name", &node.name);
+        file.quoted("kind", &node.kind);
+        file.put("speed", node.speed);
+        file.put("worker", node.worker);
+    }
+}
+
+/// Takes the settings apart completely, so that a new one cannot be forgotten here.
+fn config(file: &mut File, config: &Config) {
+    let Config { membership, failover, dispatch, scheduler } = config;
+    let MembershipConfig { heartbeat, suspect_after, evict_after, observers } = membership;
+    let Failover { election, beat, snapshot_every, voters } = failover;
+    let DispatchConfig { window, retries_max, hedge, repeat, survey } = dispatch;
+    let Scheduler { policy, rate_window } = scheduler;
+    file.line("\n[cluster]");
+    file.or_word("voters", *voters, "auto");
+    file.line("\n[scheduler]");
+    file.quoted("policy", policy.name());
+    file.quoted("rate_window", rate_window);
+    file.line("\n[dispatch]");
+    file.or_word("window", *window, "auto");
+    file.put("retries_max", retries_max);
+    file.put("hedge", hedge);
+    file.quoted("repeat", repeat);
+    file.quoted("survey", survey);
+    file.line("\n[membership]");
+    file.quoted("heartbeat", heartbeat);
+    file.quoted("suspect_after", suspect_after);
+    file.quoted("evict_after", evict_after);
+    file.put("observers", observers);
+    file.line("\n[failover]");
+    file.quoted("election", election);
+    file.quoted("beat", beat);
+    file.put("snapshot_every", snapshot_every);
+}
+
+fn spec(file: &mut File, spec: &JobSpec) {
+    let JobSpec { name, model, inputs, batch, weight, priority } = spec;
+    file.quoted("name", name);
+    file.quoted("model", model);
+    match inputs {
+        Inputs::Range { dataset, from: 0, count } if &**dataset == DATASET => file.put("inputs", count),
+        Inputs::Range { dataset, from, count } => {
+            file.quoted("inputs", format!("{dataset}:{from}..{}", from.saturating_add(*count)));
+        }
+        Inputs::Names(names) => {
+            let names: Vec<String> = names.iter().map(|name| string(name)).collect();
+            file.put("inputs", format!("[{}]", names.join(", ")));
+        }
+    }
+    file.put("batch", batch);
+    file.put("weight", weight);
+    file.put("priority", priority);
+}
+
+fn fault(file: &mut File, fault: &Fault) {
+    file.line("\n[[fault]]");
+    file.quoted("at", draw_text(fault.at));
+    file.quoted("kind", fault.kind.name());
+    file.put("target", targets::text(&fault.target));
+    let lasting = |draw: Draw| string(&draw_text(draw));
+    match &fault.kind {
+        // What happens in a moment has no end to write.
+        FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck => return,
+        FaultKind::Pause | FaultKind::Isolate => {}
+        FaultKind::Crash { wipe } => file.put("wipe", wipe),
+        FaultKind::Cut { other, direction } => {
+            file.or_word("other", other.as_ref().map(targets::text), "rest");
+            file.quoted(
+                "direction",
+                match direction {
+                    Direction::Both => "both",
+                    Direction::In => "in",
+                    Direction::Out => "out",
+                },
+            );
+        }
+        FaultKind::Loss(rate) | FaultKind::Duplicate(rate) | FaultKind::Reorder(rate) => {
+            file.put("rate", rate);
+        }
+        FaultKind::Delay(delay) => file.quoted("delay", draw_text(*delay)),
+        FaultKind::Slow(factor) => file.put("factor", factor),
+        FaultKind::LoadFailure { model } => {
+            file.or_word("model", model.as_ref().map(|model| string(model)), "any");
+        }
+    }
+    file.or_word("for", fault.lasting.map(lasting), "ever");
+}

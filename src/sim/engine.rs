@@ -1,0 +1,340 @@
+//! An inference engine, emulated: it takes the time that the model's cost profile says, and can be slow, stuck or dead.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use crate::base::{Fold, Rng, Span};
+use crate::node::{Answer, EngineCommand, EngineEvent};
+use crate::scenario::ModelPlan;
+
+/// From an engine's death to the moment at which its successor is ready.
+const RESTART: Span = Span::millis(5);
+/// How long it takes to find that there is no such model.
+const LOOK_UP: Span = Span::millis(1);
+/// Bytes of prediction per input.
+const PREDICTION_BYTES: usize = 4;
+
+/// What an engine is busy with.
+#[derive(Debug)]
+enum Activity {
+    Idle,
+    /// It will say this when its time has come.
+    Busy(EngineEvent),
+    /// It runs a query that never ends.
+    Stuck,
+    /// It died, for this reason, and its successor starts.
+    Restarting(Arc<str>),
+}
+
+/// The time until an engine speaks, and what tells this moment from those that a kill made void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Alarm {
+    pub(super) after: Span,
+    pub(super) serial: u64,
+}
+
+/// One engine.
+#[derive(Debug)]
+pub(super) struct Engine {
+    speed: f64,
+    rng: Rng,
+    activity: Activity,
+    warm: Vec<Arc<str>>,
+    serial: u64,
+    slow: Vec<(u32, f64)>,
+    load_failures: Vec<(u32, Option<Arc<str>>)>,
+    /// Faults that wait for a query to get stuck.
+    stick: Vec<u32>,
+    /// The faults that are in the query that is stuck.
+    stuck_by: Option<u32>,
+    /// Faults that did something, each time that they did.
+    pub(super) took_effect: Vec<u32>,
+    /// Faults that are over, because what was stuck is gone.
+    pub(super) over: Vec<u32>,
+}
+
+impl Engine {
+    /// An engine on a machine of this speed.
+    pub(super) fn new(speed: f64, rng: Rng) -> Engine {
+        Engine {
+            speed,
+            rng,
+            activity: Activity::Idle,
+            warm: Vec::new(),
+            serial: 0,
+            slow: Vec::new(),
+            load_failures: Vec::new(),
+            stick: Vec::new(),
+            stuck_by: None,
+            took_effect: Vec::new(),
+            over: Vec::new(),
+        }
+    }
+
+    /// Carries out a command of its node. One that finds the engine restarting is lost, as it would be with a child process
+    /// that has just died: the node hears of the death before it hears of anything else. Only a kill may interrupt what runs.
+    pub(super) fn command(
+        &mut self,
+        command: EngineCommand,
+        models: &BTreeMap<Arc<str>, ModelPlan>,
+    ) -> Option<Alarm> {
+        if matches!(command, EngineCommand::Kill) {
+            return self.die("killed by its node");
+        }
+        if matches!(self.activity, Activity::Restarting(_)) {
+            return None;
+        }
+        assert!(
+            matches!(self.activity, Activity::Idle),
+            "a node gave its engine two things to do: {command:?} beside {:?}",
+            self.activity
+        );
+        match command {
+            EngineCommand::Load { model } => Some(self.load(model, models)),
+            EngineCommand::Infer { attempt, query: _, model, dataset, from, inputs } => {
+                let Some(plan) = models.get(&model).filter(|_| self.warm.contains(&model)) else {
+                    let reason = format!("the model {model} is not in memory").into();
+                    return Some(self.busy(LOOK_UP, EngineEvent::Failed { attempt, reason }));
+                };
+                let took = plan.profile.query(inputs, self.pace(), &mut self.rng);
+                self.took_effect.extend(self.slow.iter().map(|(fault, _)| *fault));
+                if let Some(fault) = self.stick.pop() {
+                    self.took_effect.push(fault);
+                    self.stuck_by = Some(fault);
+                    self.activity = Activity::Stuck;
+                    return None;
+                }
+                let answer = Answer {
+                    inputs,
+                    predictions: predict(&model, &dataset, from, inputs),
+                    failed: Arc::default(),
+                };
+                Some(self.busy(took, EngineEvent::Finished { attempt, answer, took }))
+            }
+            EngineCommand::Kill => unreachable!("kills are carried out above"),
+        }
+    }
+
+    fn load(&mut self, model: Arc<str>, models: &BTreeMap<Arc<str>, ModelPlan>) -> Alarm {
+        let Some(plan) = models.get(&model) else {
+            let reason = format!("there is no model {model}").into();
+            return self.busy(LOOK_UP, EngineEvent::LoadFailed { model, reason });
+        };
+        let takes = plan.profile.load.sample(&mut self.rng).scaled(1.0 / self.pace());
+        let concerns = |of: &Option<Arc<str>>| of.as_ref().is_none_or(|of| *of == model);
+        if let Some((fault, _)) = self.load_failures.iter().find(|(_, of)| concerns(of)) {
+            self.took_effect.push(*fault);
+            return self
+                .busy(takes, EngineEvent::LoadFailed { model, reason: "injected load failure".into() });
+        }
+        self.busy(takes, EngineEvent::Loaded { model })
+    }
+
+    fn pace(&self) -> f64 {
+        self.slow.iter().fold(self.speed, |speed, (_, factor)| speed / factor)
+    }
+
+    fn busy(&mut self, after: Span, event: EngineEvent) -> Alarm {
+        self.activity = Activity::Busy(event);
+        self.alarm(after)
+    }
+
+    fn alarm(&mut self, after: Span) -> Alarm {
+        self.serial += 1;
+        Alarm { after, serial: self.serial }
+    }
+
+    /// What the engine says when the alarm `serial` goes off; nothing when that alarm is void.
+    pub(super) fn ring(&mut self, serial: u64) -> Option<EngineEvent> {
+        if serial != self.serial {
+            return None;
+        }
+        match std::mem::replace(&mut self.activity, Activity::Idle) {
+            Activity::Busy(event) => {
+                if let EngineEvent::Loaded { model } = &event
+                    && !self.warm.contains(model)
+                {
+                    self.warm.push(Arc::clone(model));
+                }
+                Some(event)
+            }
+            Activity::Restarting(reason) => Some(EngineEvent::Died { reason }),
+            Activity::Idle | Activity::Stuck => unreachable!("nobody set an alarm for this"),
+        }
+    }
+
+    /// The engine dies with everything it had in memory, and a new one starts. One that is restarting already goes on with it.
+    pub(super) fn die(&mut self, reason: &str) -> Option<Alarm> {
+        if matches!(self.activity, Activity::Restarting(_)) {
+            return None;
+        }
+        self.forget();
+        self.activity = Activity::Restarting(reason.into());
+        Some(self.alarm(RESTART))
+    }
+
+    /// The machine's process died, and its engine with it.
+    pub(super) fn forget(&mut self) {
+        self.over.extend(self.stuck_by.take());
+        self.warm.clear();
+        self.activity = Activity::Idle;
+        self.serial += 1;
+    }
+
+    /// The fault `fault` slows the engine down by `factor`, from the next command on.
+    pub(super) fn slow_down(&mut self, fault: u32, factor: f64) {
+        self.slow.push((fault, factor));
+    }
+
+    /// The fault `fault` makes loads of `model`, or of any model, fail.
+    pub(super) fn fail_loads(&mut self, fault: u32, model: Option<Arc<str>>) {
+        self.load_failures.push((fault, model));
+    }
+
+    /// The fault `fault` makes the query that runs, or the next one, never end.
+    pub(super) fn stick(&mut self, fault: u32) {
+        if let Activity::Busy(EngineEvent::Finished { .. }) = self.activity {
+            self.activity = Activity::Stuck;
+            self.serial += 1;
+            self.stuck_by = Some(fault);
+            self.took_effect.push(fault);
+        } else {
+            self.stick.push(fault);
+        }
+    }
+
+    /// The fault `fault` is over. What is stuck stays stuck.
+    pub(super) fn heal(&mut self, fault: u32) {
+        self.slow.retain(|(of, _)| *of != fault);
+        self.load_failures.retain(|(of, _)| *of != fault);
+        self.stick.retain(|of| *of != fault);
+    }
+}
+
+/// What a model predicts for a range of inputs: four bytes each, the same whoever computes them.
+fn predict(model: &str, dataset: &str, from: u64, inputs: u32) -> Arc<[u8]> {
+    let mut fold = Fold::new(0);
+    fold.write(model.as_bytes());
+    fold.write(dataset.as_bytes());
+    let mut predictions = Vec::with_capacity(inputs as usize * PREDICTION_BYTES);
+    for input in from..from + u64::from(inputs) {
+        let mut one = fold;
+        one.write_u64(input);
+        predictions.extend_from_slice(&one.finish().to_le_bytes()[..PREDICTION_BYTES]);
+    }
+    predictions.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{AttemptId, CostProfile, Draw, Epoch, JobId, QueryId};
+
+    fn models() -> BTreeMap<Arc<str>, ModelPlan> {
+        let profile = CostProfile {
+            load: Draw::Fixed(Span::millis(100)),
+            setup: Draw::Fixed(Span::millis(10)),
+            per_input: Draw::Fixed(Span::millis(1)),
+        };
+        BTreeMap::from([("letters".into(), ModelPlan { engine: "synthetic".into(), profile })])
+    }
+
+    fn load(model: &str) -> EngineCommand {
+        EngineCommand::Load { model: model.into() }
+    }
+
+    fn infer(from: u64) -> EngineCommand {
+        EngineCommand::Infer {
+            attempt: AttemptId { epoch: Epoch(1), serial: 1 },
+            query: QueryId { job: JobId(1), cut: 0, number: 0 },
+            model: "letters".into(),
+            dataset: "test".into(),
+            from,
+            inputs: 10,
+        }
+    }
+
+    fn warm(speed: f64) -> Engine {
+        let mut engine = Engine::new(speed, Rng::new(1));
+        let alarm = engine.command(load("letters"), &models()).expect("it answers");
+        assert_eq!(alarm.after, Span::millis(100).scaled(1.0 / speed));
+        assert_eq!(engine.ring(alarm.serial), Some(EngineEvent::Loaded { model: "letters".into() }));
+        engine
+    }
+
+    fn finish(engine: &mut Engine, from: u64) -> (Span, Answer) {
+        let alarm = engine.command(infer(from), &models()).expect("it answers");
+        let Some(EngineEvent::Finished { answer, took, .. }) = engine.ring(alarm.serial) else {
+            panic!("it did not finish")
+        };
+        assert_eq!(took, alarm.after);
+        (took, answer)
+    }
+
+    #[test]
+    fn predictions_do_not_depend_on_who_computes_them_or_how_they_are_cut() {
+        let (_, whole) = finish(&mut warm(1.0), 100);
+        let (_, shifted) = finish(&mut warm(2.0), 105);
+        assert_eq!(whole.predictions[20..], shifted.predictions[..20]);
+        assert_ne!(whole.predictions[..20], shifted.predictions[..20]);
+    }
+
+    #[test]
+    fn a_faster_machine_and_a_slow_fault_change_the_pace() {
+        assert_eq!(finish(&mut warm(1.0), 0).0, Span::millis(20));
+        let mut engine = warm(2.0);
+        assert_eq!(finish(&mut engine, 0).0, Span::millis(10));
+        engine.slow_down(3, 4.0);
+        assert_eq!(finish(&mut engine, 0).0, Span::millis(40));
+        assert_eq!(engine.took_effect, [3]);
+        engine.heal(3);
+        assert_eq!(finish(&mut engine, 0).0, Span::millis(10));
+    }
+
+    #[test]
+    fn a_killed_engine_says_so_once_and_has_forgotten_its_models() {
+        let mut engine = warm(1.0);
+        let running = engine.command(infer(0), &models()).expect("it answers");
+        let dying = engine.command(EngineCommand::Kill, &models()).expect("it answers");
+        assert_eq!(engine.ring(running.serial), None);
+        assert_eq!(engine.command(EngineCommand::Kill, &models()), None, "it is dying already");
+        assert!(matches!(engine.ring(dying.serial), Some(EngineEvent::Died { .. })));
+        let alarm = engine.command(infer(0), &models()).expect("it answers");
+        assert!(matches!(engine.ring(alarm.serial), Some(EngineEvent::Failed { .. })));
+    }
+
+    #[test]
+    fn a_stuck_query_ends_only_with_a_kill() {
+        let mut engine = warm(1.0);
+        let running = engine.command(infer(0), &models()).expect("it answers");
+        engine.stick(5);
+        assert_eq!(engine.ring(running.serial), None);
+        assert_eq!(engine.took_effect, [5]);
+        assert_eq!(engine.over, []);
+        let dying = engine.command(EngineCommand::Kill, &models()).expect("it answers");
+        assert_eq!(engine.over, [5]);
+        assert!(engine.ring(dying.serial).is_some());
+        engine.stick(6);
+        let alarm = engine.command(load("letters"), &models()).expect("loads are not concerned");
+        engine.ring(alarm.serial);
+        assert_eq!(engine.command(infer(0), &models()), None, "the next query is stuck");
+        assert_eq!(engine.took_effect, [5, 6]);
+    }
+
+    #[test]
+    fn loads_fail_for_unknown_models_and_by_fault() {
+        let mut engine = warm(1.0);
+        let failed = |engine: &mut Engine, model: &str| {
+            let alarm = engine.command(load(model), &models()).expect("it answers");
+            matches!(engine.ring(alarm.serial), Some(EngineEvent::LoadFailed { .. }))
+        };
+        assert!(failed(&mut engine, "nonsense"));
+        assert!(!failed(&mut engine, "letters"));
+        engine.fail_loads(1, Some("other".into()));
+        assert!(!failed(&mut engine, "letters"));
+        engine.fail_loads(2, None);
+        assert!(failed(&mut engine, "letters"));
+        assert_eq!(engine.took_effect, [2]);
+    }
+}

@@ -1,0 +1,436 @@
+//! The plan's faults: when each begins and ends, whom it hits, and what it did.
+
+use std::cmp::Reverse;
+
+use super::host::Process;
+use super::network::{Harm, Machines, Scope};
+use super::world::{Event, World};
+use crate::base::{Draw, Rng, Span, Time};
+use crate::history::{FaultEvent, FaultPhase, Machine, What};
+use crate::node::Status;
+use crate::scenario::{FaultKind, Plan, Target};
+
+/// How often a role that nobody has is looked for again.
+const RETRY_EVERY: Span = Span::millis(10);
+/// For how long a role that nobody has is looked for.
+const RETRY_FOR: Span = Span::secs(5);
+/// From this probability of loss on, a machine with a fault for good counts as broken.
+const BROKEN_LOSS: f64 = 0.5;
+
+/// What happens to a fault.
+#[derive(Debug)]
+pub(super) enum FaultStep {
+    /// It is due: it begins, or is tried again when nobody has the role that it aims at.
+    Begin,
+    /// Its time is over.
+    End,
+}
+
+/// How far a fault has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Due,
+    InForce,
+    Over,
+    Missed,
+}
+
+/// One fault of the plan.
+#[derive(Debug)]
+struct State {
+    at: Time,
+    lasting: Option<Span>,
+    rng: Rng,
+    machines: Vec<Machine>,
+    /// The lives that a crash ended, to tell whether someone else has started the machine since.
+    lives: Vec<u32>,
+    standing: Standing,
+    took_effect: bool,
+}
+
+/// All faults of a run.
+#[derive(Debug)]
+pub(super) struct Faults {
+    all: Vec<State>,
+    /// Per machine: how many faults that never end keep it from being a useful member.
+    broken: Vec<u32>,
+    /// How many faults are still due, or will end and have not.
+    open: usize,
+}
+
+impl Faults {
+    /// The faults of the plan, each with its times drawn from a fork of `rng`.
+    pub(super) fn new(plan: &Plan, rng: &Rng) -> Faults {
+        let draw = |(number, fault): (usize, &crate::scenario::Fault)| {
+            let mut rng = rng.fork_number(number as u64);
+            State {
+                at: Time::ZERO + fault.at.sample(&mut rng),
+                lasting: fault.lasting.map(|lasting: Draw| lasting.sample(&mut rng)),
+                rng: rng.fork("targets"),
+                machines: Vec::new(),
+                lives: Vec::new(),
+                standing: Standing::Due,
+                took_effect: false,
+            }
+        };
+        let all: Vec<State> = plan.faults.iter().enumerate().map(draw).collect();
+        Faults { open: all.len(), all, broken: vec![0; plan.nodes.len()] }
+    }
+
+    /// When each fault is due.
+    pub(super) fn begins(&self) -> impl Iterator<Item = Time> + use<> {
+        let times: Vec<Time> = self.all.iter().map(|state| state.at).collect();
+        times.into_iter()
+    }
+
+    /// Whether no fault is due or will end any more.
+    pub(super) fn are_over(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Whether a fault that never ends keeps `machine` from being a useful member.
+    pub(super) fn is_broken(&self, machine: Machine) -> bool {
+        self.broken[machine as usize] > 0
+    }
+}
+
+/// What scenarios call a kind of fault.
+fn label(kind: &FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Crash { wipe: false } => "crash",
+        FaultKind::Crash { wipe: true } => "wipe",
+        FaultKind::Restart => "restart",
+        FaultKind::Pause => "pause",
+        FaultKind::Isolate => "isolate",
+        FaultKind::Cut { .. } => "cut",
+        FaultKind::Loss(_) => "loss",
+        FaultKind::Delay(_) => "delay",
+        FaultKind::Duplicate(_) => "duplicate",
+        FaultKind::Reorder(_) => "reorder",
+        FaultKind::Slow(_) => "slow",
+        FaultKind::LoadFailure { .. } => "load_failure",
+        FaultKind::EngineDeath => "engine_death",
+        FaultKind::Stuck => "stuck",
+    }
+}
+
+/// Whether a fault of this kind without an end makes its target useless as a member.
+fn breaks(kind: &FaultKind) -> bool {
+    match kind {
+        FaultKind::Pause | FaultKind::Isolate | FaultKind::Cut { .. } => true,
+        FaultKind::Loss(p) => *p >= BROKEN_LOSS,
+        FaultKind::Delay(by) => by.mean() >= Span::millis(100),
+        FaultKind::Crash { .. }
+        | FaultKind::Restart
+        | FaultKind::Duplicate(_)
+        | FaultKind::Reorder(_)
+        | FaultKind::Slow(_)
+        | FaultKind::LoadFailure { .. }
+        | FaultKind::EngineDeath
+        | FaultKind::Stuck => false,
+    }
+}
+
+impl<P: Process> World<'_, P> {
+    /// A fault is due, or its time is over.
+    pub(super) fn fault(&mut self, fault: u32, step: FaultStep) {
+        match step {
+            FaultStep::Begin => match self.aim(fault) {
+                Ok(Aimed { machines, .. }) if machines.is_empty() => {
+                    self.miss(fault, "nothing that it aims at runs".to_owned());
+                }
+                Ok(aimed) => self.begin(fault, aimed),
+                Err(reason) => {
+                    let since = self.now.since(self.faults.all[fault as usize].at);
+                    if since < RETRY_FOR {
+                        self.queue.push(self.now + RETRY_EVERY, Event::Fault { fault, step });
+                    } else {
+                        self.miss(fault, reason);
+                    }
+                }
+            },
+            FaultStep::End => self.end(fault),
+        }
+    }
+
+    /// The fault cannot be injected.
+    fn miss(&mut self, fault: u32, reason: String) {
+        self.faults.all[fault as usize].standing = Standing::Missed;
+        self.close();
+        self.report(fault, FaultPhase::Missed { reason: reason.into() });
+    }
+
+    /// Whom the fault hits now; an error when nobody has a role that it aims at.
+    fn aim(&self, fault: u32) -> Result<Aimed, String> {
+        let plan = &self.plan.faults[fault as usize];
+        let mut rng = self.faults.all[fault as usize].rng.clone();
+        let aim = Aim { world: self };
+        let mut machines = Vec::new();
+        aim.resolve(&plan.target, &[], &mut machines, &mut rng)?;
+        let applicable = |machine: &Machine| match plan.kind {
+            FaultKind::Crash { wipe: true } => true,
+            FaultKind::Crash { wipe: false }
+            | FaultKind::Restart
+            | FaultKind::EngineDeath
+            | FaultKind::Stuck => self.hosts[*machine as usize].runs(),
+            FaultKind::Pause => {
+                let host = &self.hosts[*machine as usize];
+                host.runs() && !host.paused
+            }
+            _ => true,
+        };
+        machines.retain(applicable);
+        let FaultKind::Cut { other: Some(target), .. } = &plan.kind else {
+            return Ok(Aimed { machines, other: None });
+        };
+        let mut other = Vec::new();
+        aim.resolve(target, &machines, &mut other, &mut rng)?;
+        Ok(Aimed { machines, other: Some(other) })
+    }
+
+    fn begin(&mut self, fault: u32, Aimed { machines, other }: Aimed) {
+        let kind = &self.plan.faults[fault as usize].kind;
+        let n = self.hosts.len();
+        let state = &mut self.faults.all[fault as usize];
+        state.machines.clone_from(&machines);
+        state.standing = Standing::InForce;
+        let lasting = match kind {
+            // These are over as soon as they have begun, whatever the plan says.
+            FaultKind::Restart | FaultKind::EngineDeath => Some(Span::ZERO),
+            _ => state.lasting,
+        };
+        self.watch.progress = self.now;
+        self.report(fault, FaultPhase::Began);
+        let group = || Machines::of(n, &machines);
+        let touching = || Scope::Touching(group());
+        match kind {
+            FaultKind::Crash { .. } | FaultKind::Restart => {
+                for &machine in &machines {
+                    self.crash(machine);
+                    if matches!(kind, FaultKind::Crash { wipe: true }) {
+                        self.wipe(machine);
+                    }
+                }
+                let lives = machines.iter().map(|&machine| self.hosts[machine as usize].life).collect();
+                self.faults.all[fault as usize].lives = lives;
+                self.took_effect(vec![fault]);
+            }
+            FaultKind::Pause => {
+                for &machine in &machines {
+                    self.pause(machine);
+                }
+                self.took_effect(vec![fault]);
+            }
+            FaultKind::Isolate => self.network.harm(fault, touching(), Harm::Cut),
+            FaultKind::Cut { direction, .. } => {
+                let other = other.as_ref().map(|other| Machines::of(n, other));
+                let scope = Scope::Between { one: group(), other, direction: *direction };
+                self.network.harm(fault, scope, Harm::Cut);
+            }
+            FaultKind::Loss(p) => self.network.harm(fault, touching(), Harm::Loss(*p)),
+            FaultKind::Delay(by) => self.network.harm(fault, touching(), Harm::Delay(*by)),
+            FaultKind::Duplicate(p) => self.network.harm(fault, touching(), Harm::Duplicate(*p)),
+            FaultKind::Reorder(p) => self.network.harm(fault, touching(), Harm::Reorder(*p)),
+            FaultKind::Slow(factor) => {
+                machines.iter().for_each(|&m| self.engines[m as usize].slow_down(fault, *factor));
+            }
+            FaultKind::LoadFailure { model } => {
+                machines.iter().for_each(|&m| self.engines[m as usize].fail_loads(fault, model.clone()));
+            }
+            FaultKind::EngineDeath => {
+                for &machine in &machines {
+                    let alarm = self.engines[machine as usize].die("injected death of the engine");
+                    self.heed(machine, alarm);
+                }
+                self.took_effect(vec![fault]);
+            }
+            FaultKind::Stuck => {
+                for &machine in &machines {
+                    self.engines[machine as usize].stick(fault);
+                    self.heed(machine, None);
+                }
+            }
+        }
+        match lasting {
+            Some(Span::ZERO) => self.end(fault),
+            Some(lasting) => {
+                self.queue.push(self.now + lasting, Event::Fault { fault, step: FaultStep::End })
+            }
+            None => {
+                if breaks(kind) {
+                    for &machine in machines.iter().chain(other.iter().flatten()) {
+                        self.faults.broken[machine as usize] += 1;
+                    }
+                }
+                // Nothing waits for the end of what has none.
+                self.close();
+            }
+        }
+    }
+
+    fn end(&mut self, fault: u32) {
+        let state = &mut self.faults.all[fault as usize];
+        if state.standing != Standing::InForce {
+            return;
+        }
+        state.standing = Standing::Over;
+        let (machines, lives) = (state.machines.clone(), state.lives.clone());
+        self.watch.progress = self.now;
+        self.close();
+        match &self.plan.faults[fault as usize].kind {
+            FaultKind::Crash { .. } | FaultKind::Restart => {
+                for (&machine, life) in machines.iter().zip(lives) {
+                    let host = &self.hosts[machine as usize];
+                    if !host.runs() && host.life == life {
+                        self.start(machine);
+                    }
+                }
+            }
+            FaultKind::Pause => machines.iter().for_each(|&machine| self.resume(machine)),
+            FaultKind::Isolate
+            | FaultKind::Cut { .. }
+            | FaultKind::Loss(_)
+            | FaultKind::Delay(_)
+            | FaultKind::Duplicate(_)
+            | FaultKind::Reorder(_) => self.network.heal(fault),
+            FaultKind::Slow(_) | FaultKind::LoadFailure { .. } | FaultKind::Stuck => {
+                machines.iter().for_each(|&machine| self.engines[machine as usize].heal(fault));
+            }
+            FaultKind::EngineDeath => {}
+        }
+        self.report(fault, FaultPhase::Ended);
+    }
+
+    /// One fault less is due or will end.
+    fn close(&mut self) {
+        self.faults.open -= 1;
+    }
+
+    /// These faults did something; reported the first time.
+    pub(super) fn took_effect(&mut self, faults: Vec<u32>) {
+        for fault in faults {
+            let state = &mut self.faults.all[fault as usize];
+            if !state.took_effect {
+                state.took_effect = true;
+                self.report(fault, FaultPhase::TookEffect);
+            }
+        }
+    }
+
+    /// The queries that these faults stuck are gone.
+    pub(super) fn stuck_over(&mut self, faults: Vec<u32>) {
+        for fault in faults {
+            let state = &mut self.faults.all[fault as usize];
+            if state.lasting.is_none() && state.standing == Standing::InForce {
+                state.standing = Standing::Over;
+                self.watch.progress = self.now;
+                self.report(fault, FaultPhase::Ended);
+            }
+        }
+    }
+
+    fn report(&mut self, fault: u32, phase: FaultPhase) {
+        let machines = self.faults.all[fault as usize].machines.clone();
+        let kind = label(&self.plan.faults[fault as usize].kind).into();
+        let machine = if let [one] = machines[..] { Some(one) } else { None };
+        self.note(machine, What::Fault(FaultEvent { fault, kind, machines, phase }));
+    }
+}
+
+/// Whom a fault hits.
+#[derive(Debug)]
+struct Aimed {
+    machines: Vec<Machine>,
+    /// The other side of a cut, unless that is everyone else.
+    other: Option<Vec<Machine>>,
+}
+
+/// Looks up who has a role.
+struct Aim<'a, 'w, P> {
+    world: &'a World<'w, P>,
+}
+
+impl<P: Process> Aim<'_, '_, P> {
+    /// The processes that run, with what they are.
+    fn running(&self) -> impl Iterator<Item = (Machine, Status)> {
+        let hosts = self.world.hosts.iter().enumerate();
+        hosts.filter_map(|(machine, host)| Some((machine as Machine, host.status()?)))
+    }
+
+    /// Whoever leads the newest reign.
+    fn coordinator(&self) -> Option<Machine> {
+        let leaders = self.running().filter(|(_, status)| status.leads);
+        leaders.max_by_key(|(machine, status)| (status.epoch, Reverse(*machine))).map(|(machine, _)| machine)
+    }
+
+    /// Adds the machines that `target` means to `chosen`, none that is there or in `not` already.
+    fn resolve(
+        &self,
+        target: &Target,
+        not: &[Machine],
+        chosen: &mut Vec<Machine>,
+        rng: &mut Rng,
+    ) -> Result<(), String> {
+        let is_free = |machine: &Machine| !chosen.contains(machine) && !not.contains(machine);
+        let works = |machine: &Machine| self.world.plan.nodes[*machine as usize].worker;
+        let all = || (0..self.world.hosts.len() as Machine).filter(is_free);
+        let found: Vec<Machine> = match target {
+            Target::Node(machine) => Some(*machine).filter(is_free).into_iter().collect(),
+            Target::Coordinator => {
+                let leader = self.coordinator().ok_or("nobody leads")?;
+                Some(leader).filter(is_free).into_iter().collect()
+            }
+            Target::Voter => {
+                let voters = self.running().filter(|(m, status)| status.votes && !status.leads && is_free(m));
+                one_of(voters.map(|(machine, _)| machine).collect(), rng)
+            }
+            Target::BusiestWorker => {
+                let others = self.running().filter(|(m, status)| works(m) && !status.leads && is_free(m));
+                let busiest = others.max_by_key(|(machine, status)| (status.held, Reverse(*machine)));
+                busiest.map(|(machine, _)| machine).into_iter().collect()
+            }
+            Target::Worker => {
+                let others = || self.running().filter(|(m, status)| works(m) && !status.leads && is_free(m));
+                let mut plain: Vec<Machine> =
+                    others().filter(|(_, status)| !status.votes).map(|(machine, _)| machine).collect();
+                if plain.is_empty() {
+                    plain = others().map(|(machine, _)| machine).collect();
+                }
+                one_of(plain, rng)
+            }
+            Target::Random(count) => {
+                let mut machines: Vec<Machine> = all().collect();
+                rng.shuffle(&mut machines);
+                machines.truncate(*count as usize);
+                machines
+            }
+            Target::Minority => {
+                let leader = self.coordinator().ok_or("nobody leads")?;
+                let mut machines: Vec<Machine> = all().filter(|machine| *machine != leader).collect();
+                rng.shuffle(&mut machines);
+                machines.truncate((self.world.hosts.len() - 1) / 2);
+                machines
+            }
+            Target::All => all().collect(),
+            Target::Several(targets) => {
+                for target in targets {
+                    self.resolve(target, not, chosen, rng)?;
+                }
+                chosen.sort_unstable();
+                return Ok(());
+            }
+        };
+        if found.is_empty() {
+            return Err(format!("no machine fits {target:?}"));
+        }
+        chosen.extend(found);
+        chosen.sort_unstable();
+        Ok(())
+    }
+}
+
+/// One of these at random.
+fn one_of(machines: Vec<Machine>, rng: &mut Rng) -> Vec<Machine> {
+    let chosen = rng.below(machines.len() as u64) as usize;
+    machines.get(chosen).copied().into_iter().collect()
+}

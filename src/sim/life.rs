@@ -1,0 +1,183 @@
+//! How processes begin, die, lose their disks, stand still and go on; and whether the run is done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::book::Address;
+use super::client::Standing;
+use super::host::{Process, Waiting};
+use super::world::{World, identity};
+use crate::base::{NodeId, Time};
+use crate::history::{Machine, What};
+use crate::node::{Identity, Input, Start};
+
+impl<P: Process> World<'_, P> {
+    /// A process begins on `machine`, where none runs, from what its disk holds; on an empty disk it joins.
+    pub(super) fn start(&mut self, machine: Machine) {
+        let index = machine as usize;
+        let plan = &self.plan.nodes[index];
+        let host = &self.hosts[index];
+        let (id, life) = (host.id, host.life + 1);
+        let disk = self.disks[index].durable();
+        let start = if *disk == crate::node::Disk::default() {
+            // Everyone else of the plan, beginning with the next machine, so that not all ask the same one.
+            let n = self.hosts.len();
+            Start::Join((1..n).map(|i| self.hosts[(index + i) % n].id).collect())
+        } else {
+            Start::Restart(Box::new(disk.clone()))
+        };
+        let identity = Identity {
+            id,
+            name: Arc::clone(&plan.name),
+            kind: Arc::clone(&plan.kind),
+            worker: plan.worker,
+            address: Arc::clone(&plan.name),
+        };
+        let rng = self.rng.fork("node").fork_number(u64::from(machine)).fork_number(u64::from(life));
+        let process = P::start(identity, Arc::clone(&self.plan.config), start, rng);
+        let host = &mut self.hosts[index];
+        assert!(!host.runs(), "machine {machine} runs two processes");
+        host.life = life;
+        host.started = self.now;
+        host.armed = self.now;
+        host.process = Some(process);
+        self.queue.push_bare(self.now, machine);
+        self.note(Some(machine), What::Up(id));
+    }
+
+    /// The process on `machine` dies without a word; nothing happens when none runs.
+    pub(super) fn crash(&mut self, machine: Machine) {
+        let host = &mut self.hosts[machine as usize];
+        if host.process.take().is_none() {
+            return;
+        }
+        host.armed = Time::NEVER;
+        host.paused = false;
+        // What is under way for this life finds another one, or none, from now on.
+        host.life += 1;
+        let id = host.id;
+        self.waiting.remove(&machine);
+        self.disks[machine as usize].crash();
+        self.engines[machine as usize].forget();
+        self.note(Some(machine), What::Down(id));
+        self.heed(machine, None);
+    }
+
+    /// The disk of `machine`, whose process is dead, is lost: the machine gets an empty disk and a new identity.
+    pub(super) fn wipe(&mut self, machine: Machine) {
+        self.disks[machine as usize].wipe();
+        let host = &mut self.hosts[machine as usize];
+        assert!(!host.runs(), "the disk of a process that runs is not taken away");
+        host.disk += 1;
+        host.id = identity(&self.rng, machine as usize, host.disk);
+        self.book.insert(host.id, Address { machine, disk: host.disk });
+    }
+
+    /// The process stands still; `false` when none runs or it does so already.
+    pub(super) fn pause(&mut self, machine: Machine) -> bool {
+        let host = &mut self.hosts[machine as usize];
+        if !host.runs() || host.paused {
+            return false;
+        }
+        host.paused = true;
+        let id = host.id;
+        self.waiting.insert(machine, Waiting::default());
+        self.note(Some(machine), What::Paused(id));
+        true
+    }
+
+    /// The process goes on: it is given everything that waited for it, and wakes up only then.
+    pub(super) fn resume(&mut self, machine: Machine) {
+        let host = &mut self.hosts[machine as usize];
+        if !host.paused {
+            return;
+        }
+        host.paused = false;
+        let (id, life) = (host.id, host.life);
+        // A wake-up that came due meanwhile is void; the next step arms a new one.
+        host.armed = Time::NEVER;
+        self.note(Some(machine), What::Resumed(id));
+        let Waiting { local, inbox } = self.waiting.remove(&machine).unwrap_or_default();
+        for local in local {
+            self.local(machine, local);
+        }
+        for (from, message) in inbox {
+            debug_assert_eq!(
+                self.hosts[machine as usize].life, life,
+                "nothing kills a process between two steps"
+            );
+            self.step(machine, Input::Receive { from, message });
+        }
+        self.arm(machine);
+    }
+
+    /// Why the run is over, if it is: an empty list when everything is done, else what was left when it was given up.
+    pub(super) fn finished(&mut self) -> Option<Vec<String>> {
+        if !self.faults.are_over() || self.clients.all.iter().any(|client| client.at > self.now) {
+            return None;
+        }
+        let jobs = self.unfinished_jobs();
+        let left = if jobs.is_empty() { self.unsound() } else { jobs.clone() };
+        if self.watch.settles(self.now, left.is_empty()) {
+            return Some(Vec::new());
+        }
+        // Once all jobs have ended nothing but the time since is needed to become whole; until then there is work to do.
+        let patience = if jobs.is_empty() { self.plan.liveness_within } else { self.watch.patience };
+        (!left.is_empty() && self.now.since(self.watch.progress) > patience).then_some(left)
+    }
+
+    /// The jobs that have not ended, each with a word on how far it is.
+    fn unfinished_jobs(&self) -> Vec<String> {
+        let clients = self.clients.all.iter();
+        let told = clients.filter_map(|client| match &client.standing {
+            Standing::Accepted(job) if self.watch.has_ended(*job) => None,
+            Standing::Accepted(job) => {
+                let counted = self.watch.counted(*job);
+                Some(format!(
+                    "{job} ({}) was accepted and has not ended: {counted} inputs are counted",
+                    client.name
+                ))
+            }
+            Standing::Refused(_) => None,
+            Standing::Waiting(None) => {
+                Some(format!("{} was not answered in {} attempts", client.name, client.attempt))
+            }
+            Standing::Waiting(Some(refusal)) => {
+                Some(format!("{} was not accepted in {} attempts: {refusal}", client.name, client.attempt))
+            }
+        });
+        told.collect()
+    }
+
+    /// What keeps the cluster from being whole: every process that runs, and is not broken for good, belongs to the newest
+    /// view, knows it, and follows the leader; nobody else belongs to it.
+    fn unsound(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        let mut known: BTreeSet<NodeId> = BTreeSet::new();
+        let mut leader = None;
+        for (machine, host) in self.hosts.iter().enumerate() {
+            let name = &self.plan.nodes[machine].name;
+            if self.faults.is_broken(machine as Machine) {
+                known.insert(host.id);
+                continue;
+            }
+            let Some(status) = host.status() else { continue };
+            known.insert(host.id);
+            if !status.member || !self.watch.view.contains(host.id, status.incarnation) {
+                left.push(format!("{name} runs and is not a member"));
+            } else if status.view != self.watch.view.id() {
+                left.push(format!("{name} acts by {} and not by {}", status.view, self.watch.view.id()));
+            }
+            if status.leads {
+                leader = leader.max(Some((status.epoch, host.id)));
+            }
+        }
+        left.extend(
+            self.watch.strangers(&known).iter().map(|name| format!("{name} is dead and still a member")),
+        );
+        if leader.is_none() {
+            left.push("nobody leads".to_owned());
+        }
+        left
+    }
+}

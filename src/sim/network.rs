@@ -1,0 +1,343 @@
+//! The network: which messages arrive, how often, and when; first by the plan, then by the faults in force.
+
+use crate::base::{Draw, Rng, Span, Time};
+use crate::history::Machine;
+use crate::scenario::{Direction, NetworkPlan};
+
+/// How many further latencies a message that is held back waits at most.
+const HELD_BACK_MAX: f64 = 10.0;
+/// Messages up to this size leave at once, however much a machine has to send: a sender's queue is fair to small flows.
+const SMALL_BYTES: u64 = 1024;
+/// What a machine's send queue holds at most, as the time that it takes to send; what comes on top is lost.
+const BACKLOG_MAX: Span = Span::secs(2);
+
+/// A set of machines.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Machines {
+    words: Box<[u64]>,
+}
+
+impl Machines {
+    /// The set of `members` among `n` machines.
+    pub(super) fn of(n: usize, members: &[Machine]) -> Machines {
+        let mut words = vec![0; n.div_ceil(64)].into_boxed_slice();
+        for &machine in members {
+            words[machine as usize / 64] |= 1 << (machine % 64);
+        }
+        Machines { words }
+    }
+
+    /// Whether `machine` is in it.
+    pub(super) fn has(&self, machine: Machine) -> bool {
+        self.words[machine as usize / 64] >> (machine % 64) & 1 == 1
+    }
+}
+
+/// What a network fault does to the messages that it concerns.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Harm {
+    /// They are lost.
+    Cut,
+    /// They are lost with this probability.
+    Loss(f64),
+    /// They take this much longer.
+    Delay(Draw),
+    /// They arrive twice with this probability.
+    Duplicate(f64),
+    /// They are held back with this probability.
+    Reorder(f64),
+}
+
+/// Which messages a network fault concerns.
+#[derive(Clone, Debug)]
+pub(super) enum Scope {
+    /// Whatever one of these machines sends or receives.
+    Touching(Machines),
+    /// What passes between two groups in one or both directions.
+    Between {
+        /// The target.
+        one: Machines,
+        /// The other side; `None` is everyone who is not in `one`.
+        other: Option<Machines>,
+        /// Which direction, as seen from `one`.
+        direction: Direction,
+    },
+}
+
+impl Scope {
+    fn concerns(&self, from: Machine, to: Machine) -> bool {
+        match self {
+            Scope::Touching(machines) => machines.has(from) || machines.has(to),
+            Scope::Between { one, other, direction } => {
+                let opposite = |m| other.as_ref().map_or(!one.has(m), |other| other.has(m));
+                let out = one.has(from) && opposite(to);
+                let into = one.has(to) && opposite(from);
+                match direction {
+                    Direction::Both => out || into,
+                    Direction::In => into,
+                    Direction::Out => out,
+                }
+            }
+        }
+    }
+
+    /// Whether a client outside of all machines is kept from talking with `machine`, both ways counted as one.
+    fn shuts_out(&self, machine: Machine) -> bool {
+        match self {
+            Scope::Touching(machines) => machines.has(machine),
+            Scope::Between { one, other: None, .. } => one.has(machine),
+            Scope::Between { other: Some(_), .. } => false,
+        }
+    }
+}
+
+/// A network fault in force.
+#[derive(Debug)]
+struct Rule {
+    fault: u32,
+    scope: Scope,
+    harm: Harm,
+    took_effect: bool,
+}
+
+/// The moments at which the copies of one message arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Arrivals {
+    /// The message, unless it is lost.
+    pub(super) first: Option<Time>,
+    /// Its double, if there is one.
+    pub(super) second: Option<Time>,
+}
+
+/// The network of one run.
+#[derive(Debug)]
+pub(super) struct Network {
+    plan: NetworkPlan,
+    latency: Rng,
+    fate: Rng,
+    harm: Rng,
+    rules: Vec<Rule>,
+    /// Per machine: when what it has sent so far will be out. Empty without a bandwidth.
+    out_at: Vec<Time>,
+    /// Faults that took effect for the first time and were not asked for yet.
+    pub(super) took_effect: Vec<u32>,
+}
+
+impl Network {
+    /// The network of `machines` machines, drawing from forks of `rng`.
+    pub(super) fn new(plan: &NetworkPlan, machines: usize, rng: &Rng) -> Network {
+        Network {
+            plan: plan.clone(),
+            latency: rng.fork("latency"),
+            fate: rng.fork("fate"),
+            harm: rng.fork("harm"),
+            rules: Vec::new(),
+            out_at: if plan.bandwidth.is_some() { vec![Time::ZERO; machines] } else { Vec::new() },
+            took_effect: Vec::new(),
+        }
+    }
+
+    /// Whether the size of messages matters.
+    pub(super) fn is_metered(&self) -> bool {
+        self.plan.bandwidth.is_some()
+    }
+
+    /// Puts a fault in force.
+    pub(super) fn harm(&mut self, fault: u32, scope: Scope, harm: Harm) {
+        self.rules.push(Rule { fault, scope, harm, took_effect: false });
+    }
+
+    /// Ends a fault.
+    pub(super) fn heal(&mut self, fault: u32) {
+        self.rules.retain(|rule| rule.fault != fault);
+    }
+
+    /// One latency for a conversation that is not between nodes, from the caller's stream.
+    pub(super) fn latency(&self, rng: &mut Rng) -> Span {
+        self.plan.latency.sample(rng)
+    }
+
+    /// Whether a client can talk with `machine` now.
+    pub(super) fn admits_clients(&self, machine: Machine) -> bool {
+        !self.rules.iter().any(|rule| matches!(rule.harm, Harm::Cut) && rule.scope.shuts_out(machine))
+    }
+
+    /// What becomes of a message of `bytes` bytes (0 when not metered) that `from` sends to `to` at `now`.
+    pub(super) fn send(&mut self, from: Machine, to: Machine, bytes: u64, now: Time) -> Arrivals {
+        let Some(left) = self.leave(from, bytes, now) else { return Arrivals::default() };
+        let NetworkPlan { loss, duplicate, reorder, latency, .. } = self.plan;
+        if loss > 0.0 && self.fate.chance(loss) {
+            return Arrivals::default();
+        }
+        let mut first = left + latency.sample(&mut self.latency);
+        if reorder > 0.0 && self.fate.chance(reorder) {
+            first += held_back(latency, &mut self.fate);
+        }
+        let second = (duplicate > 0.0 && self.fate.chance(duplicate))
+            .then(|| left + latency.sample(&mut self.latency));
+        let arrivals = Arrivals { first: Some(first), second };
+        if self.rules.is_empty() { arrivals } else { self.suffer(from, to, left, arrivals) }
+    }
+
+    /// When the message is out of its sender, if its queue has room.
+    fn leave(&mut self, from: Machine, bytes: u64, now: Time) -> Option<Time> {
+        let Some(bandwidth) = self.plan.bandwidth else { return Some(now) };
+        let takes = Span((u128::from(bytes) * 1_000_000_000 / u128::from(bandwidth.max(1))) as u64);
+        let out_at = &mut self.out_at[from as usize];
+        let begins = now.max(*out_at);
+        if bytes <= SMALL_BYTES {
+            *out_at = begins + takes;
+            return Some(now + takes);
+        }
+        if begins.since(now) > BACKLOG_MAX {
+            return None;
+        }
+        *out_at = begins + takes;
+        Some(*out_at)
+    }
+
+    /// What the faults in force make of it.
+    fn suffer(&mut self, from: Machine, to: Machine, left: Time, mut arrivals: Arrivals) -> Arrivals {
+        for rule in self.rules.iter_mut().filter(|rule| rule.scope.concerns(from, to)) {
+            let hit = match rule.harm {
+                Harm::Cut => {
+                    arrivals = Arrivals::default();
+                    true
+                }
+                Harm::Loss(p) => {
+                    let hit = self.harm.chance(p);
+                    if hit {
+                        arrivals = Arrivals::default();
+                    }
+                    hit
+                }
+                Harm::Delay(by) => {
+                    let by = by.sample(&mut self.harm);
+                    arrivals.first = arrivals.first.map(|at| at + by);
+                    arrivals.second = arrivals.second.map(|at| at + by);
+                    arrivals.first.is_some()
+                }
+                Harm::Duplicate(p) => {
+                    let hit = self.harm.chance(p) && arrivals.first.is_some();
+                    if hit {
+                        arrivals.second = Some(left + self.plan.latency.sample(&mut self.harm));
+                    }
+                    hit
+                }
+                Harm::Reorder(p) => {
+                    let hit = self.harm.chance(p) && arrivals.first.is_some();
+                    if hit {
+                        let by = held_back(self.plan.latency, &mut self.harm);
+                        arrivals.first = arrivals.first.map(|at| at + by);
+                    }
+                    hit
+                }
+            };
+            if hit && !rule.took_effect {
+                rule.took_effect = true;
+                self.took_effect.push(rule.fault);
+            }
+        }
+        arrivals
+    }
+}
+
+/// By how much a message is held back: up to ten further latencies.
+fn held_back(latency: Draw, rng: &mut Rng) -> Span {
+    let factor = rng.unit() * HELD_BACK_MAX;
+    latency.sample(rng).scaled(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(loss: f64, duplicate: f64, reorder: f64) -> Network {
+        let plan =
+            NetworkPlan { latency: Draw::Fixed(Span::millis(1)), loss, duplicate, reorder, bandwidth: None };
+        Network::new(&plan, 10, &Rng::new(5))
+    }
+
+    fn group(members: &[Machine]) -> Machines {
+        Machines::of(10, members)
+    }
+
+    #[test]
+    fn loss_and_doubling_have_the_rates_of_the_plan() {
+        let mut network = network(0.2, 0.1, 0.0);
+        let n = 100_000;
+        let arrivals: Vec<Arrivals> = (0..n).map(|_| network.send(0, 1, 0, Time::ZERO)).collect();
+        let share = |count: usize| count as f64 / f64::from(n);
+        let lost = share(arrivals.iter().filter(|a| a.first.is_none()).count());
+        let doubled = share(arrivals.iter().filter(|a| a.second.is_some()).count());
+        assert!((lost - 0.2).abs() < 0.005, "{lost} lost");
+        assert!((doubled - 0.8 * 0.1).abs() < 0.004, "{doubled} doubled");
+    }
+
+    #[test]
+    fn a_message_that_is_held_back_is_overtaken_but_not_for_long() {
+        let mut network = network(0.0, 0.0, 0.5);
+        let times: Vec<u64> =
+            (0..1000).map(|_| network.send(0, 1, 0, Time::ZERO).first.expect("nothing is lost").0).collect();
+        let late = times.iter().filter(|&&at| at > 1_000_000).count();
+        assert!((400..600).contains(&late), "{late} of 1000");
+        assert!(times.iter().all(|&at| at <= 11_000_000));
+    }
+
+    #[test]
+    fn a_one_way_cut_closes_one_direction() {
+        let mut network = network(0.0, 0.0, 0.0);
+        let scope =
+            Scope::Between { one: group(&[2]), other: Some(group(&[3, 4])), direction: Direction::Out };
+        network.harm(7, scope, Harm::Cut);
+        let passes = |network: &mut Network, from, to| network.send(from, to, 0, Time::ZERO).first.is_some();
+        assert!(passes(&mut network, 3, 2) && passes(&mut network, 2, 5) && passes(&mut network, 4, 3));
+        assert_eq!(network.took_effect, []);
+        assert!(!passes(&mut network, 2, 3) && !passes(&mut network, 2, 4));
+        assert_eq!(network.took_effect, [7]);
+        network.heal(7);
+        assert!(passes(&mut network, 2, 3));
+    }
+
+    #[test]
+    fn a_group_cut_off_from_everyone_else_still_talks_within_itself_but_isolated_ones_do_not() {
+        let mut network = network(0.0, 0.0, 0.0);
+        let scope = Scope::Between { one: group(&[1, 2]), other: None, direction: Direction::Both };
+        network.harm(0, scope, Harm::Cut);
+        let passes = |network: &mut Network, from, to| network.send(from, to, 0, Time::ZERO).first.is_some();
+        assert!(passes(&mut network, 1, 2) && passes(&mut network, 5, 6));
+        assert!(!passes(&mut network, 1, 5) && !passes(&mut network, 5, 2));
+        assert!(!network.admits_clients(1) && network.admits_clients(5));
+        network.harm(1, Scope::Touching(group(&[1, 2])), Harm::Cut);
+        assert!(!passes(&mut network, 1, 2) && passes(&mut network, 5, 6));
+    }
+
+    #[test]
+    fn delays_and_losses_of_faults_touch_only_their_targets() {
+        let mut network = network(0.0, 0.0, 0.0);
+        network.harm(0, Scope::Touching(group(&[1])), Harm::Delay(Draw::Fixed(Span::millis(9))));
+        network.harm(1, Scope::Touching(group(&[2])), Harm::Loss(0.5));
+        assert_eq!(network.send(1, 3, 0, Time::ZERO).first, Some(Time(10_000_000)));
+        assert_eq!(network.send(4, 3, 0, Time::ZERO).first, Some(Time(1_000_000)));
+        let lost = (0..1000).filter(|_| network.send(3, 2, 0, Time::ZERO).first.is_none()).count();
+        assert!((420..580).contains(&lost), "{lost} of 1000");
+    }
+
+    #[test]
+    fn large_messages_wait_for_the_wire_and_small_ones_do_not() {
+        let plan = NetworkPlan {
+            latency: Draw::ZERO,
+            loss: 0.0,
+            duplicate: 0.0,
+            reorder: 0.0,
+            bandwidth: Some(1_000_000),
+        };
+        let mut network = Network::new(&plan, 2, &Rng::new(5));
+        let mut send = |bytes| network.send(0, 1, bytes, Time::ZERO).first;
+        assert_eq!(send(500_000), Some(Time::ZERO + Span::millis(500)));
+        assert_eq!(send(500_000), Some(Time::ZERO + Span::secs(1)));
+        assert_eq!(send(1_000), Some(Time::ZERO + Span::millis(1)));
+        assert_eq!(send(2_000_000), Some(Time::ZERO + Span::millis(3001)));
+        assert_eq!(send(2_000_000), None, "more than two seconds wait already");
+    }
+}

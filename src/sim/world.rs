@@ -1,0 +1,473 @@
+//! The whole simulated world: it takes events out of the queue, gives them to whom they concern, and carries out what follows.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::book::{Address, Book};
+use super::client::{BACK_OFF, ClientStep, Clients, NUMBER, PATIENCE};
+use super::disk::Disk;
+use super::engine::{Alarm, Engine};
+use super::faults::{FaultStep, Faults};
+use super::host::{Host, Local, Process, Waiting};
+use super::network::Network;
+use super::queue::{Popped, Queue};
+use super::watch::{self, Watch};
+use super::{Outcome, Traffic, size};
+use crate::base::{ClusterId, Fold, Incarnation, NodeId, Rng, Span, Time, ViewId};
+use crate::history::{ClientEvent, Machine, Record, Sink, What};
+use crate::node::{
+    self, Body, Effect, EngineCommand, Input, Member, Message, Observation, Outbox, Reply, Seats, Token, View,
+};
+use crate::scenario::{Plan, Until};
+
+/// How many events pass between two questions whether to stop.
+const STOP_EVERY: u64 = 4096;
+/// A node that is due again at the very moment of its step waits this long, so that time goes on.
+const REST: Span = Span::micros(1);
+
+/// What can happen. Wake-ups are bare numbers in the queue.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A message arrives at a machine, if it still has the disk that the message was meant for.
+    Arrive { to: Machine, disk: u32, from: NodeId, message: Message },
+    /// A machine's sync ends.
+    Synced { machine: Machine, life: u32 },
+    /// A machine's engine has something to say.
+    Engine { machine: Machine, serial: u64 },
+    /// Something happens to a client.
+    Client { client: u32, step: ClientStep },
+    /// Something happens to a fault.
+    Fault { fault: u32, step: FaultStep },
+    /// Is the run done?
+    Check,
+}
+
+const _: () = assert!(size_of::<Event>() <= 88, "events are copied through the queue's slab");
+
+/// One trial under way.
+pub(super) struct World<'a, P> {
+    pub(super) plan: &'a Plan,
+    pub(super) sink: &'a mut dyn Sink,
+    pub(super) rng: Rng,
+    pub(super) now: Time,
+    sequence: u64,
+    pub(super) queue: Queue<Event>,
+    pub(super) hosts: Vec<Host<P>>,
+    /// What waits for the processes that stand still.
+    pub(super) waiting: std::collections::BTreeMap<Machine, Waiting>,
+    pub(super) disks: Vec<Disk>,
+    pub(super) engines: Vec<Engine>,
+    pub(super) book: Book,
+    pub(super) network: Network,
+    pub(super) clients: Clients,
+    pub(super) faults: Faults,
+    pub(super) watch: Watch,
+    outbox: Outbox,
+    /// Whether the step under way wrote something.
+    wrote: bool,
+    trace: Fold,
+    events: u64,
+    sent: Traffic,
+}
+
+impl<'a, P: Process> World<'a, P> {
+    /// The world at time zero: every machine has the disk that the formation of the cluster left it, and starts.
+    pub(super) fn new(plan: &'a Plan, seed: u64, sink: &'a mut dyn Sink) -> World<'a, P> {
+        let rng = Rng::new(seed);
+        let cluster = ClusterId(rng.fork("cluster").bits());
+        let ids: Vec<NodeId> = (0..plan.nodes.len()).map(|machine| identity(&rng, machine, 0)).collect();
+        let members = plan.nodes.iter().zip(&ids).map(|(node, &id)| Member {
+            id,
+            incarnation: Incarnation(1),
+            name: Arc::clone(&node.name),
+            kind: Arc::clone(&node.kind),
+            worker: node.worker,
+            address: Arc::clone(&node.name),
+        });
+        let view = Arc::new(View::new(ViewId(1), plan.config.membership.observers, members.collect()));
+        let voters = ids[..plan.config.failover.voters_for(ids.len())].to_vec();
+        let seats = Arc::new(Seats { number: 1, voters, learners: Vec::new() });
+        let mut book = Book::new(ids.len());
+        for (machine, &id) in ids.iter().enumerate() {
+            book.insert(id, Address { machine: machine as Machine, disk: 0 });
+        }
+        let streams = [rng.fork("disk"), rng.fork("engine")];
+        let of = |stream: usize, machine: usize| streams[stream].fork_number(machine as u64);
+        let formed = |(machine, &id): (usize, &NodeId)| {
+            Disk::new(node::Disk::formed(cluster, id, &view, &seats), of(0, machine))
+        };
+        let engine =
+            |(machine, node): (usize, &crate::scenario::NodePlan)| Engine::new(node.speed, of(1, machine));
+        let mut world = World {
+            plan,
+            sink,
+            now: Time::ZERO,
+            sequence: 0,
+            queue: Queue::new(ids.len() as u32),
+            disks: ids.iter().enumerate().map(formed).collect(),
+            engines: plan.nodes.iter().enumerate().map(engine).collect(),
+            hosts: ids.iter().map(|&id| Host::new(id)).collect(),
+            waiting: std::collections::BTreeMap::new(),
+            book,
+            network: Network::new(&plan.network, ids.len(), &rng.fork("network")),
+            clients: Clients::new(plan, &rng.fork("workload")),
+            faults: Faults::new(plan, &rng.fork("faults")),
+            watch: Watch::new(plan, Arc::clone(&view)),
+            outbox: Outbox::new(),
+            wrote: false,
+            trace: Fold::new(seed),
+            events: 0,
+            sent: Traffic::default(),
+            rng,
+        };
+        for machine in 0..ids.len() as Machine {
+            world.start(machine);
+        }
+        world.queue_plan();
+        world
+    }
+
+    /// Queues what the plan says will happen.
+    fn queue_plan(&mut self) {
+        for (client, at) in self.clients.all.iter().map(|client| client.at).enumerate() {
+            let step = ClientStep::Ask { attempt: 0 };
+            self.queue.push(at, Event::Client { client: client as u32, step });
+        }
+        for (fault, at) in self.faults.begins().enumerate() {
+            self.queue.push(at, Event::Fault { fault: fault as u32, step: FaultStep::Begin });
+        }
+        if self.plan.until == Until::Done {
+            self.queue.push(Time::ZERO + watch::EVERY, Event::Check);
+        }
+    }
+
+    /// Runs to the end.
+    pub(super) fn run(mut self, stop: &dyn Fn() -> bool) -> Outcome {
+        let end = match self.plan.until {
+            Until::Done => Time::NEVER,
+            Until::At(span) => Time::ZERO + span,
+        };
+        let mut unfinished = Vec::new();
+        let mut stopped = false;
+        let mut asked = 0;
+        while let Some((at, sequence, popped)) = self.queue.pop() {
+            if at > end {
+                break;
+            }
+            debug_assert!(at >= self.now, "time went back from {} to {at}", self.now);
+            self.now = at;
+            self.sequence = sequence;
+            match popped {
+                Popped::Bare(machine) => self.wake(machine),
+                Popped::Item(Event::Arrive { to, disk, from, message }) => {
+                    self.arrive(to, disk, from, message)
+                }
+                Popped::Item(Event::Check) => {
+                    if let Some(left) = self.finished() {
+                        unfinished = left;
+                        break;
+                    }
+                    self.queue.push(self.now + watch::EVERY, Event::Check);
+                }
+                Popped::Item(event) => self.other(event),
+            }
+            asked += 1;
+            if asked % STOP_EVERY == 0 && stop() {
+                stopped = true;
+                break;
+            }
+        }
+        if end != Time::NEVER && !stopped {
+            self.now = end;
+        }
+        Outcome {
+            trace: self.trace.wide(),
+            events: self.events,
+            ended_at: self.now,
+            unfinished,
+            stopped,
+            sent: self.sent,
+        }
+    }
+
+    /// What happens seldom.
+    fn other(&mut self, event: Event) {
+        match event {
+            Event::Synced { machine, life } => {
+                if self.hosts[machine as usize].life == life {
+                    self.local(machine, Local::Synced);
+                }
+            }
+            Event::Engine { machine, serial } => {
+                let spoken = self.engines[machine as usize].ring(serial);
+                if let Some(event) = spoken {
+                    self.local(machine, Local::Engine(event));
+                }
+            }
+            Event::Client { client, step } => self.client(client, step),
+            Event::Fault { fault, step } => self.fault(fault, step),
+            Event::Arrive { .. } | Event::Check => unreachable!("the loop handles these"),
+        }
+    }
+
+    /// Writes into the history.
+    pub(super) fn note(&mut self, machine: Option<Machine>, what: What) {
+        self.sink.record(&Record { at: self.now, machine, what });
+    }
+
+    // Wake-ups and steps.
+
+    fn wake(&mut self, machine: Machine) {
+        let host = &mut self.hosts[machine as usize];
+        if host.armed != self.now {
+            return;
+        }
+        host.armed = Time::NEVER;
+        let Some(process) = host.process.as_ref().filter(|_| !host.paused) else { return };
+        if host.started + Span(process.deadline().0) > self.now {
+            self.arm(machine);
+        } else {
+            self.step(machine, Input::Wake);
+        }
+    }
+
+    /// Makes sure that the process wakes at its deadline at the latest.
+    pub(super) fn arm(&mut self, machine: Machine) {
+        let host = &mut self.hosts[machine as usize];
+        let Some(process) = &host.process else { return };
+        let deadline = process.deadline();
+        if deadline == Time::NEVER {
+            return;
+        }
+        let due = (host.started + Span(deadline.0)).max(self.now + REST);
+        // A later deadline is not queued: the wake-up in the queue finds it out when its time comes.
+        if due < host.armed {
+            host.armed = due;
+            self.queue.push_bare(due, machine);
+        }
+    }
+
+    /// Gives an input to the process on `machine`, which runs, and carries out what follows.
+    pub(super) fn step(&mut self, machine: Machine, input: Input) {
+        self.events += 1;
+        (self.now, self.sequence, machine).hash(&mut self.trace);
+        input.hash(&mut self.trace);
+        let host = &mut self.hosts[machine as usize];
+        let process = host.process.as_mut().expect("only a process that runs is given inputs");
+        let now = Time(self.now.0 - host.started.0);
+        process.step(now, input, &mut self.outbox);
+        if !self.outbox.effects().is_empty() {
+            let mut outbox = std::mem::take(&mut self.outbox);
+            for effect in outbox.drain() {
+                self.carry_out(machine, effect);
+            }
+            self.outbox = outbox;
+            if std::mem::take(&mut self.wrote) {
+                self.sync(machine);
+            }
+        }
+        self.arm(machine);
+    }
+
+    fn arrive(&mut self, to: Machine, disk: u32, from: NodeId, message: Message) {
+        let host = &self.hosts[to as usize];
+        if host.process.is_none() || host.disk != disk {
+            return;
+        }
+        if host.paused {
+            self.waiting.entry(to).or_default().receive(from, message);
+        } else {
+            self.step(to, Input::Receive { from, message });
+        }
+    }
+
+    /// The machine has something for its process.
+    pub(super) fn local(&mut self, machine: Machine, local: Local) {
+        let host = &self.hosts[machine as usize];
+        if !host.runs() {
+            return;
+        }
+        if host.paused {
+            self.waiting.entry(machine).or_default().local.push(local);
+            return;
+        }
+        match local {
+            Local::Synced => self.synced(machine),
+            Local::Engine(event) => self.step(machine, Input::Engine(event)),
+            Local::Client { session, number, request } => {
+                self.step(machine, Input::Client { session, number, request });
+            }
+        }
+    }
+
+    // Effects.
+
+    fn carry_out(&mut self, machine: Machine, effect: Effect) {
+        match effect {
+            Effect::Send { to, message, after } => match after {
+                Some(token) if !self.disks[machine as usize].is_settled(token) => {
+                    self.disks[machine as usize].hold(token, to, message);
+                }
+                _ => self.send(machine, to, message),
+            },
+            Effect::Reply { session, number, reply } => self.reply(machine, session, number, reply),
+            Effect::Persist { token, record } => {
+                self.disks[machine as usize].write(token, record);
+                self.wrote = true;
+            }
+            Effect::Engine(command) => self.command(machine, command),
+            // A node that has left needs its process no more.
+            Effect::Left => self.crash(machine),
+            Effect::Observe(observation) => {
+                if let Observation::Applied { entry, changes, .. } = &observation {
+                    self.watch.applied(self.now, entry, changes);
+                }
+                self.note(Some(machine), What::Node(observation));
+            }
+        }
+    }
+
+    fn send(&mut self, from: Machine, to: NodeId, message: Message) {
+        match &message.body {
+            Body::Membership(_) => self.sent.membership += 1,
+            Body::Log(_) => self.sent.log += 1,
+            Body::Work(_) => self.sent.work += 1,
+            Body::Client(_) => self.sent.client += 1,
+        }
+        let Some(Address { machine, disk }) = self.book.find(to) else { return };
+        let bytes = if self.network.is_metered() { size::of_message(&message) } else { 0 };
+        let arrivals = self.network.send(from, machine, bytes, self.now);
+        let sender = self.hosts[from as usize].id;
+        if let Some(at) = arrivals.second {
+            let message = message.clone();
+            self.queue.push(at, Event::Arrive { to: machine, disk, from: sender, message });
+        }
+        if let Some(at) = arrivals.first {
+            self.queue.push(at, Event::Arrive { to: machine, disk, from: sender, message });
+        }
+        if !self.network.took_effect.is_empty() {
+            let faults = std::mem::take(&mut self.network.took_effect);
+            self.took_effect(faults);
+        }
+    }
+
+    /// Begins a sync if something waits for one.
+    fn sync(&mut self, machine: Machine) {
+        if let Some(takes) = self.disks[machine as usize].sync(&self.plan.disk) {
+            let life = self.hosts[machine as usize].life;
+            self.queue.push(self.now + takes, Event::Synced { machine, life });
+        }
+    }
+
+    /// A sync has ended: what waited for it leaves, the next begins, and the process is told.
+    fn synced(&mut self, machine: Machine) {
+        let token: Token = self.disks[machine as usize].synced();
+        while let Some(held) = self.disks[machine as usize].release() {
+            self.send(machine, held.to, held.message);
+        }
+        self.sync(machine);
+        self.step(machine, Input::Persisted(token));
+    }
+
+    fn command(&mut self, machine: Machine, command: EngineCommand) {
+        let alarm = self.engines[machine as usize].command(command, &self.plan.models);
+        self.heed(machine, alarm);
+    }
+
+    /// Sets an engine's alarm and reports what faults did to it.
+    pub(super) fn heed(&mut self, machine: Machine, alarm: Option<Alarm>) {
+        if let Some(Alarm { after, serial }) = alarm {
+            self.queue.push(self.now + after, Event::Engine { machine, serial });
+        }
+        let engine = &mut self.engines[machine as usize];
+        if !engine.took_effect.is_empty() || !engine.over.is_empty() {
+            let (took, over) = (std::mem::take(&mut engine.took_effect), std::mem::take(&mut engine.over));
+            self.took_effect(took);
+            self.stuck_over(over);
+        }
+    }
+
+    // Clients.
+
+    fn client(&mut self, number: u32, step: ClientStep) {
+        let client = &mut self.clients.all[number as usize];
+        let (ClientStep::Ask { attempt }
+        | ClientStep::Arrive { attempt, .. }
+        | ClientStep::Answer { attempt, .. }) = step;
+        if attempt != client.attempt || !matches!(client.standing, super::client::Standing::Waiting(_)) {
+            return;
+        }
+        match step {
+            ClientStep::Ask { .. } => self.ask(number),
+            ClientStep::Arrive { machine, .. } => {
+                let host = &self.hosts[machine as usize];
+                if host.runs() && self.network.admits_clients(machine) {
+                    client.link = Some((machine, host.life));
+                    let (session, request) = (client.session, Arc::clone(&client.request));
+                    self.local(machine, Local::Client { session, number: NUMBER, request });
+                }
+            }
+            ClientStep::Answer { reply, .. } => {
+                if client.take(&reply) {
+                    let event = ClientEvent::Told { session: client.session, number: NUMBER, reply };
+                    self.watch.progress = self.now;
+                    self.note(None, What::Client(event));
+                } else {
+                    client.attempt += 1;
+                    client.link = None;
+                    let step = ClientStep::Ask { attempt: client.attempt };
+                    self.queue.push(self.now + BACK_OFF, Event::Client { client: number, step });
+                }
+            }
+        }
+    }
+
+    /// A client asks a node that runs, another one than the last time if there is one.
+    fn ask(&mut self, number: u32) {
+        let client = &mut self.clients.all[number as usize];
+        let n = self.hosts.len() as u64;
+        let from = client.rng.below(n);
+        let candidates = (0..n).map(|i| ((from + i) % n) as Machine);
+        let live = |machine: &Machine| self.hosts[*machine as usize].runs();
+        let chosen = candidates
+            .clone()
+            .find(|machine| live(machine) && Some(*machine) != client.asked)
+            .or_else(|| candidates.clone().find(live));
+        let is_first = client.attempt == 0;
+        client.attempt += 1;
+        client.link = None;
+        client.asked = chosen;
+        let attempt = client.attempt;
+        if let Some(machine) = chosen {
+            let latency = self.network.latency(&mut client.rng);
+            let step = ClientStep::Arrive { attempt, machine };
+            self.queue.push(self.now + latency, Event::Client { client: number, step });
+        }
+        self.queue
+            .push(self.now + PATIENCE, Event::Client { client: number, step: ClientStep::Ask { attempt } });
+        if is_first {
+            let (session, request) = (client.session, Arc::clone(&client.request));
+            self.watch.progress = self.now;
+            self.note(None, What::Client(ClientEvent::Asked { session, number: NUMBER, request }));
+        }
+    }
+
+    /// A node answers a client, which hears it if it is still connected.
+    fn reply(&mut self, machine: Machine, session: crate::base::SessionId, number: u64, reply: Arc<Reply>) {
+        let Some(index) = self.clients.of_session(session).filter(|_| number == NUMBER) else { return };
+        let client = &mut self.clients.all[index as usize];
+        if client.link != Some((machine, self.hosts[machine as usize].life))
+            || !self.network.admits_clients(machine)
+        {
+            return;
+        }
+        let latency = self.network.latency(&mut client.rng);
+        let step = ClientStep::Answer { attempt: client.attempt, reply };
+        self.queue.push(self.now + latency, Event::Client { client: index, step });
+    }
+}
+
+/// The identity of the `wipes`-th disk of a machine.
+pub(super) fn identity(rng: &Rng, machine: usize, wipes: u32) -> NodeId {
+    NodeId::new(rng.fork("identity").fork_number(machine as u64).fork_number(u64::from(wipes)).bits())
+}
