@@ -53,7 +53,8 @@ pub enum MembershipMessage {
         /// The sender's life.
         incarnation: Incarnation,
     },
-    /// An observer to every voter, every 100 ms while the silence lasts. Not answered.
+    /// An observer to every voter, every 100 ms while the silence lasts. Not answered, unless the receiver has no vote
+    /// ([`Self::Announce`] says who has) or knows that the sender was evicted ([`Self::Expelled`]).
     Alert {
         /// The silent member.
         subject: NodeId,
@@ -61,14 +62,19 @@ pub enum MembershipMessage {
         incarnation: Incarnation,
         /// The view in which the sender observes it.
         view: ViewId,
-        /// For how long the sender, awake, has heard nothing from it.
+        /// For how long the sender, awake, has heard nothing from it; counted from the end of the grace at the earliest.
         silent_for: Span,
+        /// The sender's life.
+        by: Incarnation,
     },
     /// One who wants to belong to the cluster, to any member; passed on to the coordinator. Repeated until a view that
     /// contains this very life arrives ([`Self::Announce`]).
     Join(Arc<Member>),
-    /// A member that leaves on purpose, to the coordinator, repeated until it is told so by [`Self::Expelled`].
+    /// A member that leaves on purpose, to the coordinator or to one who passes it on, repeated until it is told so by
+    /// [`Self::Expelled`].
     Leave {
+        /// Who leaves.
+        node: NodeId,
         /// The life that ends.
         incarnation: Incarnation,
     },
@@ -77,7 +83,8 @@ pub enum MembershipMessage {
         /// What the sender holds.
         have: ViewId,
     },
-    /// The coordinator to every member after a view or seat change, and anyone in answer to [`Self::FetchView`].
+    /// The coordinator to every member after a view or seat change; anyone in answer to [`Self::FetchView`], to a
+    /// [`Self::Join`] of one who is a member, and to an alert that should have gone to a voter.
     Announce(Arc<Announcement>),
     /// Anyone to a node that is not, or no longer, a member: "the life in which you speak does not belong here".
     Expelled {

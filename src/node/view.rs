@@ -1,5 +1,6 @@
 //! A committed membership, with the rings that say who observes whom. Immutable and shared.
 
+use std::cmp::Reverse;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
@@ -35,19 +36,26 @@ pub struct ViewChange {
     pub gone: Vec<(NodeId, Incarnation)>,
 }
 
-/// A committed membership: its members in order of their ids, and who observes whom.
+/// How many ended lives a view remembers; the oldest is forgotten first.
+const ENDED_MAX: usize = 4096;
+
+/// A committed membership: its members in order of their ids, who observes whom, and which lives have ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Listed", into = "Listed")]
 pub struct View {
     id: ViewId,
     observers_max: u8,
     members: Vec<Member>,
+    /// The lives that left, at most one per node, the latest departure last.
+    ended: Vec<(NodeId, Incarnation)>,
     /// `width` positions per member: its observers.
     observers: Vec<u32>,
     width: usize,
     /// The positions of the members that each member observes, one after another, and where each one's begin.
     subjects: Vec<u32>,
     subjects_from: Vec<u32>,
+    /// The sum of the members' digests, so that a change costs only what it changes.
+    sum: u128,
     digest: u128,
 }
 
@@ -57,52 +65,47 @@ struct Listed {
     id: ViewId,
     observers_max: u8,
     members: Vec<Member>,
+    ended: Vec<(NodeId, Incarnation)>,
 }
 
 impl From<Listed> for View {
     fn from(listed: Listed) -> View {
-        View::new(listed.id, listed.observers_max, listed.members)
+        let (members, sum) = in_order(listed.members);
+        View::build(listed.id, listed.observers_max, members, sum, listed.ended)
     }
 }
 
 impl From<View> for Listed {
     fn from(view: View) -> Listed {
-        Listed { id: view.id, observers_max: view.observers_max, members: view.members }
+        Listed { id: view.id, observers_max: view.observers_max, members: view.members, ended: view.ended }
     }
 }
 
 impl View {
     /// The view `id` of these members, in which each has up to `observers_max` distinct observers (fewer in a small
-    /// cluster).
+    /// cluster). No life has ended yet.
     ///
     /// Ring `k` orders the members by `hash(k, id)`. A member's observers are found by walking each ring from its
     /// place past those already chosen, so that they are always distinct.
-    pub fn new(id: ViewId, observers_max: u8, mut members: Vec<Member>) -> View {
-        members.sort_by_key(|member| member.id);
-        members.dedup_by_key(|member| member.id);
+    pub fn new(id: ViewId, observers_max: u8, members: Vec<Member>) -> View {
+        let (members, sum) = in_order(members);
+        View::build(id, observers_max, members, sum, Vec::new())
+    }
+
+    /// `members` are in order of their ids, and `sum` is the sum of their digests.
+    fn build(
+        id: ViewId,
+        observers_max: u8,
+        members: Vec<Member>,
+        sum: u128,
+        ended: Vec<(NodeId, Incarnation)>,
+    ) -> View {
         let n = members.len();
         let width = usize::from(observers_max).min(n.saturating_sub(1));
-        let mut observers = vec![u32::MAX; n * width];
-        for ring in 0..width {
-            let mut order: Vec<(u64, u32)> = members
-                .iter()
-                .enumerate()
-                .map(|(position, member)| (Fold::of(&(ring as u64, member.id)) as u64, position as u32))
-                .collect();
-            order.sort_unstable();
-            for place in 0..n {
-                let position = order[place].1;
-                let chosen = &mut observers[position as usize * width..][..width];
-                let next = (1..n)
-                    .map(|step| order[(place + step) % n].1)
-                    .find(|candidate| !chosen[..ring].contains(candidate))
-                    .expect("width is less than n, so that someone is not chosen yet");
-                chosen[ring] = next;
-            }
-        }
+        let observers = choose_observers(&members, width);
         let (subjects, subjects_from) = transpose(&observers, width, n);
-        let digest = Fold::of(&(id, observers_max, &members));
-        View { id, observers_max, members, observers, width, subjects, subjects_from, digest }
+        let digest = Fold::of(&(id, observers_max, n, sum, &ended));
+        View { id, observers_max, members, ended, observers, width, subjects, subjects_from, sum, digest }
     }
 
     /// The view before any: nobody.
@@ -111,13 +114,54 @@ impl View {
     }
 
     /// The view after this one: the next number, the change applied.
+    ///
+    /// Arrivals of lives that have ended or been replaced, and departures of lives that are not here, change nothing.
     #[must_use]
     pub fn after(&self, change: &ViewChange) -> View {
-        let replaced = |member: &Member| change.joined.iter().any(|joined| joined.id == member.id);
-        let gone = |member: &Member| change.gone.contains(&(member.id, member.incarnation));
-        let stay = self.members.iter().filter(|member| !gone(member) && !replaced(member));
-        let members = stay.chain(&change.joined).cloned().collect();
-        View::new(self.id.next(), self.observers_max, members)
+        let mut gone = change.gone.clone();
+        gone.retain(|&(id, incarnation)| self.contains(id, incarnation));
+        gone.sort_unstable();
+        gone.dedup();
+        let departed: Vec<NodeId> = gone.iter().map(|&(id, _)| id).collect();
+        let mut ended = self.ended.clone();
+        ended.retain(|(id, _)| departed.binary_search(id).is_err());
+        ended.extend(gone);
+        ended.drain(..ended.len().saturating_sub(ENDED_MAX));
+
+        // Of several lives of one node the highest enters: it comes first, and the others are dropped.
+        let mut joined: Vec<&Member> = change.joined.iter().collect();
+        joined.sort_by_key(|member| (member.id, Reverse(member.incarnation)));
+        joined.dedup_by_key(|member| member.id);
+        joined.retain(|member| !has_ended(&ended, member.id, member.incarnation));
+
+        let mut members = Vec::with_capacity(self.members.len() + joined.len());
+        let mut sum = self.sum;
+        let mut joined = joined.into_iter().peekable();
+        let mut departed = departed.into_iter().peekable();
+        for member in &self.members {
+            while let Some(earlier) = joined.next_if(|other| other.id < member.id) {
+                sum = sum.wrapping_add(Fold::of(earlier));
+                members.push(earlier.clone());
+            }
+            let leaves = departed.next_if_eq(&member.id).is_some();
+            let successor = joined
+                .next_if(|other| other.id == member.id)
+                .filter(|other| other.incarnation > member.incarnation);
+            if leaves || successor.is_some() {
+                sum = sum.wrapping_sub(Fold::of(member));
+            } else {
+                members.push(member.clone());
+            }
+            if let Some(successor) = successor {
+                sum = sum.wrapping_add(Fold::of(successor));
+                members.push(successor.clone());
+            }
+        }
+        for later in joined {
+            sum = sum.wrapping_add(Fold::of(later));
+            members.push(later.clone());
+        }
+        View::build(self.id.next(), self.observers_max, members, sum, ended)
     }
 
     /// Its number.
@@ -143,6 +187,12 @@ impl View {
     /// Whether this very life of `id` belongs to the view.
     pub fn contains(&self, id: NodeId, incarnation: Incarnation) -> bool {
         self.member(id).is_some_and(|member| member.incarnation == incarnation)
+    }
+
+    /// Whether this life can never belong to a later view: it left, or a later life of the same node is or was here.
+    pub fn is_ended(&self, id: NodeId, incarnation: Incarnation) -> bool {
+        self.member(id).is_some_and(|member| member.incarnation > incarnation)
+            || has_ended(&self.ended, id, incarnation)
     }
 
     /// The positions of those who observe the member at `position`.
@@ -173,6 +223,45 @@ impl Hash for View {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.digest.hash(state);
     }
+}
+
+/// The members in order of their ids, each once, and the sum of their digests.
+fn in_order(mut members: Vec<Member>) -> (Vec<Member>, u128) {
+    members.sort_by_key(|member| member.id);
+    members.dedup_by_key(|member| member.id);
+    let sum = members.iter().fold(0_u128, |sum, member| sum.wrapping_add(Fold::of(member)));
+    (members, sum)
+}
+
+fn has_ended(ended: &[(NodeId, Incarnation)], id: NodeId, incarnation: Incarnation) -> bool {
+    ended.iter().any(|&(node, last)| node == id && last >= incarnation)
+}
+
+/// `width` distinct observers for each member, one from each ring.
+fn choose_observers(members: &[Member], width: usize) -> Vec<u32> {
+    let n = members.len();
+    let mut observers = vec![u32::MAX; n * width];
+    let mut order: Vec<(u64, u32)> = Vec::with_capacity(n);
+    for ring in 0..width {
+        order.clear();
+        order.extend(
+            members
+                .iter()
+                .enumerate()
+                .map(|(position, member)| (Fold::of(&(ring as u64, member.id)) as u64, position as u32)),
+        );
+        order.sort_unstable();
+        for (place, &(_, position)) in order.iter().enumerate() {
+            let chosen = &mut observers[position as usize * width..][..width];
+            chosen[ring] = order[place + 1..]
+                .iter()
+                .chain(&order[..place])
+                .map(|&(_, candidate)| candidate)
+                .find(|candidate| !chosen[..ring].contains(candidate))
+                .expect("width is less than n, so that someone is not chosen yet");
+        }
+    }
+    observers
 }
 
 /// Turns "who observes me" into "whom do I observe".
@@ -325,6 +414,80 @@ mod tests {
         assert!(after.contains(reborn.id, Incarnation(2)) && !after.contains(reborn.id, Incarnation(1)));
         let late = ViewChange { joined: vec![], gone: vec![(reborn.id, Incarnation(1))] };
         assert!(after.after(&late).contains(reborn.id, Incarnation(2)));
+    }
+
+    #[test]
+    fn a_life_that_left_or_was_replaced_never_returns() {
+        let view = view_of(5, 5);
+        let [gone, replaced] = [0, 1].map(|position| view.members()[position].clone());
+        let life = |member: &Member, life| Member { incarnation: Incarnation(life), ..member.clone() };
+        let after = view.after(&ViewChange {
+            joined: vec![life(&replaced, 2), life(&replaced, 3)],
+            gone: vec![(gone.id, Incarnation(1)), (gone.id, Incarnation(1)), (replaced.id, Incarnation(2))],
+        });
+        assert!(after.is_ended(gone.id, Incarnation(1)) && after.is_ended(replaced.id, Incarnation(2)));
+        assert!(after.contains(replaced.id, Incarnation(3)) && after.members().len() == 4);
+        let back = ViewChange { joined: vec![gone.clone(), replaced.clone()], gone: vec![] };
+        let unchanged = after.after(&back);
+        assert_eq!(unchanged.members(), after.members());
+        let anew = ViewChange { joined: vec![life(&gone, 2)], gone: vec![(replaced.id, Incarnation(3))] };
+        let later = unchanged.after(&anew);
+        assert!(later.contains(gone.id, Incarnation(2)) && later.is_ended(replaced.id, Incarnation(3)));
+        let bytes = postcard::to_stdvec(&later).unwrap();
+        let read: View = postcard::from_bytes(&bytes).unwrap();
+        assert!(read == later && read.is_ended(replaced.id, Incarnation(3)));
+        assert!(read.is_ended(gone.id, Incarnation(1)) && !read.is_ended(gone.id, Incarnation(2)));
+    }
+
+    #[test]
+    fn the_oldest_ended_lives_are_forgotten_first() {
+        let view = view_of(ENDED_MAX + 10, 1);
+        let lives: Vec<_> = view.members().iter().map(|member| (member.id, member.incarnation)).collect();
+        let after = view.after(&ViewChange { joined: vec![], gone: lives[..5].to_vec() });
+        let after = after.after(&ViewChange { joined: vec![], gone: lives[5..ENDED_MAX + 4].to_vec() });
+        let ended: Vec<_> = lives.iter().map(|&(id, life)| after.is_ended(id, life)).collect();
+        let expected: Vec<_> = (0..lives.len()).map(|i| (4..ENDED_MAX + 4).contains(&i)).collect();
+        assert_eq!(ended, expected);
+    }
+
+    /// The short way from view to view leads where the long way leads, whatever changes.
+    #[test]
+    fn a_changed_view_is_the_view_of_the_changed_members() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let mut view = view_of(rng.below(12) as usize, 1 + rng.below(6) as u8);
+            let mut ids: Vec<NodeId> = (0..8).map(|_| NodeId::new(rng.bits())).collect();
+            ids.extend(view.members().iter().map(|member| member.id));
+            for _ in 0..20 {
+                let mut pick =
+                    || (ids[rng.below(ids.len() as u64) as usize], Incarnation(1 + rng.below(4) as u32));
+                let gone: Vec<_> = (0..3).map(|_| pick()).collect();
+                let joined: Vec<_> = (0..3).map(|_| of_life(pick())).collect();
+                let after = view.after(&ViewChange { joined, gone });
+                let built = View::new(after.id(), after.observers_max, after.members().to_vec());
+                assert_eq!(after.observers, built.observers, "seed {seed}");
+                assert_eq!(after.subjects, built.subjects, "seed {seed}");
+                assert_eq!(after.sum, built.sum, "seed {seed}");
+                assert!(after.members().is_sorted_by_key(|member| member.id), "seed {seed}");
+                for member in view.members() {
+                    let stays = after.contains(member.id, member.incarnation);
+                    assert_ne!(stays, after.is_ended(member.id, member.incarnation), "seed {seed}");
+                }
+                view = after;
+            }
+        }
+    }
+
+    fn of_life((id, incarnation): (NodeId, Incarnation)) -> Member {
+        let nothing: Arc<str> = "".into();
+        Member {
+            id,
+            incarnation,
+            name: Arc::clone(&nothing),
+            kind: Arc::clone(&nothing),
+            worker: true,
+            address: nothing,
+        }
     }
 
     #[test]

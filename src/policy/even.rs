@@ -11,8 +11,8 @@ impl Policy for Even {
         "even"
     }
 
-    fn allocate(&self, view: &ClusterView<'_>) -> Vec<u32> {
+    fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
         let (jobs, workers) = (view.jobs.len() as u32, view.workers.len() as u32);
-        (0..jobs).map(|position| workers / jobs + u32::from(position < workers % jobs)).collect()
+        Some((0..jobs).map(|position| workers / jobs + u32::from(position < workers % jobs)).collect())
     }
 }

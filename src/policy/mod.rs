@@ -27,9 +27,9 @@ pub trait Policy: Debug + Send + Sync {
 
     /// How many workers each job of `view.jobs` shall have, in their order; together at most the number of workers.
     ///
-    /// By default what the jobs have now: a policy that only picks does not plan ahead.
-    fn allocate(&self, view: &ClusterView<'_>) -> Vec<u32> {
-        view.jobs.iter().map(|job| job.serving).collect()
+    /// `None`, the default, is the answer of a policy that only picks: the allocation is what comes of its picks.
+    fn allocate(&self, _view: &ClusterView<'_>) -> Option<Vec<u32>> {
+        None
     }
 
     /// The position in `view.jobs` of the job whose next query `worker` shall take; `None` when it shall stay idle. Only

@@ -15,13 +15,13 @@ impl Policy for TimeShare {
         "time_share"
     }
 
-    fn allocate(&self, view: &ClusterView<'_>) -> Vec<u32> {
+    fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
         let known: Vec<f64> =
             view.jobs.iter().map(|job| job.seconds_per_query).filter(|&s| s > 0.0).collect();
         let usual = if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / known.len() as f64 };
         let cost = |seconds: f64| if seconds > 0.0 { seconds } else { usual };
         let shares: Vec<f64> = view.jobs.iter().map(|job| cost(job.seconds_per_query) * job.weight).collect();
-        largest_remainder(&shares, view.workers.len() as u32)
+        Some(largest_remainder(&shares, view.workers.len() as u32))
     }
 }
 

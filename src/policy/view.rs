@@ -36,7 +36,7 @@ pub struct JobView {
     pub waiting: u64,
     /// Workers whose newest order belongs to this job.
     pub serving: u32,
-    /// How many workers the last allocation gave it; 0 before the first.
+    /// How many workers the last allocation gave it; 0 before the first. Under a policy that only picks: [`Self::serving`].
     pub allocated: u32,
     /// Queries counted per second over the rate window, or since arrival if that is shorter.
     pub rate: f64,

@@ -166,25 +166,26 @@ impl Coordinator {
             })
             .collect();
         self.look(facts.cluster_now);
-        let same_jobs =
-            before.len() == self.jobs.len() && before.iter().zip(&self.jobs).all(|(b, j)| b.0 == j.job);
         let view = ClusterView {
             now: facts.cluster_now,
             jobs: &self.jobs,
             workers: &self.roster,
             draw: self.rng.bits(),
         };
-        let workers = self.config.scheduler.policy.allocate(&view);
+        let planned = self.config.scheduler.policy.allocate(&view);
+        let workers = planned.clone().unwrap_or_else(|| self.jobs.iter().map(|job| job.serving).collect());
         assert_eq!(workers.len(), self.jobs.len(), "a policy allocates to each job");
         for (job, &workers) in self.jobs.iter_mut().zip(&workers) {
             job.allocated = workers;
         }
         let allocation: Vec<(JobId, u32)> = self.jobs.iter().map(|job| (job.job, job.allocated)).collect();
         (self.replan, self.replan_at) = (false, facts.now + REPLAN_EVERY);
-        if allocation != before {
+        let newcomers = allocation.iter().any(|(job, _)| before.iter().all(|(known, _)| known != job));
+        let changed = allocation != before;
+        if changed {
             out.observe(Observation::Allocated { workers: allocation.into() });
         }
-        if !same_jobs || before.iter().zip(&self.jobs).any(|(b, j)| b.1 != j.allocated) {
+        if newcomers || changed && planned.is_some() {
             self.take_back(facts, out);
         }
     }
