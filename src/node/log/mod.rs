@@ -419,11 +419,13 @@ impl Log {
     }
 
     /// Up to where the log is known to be committed.
+    #[cfg(test)]
     pub(super) fn commit(&self) -> Index {
         self.store.commit()
     }
 
     /// Where the log ends.
+    #[cfg(test)]
     pub(super) fn last(&self) -> Position {
         self.store.last()
     }
