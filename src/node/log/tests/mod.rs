@@ -67,6 +67,13 @@ fn a_lone_founder_leads_at_once_and_grows_voter_by_voter() {
             net.run_ms(200);
             assert!(net.machines[i].log.votes());
         }
+        let mut seats = net.seats_of(0);
+        seats.number += 1;
+        seats.voters.pop();
+        assert!(net.propose_seats(0, seats), "seed {seed}");
+        assert_eq!(net.machines[0].log.lag(id(4)), None, "one without a seat is forgotten");
+        net.run_ms(200);
+        assert!(!net.machines[4].log.votes(), "seed {seed}: it was told");
         net.crash(0);
         elected(&mut net, seed);
         settle(&mut net, seed);

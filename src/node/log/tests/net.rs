@@ -390,6 +390,11 @@ impl Net {
         }
     }
 
+    /// `node` hears of a reign.
+    pub(super) fn hear(&mut self, node: usize, epoch: Epoch, leader: Option<NodeId>) {
+        self.step(node, |log, now, out, events| log.hear(now, epoch, leader, out, events));
+    }
+
     fn event(&mut self, node: usize, event: LogEvent) {
         let machine = &mut self.machines[node];
         match event {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::super::{Disk, Entry, Index, LogMessage, Outbox, Payload, Position, Seats, Snapshot};
+use super::super::super::{
+    Disk, Entry, Index, LogMessage, Outbox, Payload, Position, Seats, Snapshot, StepDown,
+};
 use super::super::storage::Store;
 use super::net::{Net, id};
 use crate::base::{Epoch, Time};
@@ -204,6 +206,79 @@ fn the_term_is_adopted_with_the_entries() {
     reunite(&mut net);
 }
 
+#[test]
+fn an_answer_to_an_earlier_reign_of_the_same_node_counts_for_nothing() {
+    let mut net = by_hand();
+    let all = [0, 1, 2, 3, 4];
+    elect(&mut net, 0, &all);
+    for _ in 0..4 {
+        net.time_passes(0);
+        net.deliver(among(&all));
+    }
+    for _ in 0..5 {
+        net.propose(0);
+    }
+    // What node 1 answers stays on its way.
+    net.deliver_but_keep(among(&[0, 1]), |message| matches!(message, LogMessage::AppendReply { .. }));
+    net.meanwhile(|net| {
+        elect(net, 2, &[2, 3, 4]);
+        for _ in 0..4 {
+            net.time_passes(2);
+            net.deliver(among(&all));
+        }
+        assert!(net.transfer(2, 0));
+        net.deliver(|_, _, message| !matches!(message, LogMessage::Append(_)));
+        assert!(net.machines[0].log.leads());
+    });
+    let lag = net.machines[0].log.lag(id(1));
+    assert!(net.read(0));
+    net.deliver(|_, to, message| to == 0 && matches!(message, LogMessage::AppendReply { .. }));
+    assert_eq!((net.machines[0].log.lag(id(1)), net.machines[0].reads_done), (lag, 0));
+    reunite(&mut net);
+}
+
+#[test]
+fn a_reign_heard_of_deposes_an_older_one_and_is_written_by_voters() {
+    let mut net = Net::new(2, 3, 1);
+    net.run_ms(1_500);
+    let leader = net.leader().expect("all is well");
+    let epoch = net.machines[leader].log.epoch();
+    let newer = Epoch(epoch.0 + 5);
+    net.hear(3, newer, Some(id(1)));
+    assert_eq!((net.machines[3].log.epoch(), net.machines[3].log.leader()), (newer, Some(id(1))));
+    let other = (leader + 1) % 3;
+    net.hear(other, newer, None);
+    net.hear(leader, newer, None);
+    assert_eq!(net.machines[leader].stepped_down.last(), Some(&(epoch, StepDown::Superseded)));
+    net.run_ms(10);
+    let written = [leader, other, 3].map(|i| net.machines[i].disk.ballot.epoch);
+    assert_eq!(written, [newer, newer, Epoch(0)]);
+}
+
+#[test]
+fn who_led_before_it_crashed_does_not_believe_that_it_still_leads() {
+    let mut net = Net::new(3, 3, 0);
+    net.run_ms(1_500);
+    let leader = net.leader().expect("all is well");
+    let epoch = net.machines[leader].log.epoch();
+    net.crash(leader);
+    net.restart(leader);
+    net.hear(leader, epoch, Some(id(leader)));
+    assert_eq!((net.machines[leader].log.epoch(), net.machines[leader].log.leader()), (epoch, None));
+}
+
+#[test]
+fn a_leader_that_nobody_hears_answers_no_read() {
+    let mut net = Net::new(4, 3, 0);
+    net.run_ms(1_500);
+    let leader = net.leader().expect("all is well");
+    net.run_ms(100);
+    net.cut(|a, _| a == leader);
+    assert!(net.read(leader));
+    net.run_ms(1_000);
+    assert_eq!(net.machines[leader].reads_done, 0);
+}
+
 fn entry(epoch: u64, index: u64) -> Entry {
     let position = Position { epoch: Epoch(epoch), index: Index(index) };
     Entry { position, at: Time::ZERO, payload: Arc::new(Payload::Noop) }
@@ -251,4 +326,16 @@ fn what_follows_an_installed_snapshot_is_kept_only_if_it_continues_it() {
     assert_eq!(store.durable(), Index(0), "neither the snapshot nor what follows is on the disk yet");
     store.persisted(token);
     assert_eq!(store.durable(), Index(4));
+}
+
+#[test]
+fn what_contradicts_committed_entries_changes_nothing() {
+    let mut out = Outbox::new();
+    let disk = Disk { entries: (1..=6).map(|index| entry(1, index)).collect(), ..Disk::default() };
+    let mut store = Store::of(&disk);
+    assert_eq!(store.commit_to(Index(4)).count(), 4);
+    assert!(!store.merge(&[entry(1, 3), entry(2, 4), entry(2, 5)], &mut out));
+    assert_eq!((store.last(), store.commit(), out.effects().len()), (entry(1, 6).position, Index(4), 0));
+    assert!(store.merge(&[entry(1, 3), entry(1, 4)], &mut out), "a late part of it is welcome");
+    assert_eq!((store.last(), out.effects().len()), (entry(1, 6).position, 0));
 }
