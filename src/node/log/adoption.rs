@@ -94,7 +94,7 @@ impl Log {
             }
             match &self.role {
                 Role::Asking(asking) if asking.best > end => {
-                    t.send(from, LogMessage::Fetch { after: end.index })
+                    t.send(from, LogMessage::Fetch { after: end.index });
                 }
                 Role::Follower | Role::Asking(_) | Role::Standing(_) | Role::Leading(_) => self.ask_again(t),
             }

@@ -63,7 +63,8 @@ pub(super) enum Mode {
 /// A read that waits until a majority has confirmed the reign.
 #[derive(Debug)]
 pub(super) struct Read {
-    pub(super) read: u64,
+    /// What it was called when it began.
+    pub(super) number: u64,
     /// Any append of this round or a later one was sent after the read began.
     pub(super) round: u64,
     pub(super) index: Index,

@@ -9,7 +9,8 @@ use crate::base::Time;
 const READS_MAX: usize = 16_384;
 
 impl Log {
-    /// Begins a read: [`LogEvent::Readable`] follows once a majority has confirmed that this node still leads. `None` when it does not
+    /// Begins a read: [`LogEvent::Readable`] follows once a majority has confirmed that this node still leads. A reign that
+    /// ends takes its unanswered reads with it. `None` when it does not
     /// lead, or when too many reads wait.
     pub(in super::super) fn read(&mut self, _now: Time, out: &mut Outbox) -> Option<u64> {
         let commit = self.store.commit();
@@ -17,7 +18,7 @@ impl Log {
         let read = self.reads_begun;
         let lead = self.lead_mut().filter(|lead| lead.reads.len() < READS_MAX)?;
         // Before the first entry of the own term is committed, the commit index may be behind what a former leader said.
-        let waiting = Read { read, round: lead.round + 1, index: commit.max(lead.first) };
+        let waiting = Read { number: read, round: lead.round + 1, index: commit.max(lead.first) };
         let first = lead.reads.is_empty();
         lead.reads.push_back(waiting);
         let alone = self.confirmed() == Some(u64::MAX);
@@ -59,7 +60,7 @@ impl Log {
             && read.round <= confirmed
             && read.index <= commit
         {
-            t.tell(LogEvent::Readable { read: read.read, index: read.index });
+            t.tell(LogEvent::Readable { read: read.number, index: read.index });
             lead.reads.pop_front();
         }
         if !lead.reads.is_empty() && lead.reads.len() < waiting {

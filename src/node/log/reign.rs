@@ -17,7 +17,7 @@ impl Log {
         }
         let seats = Arc::clone(self.store.seats());
         if seats.number > 0 {
-            self.tell_seats(t, &seats);
+            tell_seats(t, &seats);
         }
         self.reset_timer(t.now);
         if seats.voters == [self.me] {
@@ -32,11 +32,6 @@ impl Log {
             self.told = reign;
             t.tell(LogEvent::Follow { epoch: reign.0, leader: reign.1 });
         }
-    }
-
-    pub(super) fn tell_seats(&self, t: &mut Turn, seats: &Arc<Seats>) {
-        t.observe(Observation::Seated { seats: Arc::clone(seats) });
-        t.tell(LogEvent::Seated(Arc::clone(seats)));
     }
 
     /// A term is in force that may be newer than the one known here: writes it, and ends what belongs to an older one.
@@ -72,7 +67,7 @@ impl Log {
         if *before == seats {
             return;
         }
-        self.tell_seats(t, &seats);
+        tell_seats(t, &seats);
         let seated = seats.voters.contains(&self.me);
         if seated && !self.seated {
             self.raise(t, self.heard);
@@ -87,4 +82,9 @@ impl Log {
             self.role = Role::Follower;
         }
     }
+}
+
+fn tell_seats(t: &mut Turn, seats: &Arc<Seats>) {
+    t.observe(Observation::Seated { seats: Arc::clone(seats) });
+    t.tell(LogEvent::Seated(Arc::clone(seats)));
 }

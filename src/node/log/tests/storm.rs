@@ -271,8 +271,11 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     chosen.map_or(0..default, |text| parse(&text).expect("IDUNNO_SEEDS=from..to"))
 }
 
+/// What to count, how, and how much of it there must be per run.
+type Wanted = (&'static str, fn(&Tally) -> usize, f64);
+
 /// Runs every seed and prints how much of each thing happened on average, which must be enough to mean something.
-fn run_all(default: u64, run: fn(u64) -> Tally, wanted: &[(&str, fn(&Tally) -> usize, f64)]) {
+fn run_all(default: u64, run: fn(u64) -> Tally, wanted: &[Wanted]) {
     let mut all: Vec<Tally> = Vec::new();
     for seed in seeds(default) {
         match std::panic::catch_unwind(|| run(seed)) {
