@@ -159,7 +159,7 @@ fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
     let on_cpu = time_on_cpu();
     let result = run();
     let took = began.elapsed();
-    (time_on_cpu().zip(on_cpu).map_or(took, |(after, before)| after - before), result)
+    (time_on_cpu().zip(on_cpu).map_or(took, |(after, before)| after.saturating_sub(before)), result)
 }
 
 /// How long this thread has been on a processor, where Linux tells it: so that busy neighbours do not count.

@@ -117,7 +117,7 @@ impl<P: Process> World<'_, P> {
                 Ok(Aimed { machines, .. }) if machines.is_empty() => {
                     self.miss(fault, "nothing that it aims at runs".to_owned());
                 }
-                Ok(aimed) => self.begin(fault, aimed),
+                Ok(aimed) => self.begin(fault, &aimed),
                 Err(reason) => {
                     let since = self.now.since(self.faults.all[fault as usize].at);
                     if since < RETRY_FOR {
@@ -173,7 +173,7 @@ impl<P: Process> World<'_, P> {
         Ok(Aimed { machines, other: Some(other) })
     }
 
-    fn begin(&mut self, fault: u32, aimed: Aimed) {
+    fn begin(&mut self, fault: u32, aimed: &Aimed) {
         let kind = &self.plan.faults[fault as usize].kind;
         let state = &mut self.faults.all[fault as usize];
         state.machines.clone_from(&aimed.machines);
@@ -185,11 +185,11 @@ impl<P: Process> World<'_, P> {
         };
         self.watch.progress = self.now;
         self.report(fault, FaultPhase::Began);
-        self.inject(fault, kind, &aimed);
+        self.inject(fault, kind, aimed);
         match lasting {
             Some(Span::ZERO) => self.end(fault),
             Some(lasting) => {
-                self.queue.push(self.now + lasting, Event::Fault { fault, step: FaultStep::End })
+                self.queue.push(self.now + lasting, Event::Fault { fault, step: FaultStep::End });
             }
             None => {
                 if breaks(kind) {

@@ -462,11 +462,11 @@ fn roles_are_looked_up_when_a_fault_begins() {
         let ids: Vec<NodeId> = (0..5).map(|machine| history_id(&history, machine)).collect();
         let leader = ids.iter().enumerate().min_by_key(|(_, id)| **id).expect("there are five").0 as Machine;
         let hit = |fault: u32| {
-            let events = history.iter().filter_map(|record| match &record.what {
+            let mut events = history.iter().filter_map(|record| match &record.what {
                 What::Fault(event) if event.fault == fault => Some(event.machines.clone()),
                 _ => None,
             });
-            events.last().expect("the fault reports")
+            events.next_back().expect("the fault reports")
         };
         assert!(hit(0).len() == 3 && hit(0).contains(&leader), "seed {seed}: {:?} without {leader}", hit(0));
         assert!(
