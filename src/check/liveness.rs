@@ -216,26 +216,11 @@ impl Liveness {
 
     /// Judges one deadline: when to look again, if it is not settled.
     fn fall_due(&mut self, at: Time, due: Due, facts: Facts<'_>, findings: &mut Findings) -> Option<Time> {
-        // Whatever it is: nothing is promised before the calm has lasted long enough.
-        let (since, span) = match due {
-            Due::Leader if self.led || self.leaderless_reported => return None,
-            Due::Leader => (self.leaderless, self.within),
-            Due::Member(id) => match self.wrong.get(&id) {
-                Some(fault) if !fault.reported => (fault.since, self.within),
-                _ => return None,
-            },
-            Due::Request(session, number) => match facts.ledger.asked.get(&session) {
-                Some(asked) if asked.number == number && !asked.answered => (asked.at, self.within),
-                _ => return None,
-            },
-            Due::Job(id) => match facts.ledger.jobs.get(&id) {
-                Some(job) if !job.ended && !self.stranded.contains(&id) => {
-                    let allowance = self.work.allowance(job, facts);
-                    (job.progress.max(self.viewed), self.within + allowance)
-                }
-                _ => return None,
-            },
+        let Some((since, span)) = self.owed(due, facts) else {
+            findings.census.deadlines += 1;
+            return None;
         };
+        // Whatever it is: nothing is promised before the calm has lasted long enough.
         let Some(calm) = self.calm else { return Some(at + self.within) };
         let deadline = since.max(calm) + span;
         if deadline > at {
@@ -243,6 +228,26 @@ impl Liveness {
         }
         findings.census.deadlines += 1;
         self.report(at, due, facts, findings)
+    }
+
+    /// Since when something is owed, and within which time; `None` when it was done, or was reported.
+    fn owed(&self, due: Due, facts: Facts<'_>) -> Option<(Time, Span)> {
+        match due {
+            Due::Leader => (!self.led && !self.leaderless_reported).then_some((self.leaderless, self.within)),
+            Due::Member(id) => {
+                let fault = self.wrong.get(&id).filter(|fault| !fault.reported)?;
+                Some((fault.since, self.within))
+            }
+            Due::Request(session, number) => {
+                let asked = facts.ledger.asked.get(&session)?;
+                (asked.number == number && !asked.answered).then_some((asked.at, self.within))
+            }
+            Due::Job(id) => {
+                let job = facts.ledger.jobs.get(&id)?;
+                (!job.ended && !self.stranded.contains(&id))
+                    .then(|| (job.progress.max(self.viewed), self.within + self.work.allowance(job, facts)))
+            }
+        }
     }
 
     /// A deadline has passed.
