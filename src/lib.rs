@@ -29,8 +29,10 @@
 //! - Every queue, retry and loop has a limit, and what exceeds one is refused by name ([`node::limits`]).
 pub mod base;
 pub mod check;
+pub mod cli;
 pub mod history;
 pub mod node;
 pub mod policy;
+pub mod report;
 pub mod scenario;
 pub mod sim;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `idunno` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    idunno::cli::main()
+}

@@ -1,0 +1,170 @@
+//! The commands: what people type, what they are shown, and how a command ends.
+
+mod scenarios;
+mod screen;
+mod sim;
+mod text;
+mod trials;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything went well.
+    Fine,
+    /// It failed.
+    Failed,
+    /// It was called wrongly, or a file is bad; nothing was changed.
+    Usage,
+    /// A safety invariant broke.
+    Safety,
+    /// A liveness bound broke.
+    Liveness,
+    /// Ctrl-C; nothing was changed.
+    Interrupted,
+}
+
+impl Exit {
+    /// The exit code.
+    pub const fn code(self) -> u8 {
+        match self {
+            Exit::Fine => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Safety => 3,
+            Exit::Liveness => 4,
+            Exit::Interrupted => 130,
+        }
+    }
+
+    /// The graver of two: broken safety, broken liveness, failure, none.
+    #[must_use]
+    pub fn graver(self, other: Exit) -> Exit {
+        let rank = |exit: Exit| match exit {
+            Exit::Fine => 0,
+            Exit::Failed => 1,
+            Exit::Liveness => 2,
+            Exit::Safety => 3,
+            Exit::Usage => 4,
+            Exit::Interrupted => 5,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "idunno",
+    version,
+    about = "Rehearse a fault-tolerant inference cluster before you trust it.",
+    after_help = EXIT_CODES,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios in the simulator, check every trial, and write the results as CSV files and a chart.
+    #[command(after_help = SIM_EXAMPLES)]
+    Sim(Sim),
+}
+
+/// What `idunno sim` is told.
+#[derive(Clone, Debug, Args)]
+struct Sim {
+    /// Scenario files, or names of shipped scenarios.
+    #[arg(required = true, value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+    /// The seed of the first trial; trial i uses this seed plus i [default: the scenario's].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How many trials [default: the scenario's].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    trials: Option<u32>,
+    /// Where results go: into DIR/<scenario>/sim, in the place of earlier ones.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+    /// Set a key of the scenario, such as membership.heartbeat=20ms; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Show only what went wrong.
+    #[arg(long, short)]
+    quiet: bool,
+    /// How to show the summary.
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// How a summary is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// One JSON object per scenario and line.
+    Json,
+    /// The rows of summary.csv.
+    Csv,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke; \
+4 a liveness bound broke; 130 interrupted, nothing changed.";
+
+const SIM_EXAMPLES: &str = "\
+Examples:
+  idunno sim coord_fail
+      A shipped scenario: the coordinator of ten nodes dies while two jobs run.
+  idunno sim my/cluster.toml --trials 200 --set membership.suspect_after=400ms
+      A scenario of your own, with one setting changed.
+
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
+4 a liveness bound broke; 130 interrupted, nothing changed.";
+
+/// Set by Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let line = Line::parse();
+    let on_interrupt = || {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(Exit::Interrupted.code()));
+        }
+    };
+    // Without a handler Ctrl-C still ends the process, if less tidily.
+    let _ = ctrlc::set_handler(on_interrupt);
+    let exit = match &line.command {
+        Command::Sim(sim) => sim::run(sim, &STOP),
+    };
+    ExitCode::from(exit.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn broken_safety_outweighs_broken_liveness_and_failure() {
+        assert_eq!(Exit::Liveness.graver(Exit::Safety), Exit::Safety);
+        assert_eq!(Exit::Safety.graver(Exit::Failed), Exit::Safety);
+        assert_eq!(Exit::Fine.graver(Exit::Failed), Exit::Failed);
+    }
+}

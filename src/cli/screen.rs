@@ -1,0 +1,301 @@
+//! What `idunno sim` shows at the end: jobs, recovery, checks, where the files are.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::sim::Findings;
+use super::text::{columns, count, duration, list, number, quoted, some, wrapped};
+use super::{Format, Sim};
+use crate::report::{Finished, Stats};
+use crate::scenario::{Plan, Target};
+
+/// More jobs than this are not shown one by one.
+const JOBS_MAX: usize = 12;
+/// More groups of faults than this are shown by kind alone.
+const GROUPS_MAX: usize = 4;
+
+/// An error, with what led to it.
+pub(super) fn error(error: &anyhow::Error) {
+    complain(&format!("error: {error:#}"));
+}
+
+/// A run that Ctrl-C ended.
+pub(super) fn interrupted(plan: &Plan, out: &Path) {
+    let place = out.join(&plan.name).join("sim");
+    let earlier = if place.exists() {
+        format!("the earlier results in {} are as they were", place.display())
+    } else {
+        "there are no earlier results".to_owned()
+    };
+    complain(&format!("Interrupted in {}: nothing was written, and {earlier}.", plan.name));
+}
+
+/// How long it all took.
+pub(super) fn took(elapsed: Duration) {
+    complain(&format!("Took {}.", duration(elapsed.as_secs_f64())));
+}
+
+/// The results of one scenario.
+pub(super) fn show(sim: &Sim, argument: &str, plan: &Plan, finished: &Finished, findings: &Findings) {
+    if !sim.quiet {
+        let text = match sim.format {
+            Format::Table => tables(plan, finished, findings),
+            Format::Json => format!("{}\n", json(plan, finished, findings)),
+            Format::Csv => csv(finished),
+        };
+        // Whoever closes the pipe early does not want the rest.
+        let _ = io::stdout().lock().write_all(text.as_bytes());
+    }
+    for line in complaints(sim, argument, plan, findings) {
+        complain(&line);
+    }
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+fn tables(plan: &Plan, finished: &Finished, findings: &Findings) -> String {
+    let mut parts = vec![heading(plan), jobs(finished)];
+    parts.extend(groups(plan).iter().filter_map(|(label, faults)| recovery(label, faults, finished)));
+    parts.push(checks(findings));
+    parts.push(format!("Results are in {}.", finished.folder.display()));
+    parts.retain(|part| !part.is_empty());
+    parts.join("\n\n") + "\n"
+}
+
+fn heading(plan: &Plan) -> String {
+    let last = plan.seed.wrapping_add(u64::from(plan.trials) - 1);
+    let seeds = if plan.trials == 1 {
+        format!("seed {}", plan.seed)
+    } else {
+        format!("seeds {} to {last}", plan.seed)
+    };
+    let nodes = some(plan.nodes.len() as u64, "node", "nodes");
+    let trials = some(u64::from(plan.trials), "trial", "trials");
+    let policy = plan.config.scheduler.policy.name();
+    let about = wrapped(&plan.about, "  ");
+    let first = format!("{}: {trials}, {seeds}; {nodes}, policy {policy}.", plan.name);
+    if about.is_empty() { first } else { format!("{first}\n{about}") }
+}
+
+fn shown(value: Option<f64>, show: fn(f64) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), show)
+}
+
+fn jobs(finished: &Finished) -> String {
+    let jobs = finished.summary.jobs();
+    if jobs.is_empty() {
+        return "No job was accepted.".to_owned();
+    }
+    let head = ["Jobs", "done", "queries/s", "query mean", "p50", "p95", "p99"];
+    let mut rows: Vec<Vec<String>> = vec![head.map(str::to_owned).to_vec()];
+    for job in jobs.iter().take(JOBS_MAX) {
+        let time = |value| shown(value, duration);
+        let query = &job.query_s;
+        rows.push(vec![
+            job.name.to_string(),
+            format!("{} of {}", job.ended, job.trials),
+            shown(job.rate_qps.mean, number),
+            time(query.mean),
+            time(query.p50),
+            time(query.p95),
+            time(query.p99),
+        ]);
+    }
+    let mut text = columns(&rows);
+    if jobs.len() > JOBS_MAX {
+        text.push_str(&format!("\n  and {} more in jobs.csv", jobs.len() - JOBS_MAX));
+    }
+    text
+}
+
+/// The faults of a scenario by what they do and to whom: a label and their numbers, from 1.
+fn groups(plan: &Plan) -> Vec<(String, Vec<u32>)> {
+    let group = |label: &dyn Fn(usize) -> String| {
+        let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
+        for position in 0..plan.faults.len() {
+            let (label, fault) = (label(position), position as u32 + 1);
+            match groups.iter_mut().find(|(known, _)| *known == label) {
+                Some((_, faults)) => faults.push(fault),
+                None => groups.push((label, vec![fault])),
+            }
+        }
+        groups
+    };
+    let kind = |position: usize| plan.faults[position].kind.name().replace('_', " ");
+    let whom = |position: usize| target(plan, &plan.faults[position].target);
+    let fine = group(&|position| format!("{} of {}", kind(position), whom(position)));
+    if fine.len() <= GROUPS_MAX { fine } else { group(&|position| format!("each {}", kind(position))) }
+}
+
+fn target(plan: &Plan, whom: &Target) -> String {
+    match whom {
+        Target::Node(machine) => plan.nodes[*machine as usize].name.to_string(),
+        Target::Coordinator => "the coordinator".to_owned(),
+        Target::Voter => "a voter".to_owned(),
+        Target::BusiestWorker => "the busiest worker".to_owned(),
+        Target::Worker => "a worker".to_owned(),
+        Target::Random(n) => some(u64::from(*n), "node at random", "nodes at random"),
+        Target::Minority => "a minority".to_owned(),
+        Target::All => "all nodes".to_owned(),
+        Target::Several(several) => list(&several.iter().map(|one| target(plan, one)).collect::<Vec<_>>()),
+    }
+}
+
+const SPANS: [&str; 5] =
+    ["detected", "new coordinator", "dispatching again", "first result", "back at its pace"];
+
+fn recovery(label: &str, faults: &[u32], finished: &Finished) -> Option<String> {
+    let stats = finished.summary.recovery(faults);
+    let head = [format!("After the {label}"), "n".into(), "p50".into(), "p95".into(), "max".into()];
+    let mut rows: Vec<Vec<String>> = vec![head.to_vec()];
+    for (name, stats) in SPANS.iter().zip(&stats).filter(|(_, stats)| stats.n > 0) {
+        let time = |value| shown(value, duration);
+        let n = count(stats.n as u64);
+        rows.push(vec![format!("  {name}"), n, time(stats.p50), time(stats.p95), time(stats.max)]);
+    }
+    (rows.len() > 1).then(|| columns(&rows))
+}
+
+fn checks(findings: &Findings) -> String {
+    let census = &findings.census;
+    let verdict = if findings.violations_found == 0 {
+        "Invariants 1 to 8 and 11 held".to_owned()
+    } else {
+        format!("{} found", some(findings.violations_found, "violation", "violations"))
+    };
+    let looked = format!(
+        "{verdict}, over {}: {} compared, {} checked, {} met.",
+        some(census.records, "record", "records"),
+        some(census.entries_compared, "log entry", "log entries"),
+        some(census.leaders, "election", "elections"),
+        some(census.deadlines, "deadline", "deadlines"),
+    );
+    let faults = if census.faults_began + census.faults_missed == 0 {
+        String::new()
+    } else {
+        format!(
+            "\n{} of {} took effect.",
+            count(census.faults_effective),
+            some(census.faults_began + census.faults_missed, "fault", "faults")
+        )
+    };
+    format!(
+        "{}: {} lost, {} counted twice.\n{looked}{faults}",
+        some(findings.counted, "query", "queries"),
+        count(findings.lost),
+        count(findings.doubled)
+    )
+}
+
+/// What went wrong, with the command that repeats it.
+fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Vec<String> {
+    let repeat = |seed: u64| {
+        let mut command = format!("idunno sim {} --seed {seed} --trials 1 --out repeat", quoted(argument));
+        for set in &sim.set {
+            command.push_str(&format!(" --set {}", quoted(set)));
+        }
+        command
+    };
+    let mut lines = Vec::new();
+    for violation in &findings.violations {
+        let kind = match violation.kind() {
+            crate::check::Kind::Safety => "safety",
+            crate::check::Kind::Liveness => "liveness",
+        };
+        lines.push(format!(
+            "{}: {kind} broke at {violation}\n  repeat it with: {}",
+            plan.name,
+            repeat(violation.seed)
+        ));
+    }
+    let hidden = findings.violations_found - findings.violations.len() as u64;
+    if hidden > 0 {
+        lines.push(format!(
+            "{}: {} not shown.",
+            plan.name,
+            some(hidden, "more violation", "more violations")
+        ));
+    }
+    for (seed, left) in findings.unfinished.iter().take(10) {
+        let left = list(left);
+        lines.push(format!(
+            "{}: the trial with seed {seed} was given up; still to do: {left}.\n  repeat it with: {}",
+            plan.name,
+            repeat(*seed)
+        ));
+    }
+    let missed = findings.census.faults_missed;
+    if missed > 0 {
+        lines.push(format!(
+            "{}: {} could not be injected; membership.csv and history.jsonl say what the cluster was doing.",
+            plan.name,
+            some(missed, "fault", "faults")
+        ));
+    }
+    lines
+}
+
+fn csv(finished: &Finished) -> String {
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    for row in finished.summary.rows() {
+        writer.serialize(row).expect("rows are flat, and memory takes everything");
+    }
+    let bytes = writer.into_inner().expect("memory takes everything");
+    String::from_utf8(bytes).expect("metrics are text")
+}
+
+fn json(plan: &Plan, finished: &Finished, findings: &Findings) -> serde_json::Value {
+    let stats = |stats: &Stats| {
+        serde_json::json!({
+            "n": stats.n, "mean": stats.mean, "std": stats.std, "ci95": stats.ci95, "min": stats.min,
+            "p50": stats.p50, "p90": stats.p90, "p95": stats.p95, "p99": stats.p99, "p999": stats.p999,
+            "max": stats.max,
+        })
+    };
+    let jobs: Vec<_> = finished
+        .summary
+        .jobs()
+        .iter()
+        .map(|job| {
+            serde_json::json!({
+                "job": job.name, "trials": job.trials, "done": job.ended,
+                "rate_qps": stats(&job.rate_qps), "query_s": stats(&job.query_s),
+            })
+        })
+        .collect();
+    let metrics: serde_json::Map<String, serde_json::Value> = finished
+        .summary
+        .rows()
+        .into_iter()
+        .map(|row| {
+            let value = serde_json::json!({
+                "n": row.n, "mean": row.mean.0, "std": row.std.0, "ci95": [row.ci95_low.0, row.ci95_high.0],
+                "min": row.min.0, "p50": row.p50.0, "p90": row.p90.0, "p95": row.p95.0, "p99": row.p99.0,
+                "p999": row.p999.0, "max": row.max.0,
+            });
+            (row.metric, value)
+        })
+        .collect();
+    let violations: Vec<_> = findings
+        .violations
+        .iter()
+        .map(|violation| {
+            serde_json::json!({
+                "invariant": violation.invariant.number(), "seed": violation.seed,
+                "at_s": violation.at.as_secs(), "nodes": violation.names, "detail": violation.detail,
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "scenario": plan.name, "seed": plan.seed, "trials": plan.trials, "nodes": plan.nodes.len(),
+        "policy": plan.config.scheduler.policy.name(), "folder": finished.folder,
+        "jobs": jobs, "metrics": metrics,
+        "queries_counted": findings.counted, "queries_lost": findings.lost, "queries_doubled": findings.doubled,
+        "violations_found": findings.violations_found, "violations": violations,
+        "unfinished": findings.unfinished.iter().map(|(seed, _)| seed).collect::<Vec<_>>(),
+        "events": findings.events,
+    })
+}

@@ -1,0 +1,237 @@
+//! The folder of results: written beside earlier ones, and put in their place as a whole.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tempfile::TempDir;
+
+use super::chart::{self, ChartError, Scene};
+use super::gather::Trial;
+use super::history::first_line;
+use super::rows::{
+    AllocationRow, AssignmentRow, AttemptRow, JobRow, MembershipRow, QueryRow, RecoveryRow, SummaryRow,
+};
+use super::summary::Summary;
+use crate::scenario::Plan;
+
+/// Why results could not be written. Earlier results are as they were.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The scenario's name cannot be the name of a folder.
+    #[error("the scenario's name {name:?} cannot be the name of a folder")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A file or folder could not be made, written or moved.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A table could not be written.
+    #[error("cannot write {file}: {source}")]
+    Table {
+        /// Which one.
+        file: &'static str,
+        /// Why.
+        source: csv::Error,
+    },
+    /// A chart could not be drawn.
+    #[error(transparent)]
+    Chart(#[from] ChartError),
+}
+
+/// A CSV file under way.
+type Table = csv::Writer<File>;
+
+/// The results of a scenario under way. Dropped before [`Results::finish`] it leaves nothing behind, and earlier results as
+/// they were.
+#[derive(Debug)]
+pub struct Results {
+    home: PathBuf,
+    driver: &'static str,
+    folder: TempDir,
+    tables: [Table; FILES.len()],
+    history: BufWriter<File>,
+    summary: Summary,
+    scene: Option<Scene>,
+    next: u32,
+    /// Declared last, so that it goes last.
+    _made: Made,
+}
+
+/// Folders that were made for these results; they go again when they stay empty.
+#[derive(Debug)]
+struct Made(Vec<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for folder in self.0.iter().rev() {
+            // One that is not empty stays, as it should.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// The results of a scenario, complete.
+#[derive(Debug)]
+pub struct Finished {
+    /// Where they are.
+    pub folder: PathBuf,
+    /// What all trials together say.
+    pub summary: Summary,
+}
+
+/// The tables that grow with each trial.
+const FILES: [&str; 7] = [
+    "queries.csv",
+    "attempts.csv",
+    "jobs.csv",
+    "allocation.csv",
+    "assignments.csv",
+    "membership.csv",
+    "recovery.csv",
+];
+
+impl Results {
+    /// Prepares a folder beside `out/<scenario>/<driver>`. `resolved` is the scenario with all its defaults, as TOML.
+    pub fn create(
+        out: &Path,
+        plan: &Plan,
+        driver: &'static str,
+        resolved: &str,
+    ) -> Result<Results, ReportError> {
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+        if plan.name.is_empty() || plan.name.starts_with('.') || !plan.name.chars().all(plain) {
+            return Err(ReportError::Name { name: plan.name.clone() });
+        }
+        let home = out.join(&plan.name);
+        let made = Made([out, &home].into_iter().filter(|path| !path.exists()).map(PathBuf::from).collect());
+        fs::create_dir_all(&home).map_err(at(&home))?;
+        let folder = temporary(&home)?;
+        let path = folder.path();
+        let tables = [
+            table::<QueryRow>(path, FILES[0])?,
+            table::<AttemptRow>(path, FILES[1])?,
+            table::<JobRow>(path, FILES[2])?,
+            table::<AllocationRow>(path, FILES[3])?,
+            table::<AssignmentRow>(path, FILES[4])?,
+            table::<MembershipRow>(path, FILES[5])?,
+            table::<RecoveryRow>(path, FILES[6])?,
+        ];
+        let version = env!("CARGO_PKG_VERSION");
+        write(
+            &path.join("scenario.toml"),
+            format!("# As run by idunno {version}, with every default.\n{resolved}").as_bytes(),
+        )?;
+        let history_path = path.join("history.jsonl");
+        let mut history = BufWriter::new(File::create(&history_path).map_err(at(&history_path))?);
+        history.write_all(&first_line(&plan.name, driver)).map_err(at(&history_path))?;
+        let summary = Summary::default();
+        Ok(Results { home, driver, folder, tables, history, summary, scene: None, next: 0, _made: made })
+    }
+
+    /// Adds a trial. Trials come in order, from 0.
+    pub fn add(&mut self, trial: Trial) -> Result<(), ReportError> {
+        assert_eq!(
+            trial.number, self.next,
+            "trials are written in order, so that equal runs give equal bytes"
+        );
+        self.next += 1;
+        let [queries, attempts, jobs, allocation, assignments, membership, recovery] = &mut self.tables;
+        let rows = &trial.tables;
+        append(queries, FILES[0], &rows.queries)?;
+        append(attempts, FILES[1], &rows.attempts)?;
+        append(jobs, FILES[2], &rows.jobs)?;
+        append(allocation, FILES[3], &rows.allocation)?;
+        append(assignments, FILES[4], &rows.assignments)?;
+        append(membership, FILES[5], &rows.membership)?;
+        append(recovery, FILES[6], &rows.recovery)?;
+        self.history.write_all(&trial.history).map_err(at(&self.folder.path().join("history.jsonl")))?;
+        self.summary.add(&trial);
+        self.scene = self.scene.take().or(trial.scene);
+        Ok(())
+    }
+
+    /// Writes what only all trials together say, and puts the folder in the place of earlier results.
+    pub fn finish(mut self) -> Result<Finished, ReportError> {
+        let path = self.folder.path().to_owned();
+        let mut summary = table::<SummaryRow>(&path, "summary.csv")?;
+        append(&mut summary, "summary.csv", &self.summary.rows())?;
+        let all = self.tables.iter_mut().zip(FILES).chain([(&mut summary, "summary.csv")]);
+        for (table, file) in all {
+            table.flush().map_err(at(&path.join(file)))?;
+        }
+        self.history.flush().map_err(at(&path.join("history.jsonl")))?;
+        if let Some(scene) = &self.scene {
+            write(&path.join("workers.svg"), chart::workers_svg(scene)?.as_bytes())?;
+            chart::workers_png(scene, &path.join("workers.png"))?;
+        }
+        let place = self.home.join(self.driver);
+        replace(&self.home, self.folder, &place)?;
+        Ok(Finished { folder: place, summary: self.summary })
+    }
+}
+
+/// Puts `folder` at `place`; what was there before is gone only once it is.
+fn replace(home: &Path, folder: TempDir, place: &Path) -> Result<(), ReportError> {
+    let attic = temporary(home)?;
+    let earlier = attic.path().join("earlier");
+    let had_earlier = match fs::rename(place, &earlier) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(source) => return Err(ReportError::Write { path: place.to_owned(), source }),
+    };
+    if let Err(source) = fs::rename(folder.path(), place) {
+        if had_earlier {
+            fs::rename(&earlier, place).map_err(at(place))?;
+        }
+        return Err(ReportError::Write { path: place.to_owned(), source });
+    }
+    // It has a new name now, under which it stays.
+    let _ = folder.keep();
+    attic.close().map_err(at(home))
+}
+
+fn temporary(home: &Path) -> Result<TempDir, ReportError> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".tmp-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // What is moved into place shall be as readable as any other folder; the user's mask still applies.
+        builder.permissions(fs::Permissions::from_mode(0o777));
+    }
+    builder.tempdir_in(home).map_err(at(home))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> ReportError {
+    let path = path.to_owned();
+    move |source| ReportError::Write { path, source }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    fs::write(path, bytes).map_err(at(path))
+}
+
+/// A file that begins with the names of the columns of `R`, whether or not rows follow.
+fn table<R: Default + Serialize>(folder: &Path, file: &'static str) -> Result<Table, ReportError> {
+    let failed = |source| ReportError::Table { file, source };
+    let mut example = csv::Writer::from_writer(Vec::new());
+    example.serialize(R::default()).map_err(failed)?;
+    let bytes = example.into_inner().map_err(|error| failed(error.into_error().into()))?;
+    let mut names = csv::Reader::from_reader(bytes.as_slice());
+    let path = folder.join(file);
+    let mut table = csv::WriterBuilder::new().has_headers(false).from_path(path).map_err(failed)?;
+    table.write_record(names.headers().map_err(failed)?).map_err(failed)?;
+    Ok(table)
+}
+
+fn append(table: &mut Table, file: &'static str, rows: &[impl Serialize]) -> Result<(), ReportError> {
+    rows.iter().try_for_each(|row| table.serialize(row)).map_err(|source| ReportError::Table { file, source })
+}

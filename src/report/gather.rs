@@ -1,0 +1,194 @@
+//! Takes in one trial while it goes on, and turns it into tables.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::allocation::{Allocation, assignments};
+use super::chart::Scene;
+use super::cluster::Cluster;
+use super::history::Lines;
+use super::queries::Source;
+use super::recovery::Hits;
+use super::rows::Tables;
+use super::serving::Serving;
+use super::summary::Sample;
+use super::work::Work;
+use crate::base::Time;
+use crate::history::{Record, Sink, What};
+use crate::node::{Index, Observation, Payload};
+use crate::scenario::Plan;
+
+/// Gathers what the reports need of one trial; feed it as the [`Sink`] of the run, then [`Gather::finish`] it.
+///
+/// It keeps facts, not records: its memory grows with queries, attempts and changes, and with the encoded history.
+#[derive(Debug)]
+pub struct Gather<'a> {
+    plan: &'a Plan,
+    number: u32,
+    seed: u64,
+    work: Work,
+    cluster: Cluster,
+    serving: Serving,
+    hits: Hits,
+    /// The last entry that anyone has applied.
+    applied: Index,
+    history: Lines,
+}
+
+/// What is known about a trial only when it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrialEnd {
+    /// The trace hash.
+    pub trace: u128,
+    /// When it ended.
+    pub ended_at: Time,
+    /// Messages sent between nodes, if the driver counted them.
+    pub messages: Option<u64>,
+    /// Queries of accepted jobs that were lost, as the checker says.
+    pub queries_lost: u64,
+    /// Queries that were counted more than once, as the checker says.
+    pub queries_doubled: u64,
+}
+
+/// One trial, ready to be written.
+#[derive(Debug)]
+pub struct Trial {
+    /// Its number, from 0.
+    pub number: u32,
+    /// Its seed.
+    pub seed: u64,
+    /// Its rows.
+    pub tables: Tables,
+    /// Its lines of history.jsonl.
+    pub(super) history: Vec<u8>,
+    /// What it adds to the summary.
+    pub(super) sample: Sample,
+    /// What a chart of it shows; only trial 0 is drawn.
+    pub(super) scene: Option<Scene>,
+}
+
+impl<'a> Gather<'a> {
+    /// Nothing yet of trial `number` of `plan`, run with `seed`.
+    pub fn new(plan: &'a Plan, number: u32, seed: u64) -> Gather<'a> {
+        Gather {
+            plan,
+            number,
+            seed,
+            work: Work::default(),
+            cluster: Cluster::new(plan, number),
+            serving: Serving::default(),
+            hits: Hits::default(),
+            applied: Index::default(),
+            history: Lines::default(),
+        }
+    }
+
+    /// Turns what was gathered into rows.
+    pub fn finish(mut self, end: TrialEnd) -> Trial {
+        self.serving.advance(Time::NEVER);
+        let membership = std::mem::take(&mut self.cluster.rows);
+        let names = self.work.names();
+        let source = Source {
+            trial: self.number,
+            policy: self.plan.config.scheduler.policy.name(),
+            work: &self.work,
+            cluster: &self.cluster,
+            names: &names,
+            end: end.ended_at,
+        };
+        let window = self.plan.config.scheduler.rate_window;
+        let allocation = Allocation::of(&source, &self.serving.moves, window);
+        let tables = Tables {
+            queries: source.queries(),
+            attempts: source.attempts(),
+            jobs: source.jobs(),
+            assignments: assignments(&source, &self.serving.moves),
+            membership,
+            recovery: self.hits.rows(self.number, &self.cluster, &self.work),
+            allocation: allocation.rows,
+        };
+        let scene = (self.number == 0).then(|| {
+            Scene::of(self.plan, end.ended_at, &self.serving.moves, &names, &self.hits.0, &self.cluster)
+        });
+        let sample = self.sample(end, &tables, &names, allocation.gap);
+        let history = self.history.finish(self.number, self.seed, end.trace, end.ended_at);
+        Trial { number: self.number, seed: self.seed, tables, history, sample, scene }
+    }
+
+    fn sample(
+        &self,
+        end: TrialEnd,
+        tables: &Tables,
+        names: &BTreeMap<crate::base::JobId, Arc<str>>,
+        gap: Option<f64>,
+    ) -> Sample {
+        let jobs = self.work.jobs.iter().zip(&tables.jobs).map(|((id, job), row)| {
+            let times = self.work.processing(*id).collect();
+            (Arc::clone(&names[id]), row.rate_qps.0, times, job.ended.is_some())
+        });
+        let submitted = self.work.jobs.values().map(|job| job.submitted).min();
+        let ended: Option<Vec<Time>> = self.work.jobs.values().map(|job| job.ended).collect();
+        let makespan = match (submitted, ended.and_then(|ended| ended.into_iter().max())) {
+            (Some(from), Some(to)) => Some(to.since(from).as_secs()),
+            _ => None,
+        };
+        let busy = submitted.map(|from| {
+            let to = self.work.jobs.values().map(|job| job.end().min(end.ended_at)).max();
+            to.unwrap_or(end.ended_at).since(from).as_secs()
+        });
+        let commits = self.work.commits.len() as f64;
+        let node_seconds = self.plan.nodes.len() as f64 * end.ended_at.as_secs();
+        Sample {
+            jobs: jobs.collect(),
+            start_delays: tables.jobs.iter().filter_map(|row| row.start_delay_s.value()).collect(),
+            makespan,
+            gap,
+            aggregate: busy.filter(|seconds| *seconds > 0.0).map(|seconds| commits / seconds),
+            false_suspicions: self.cluster.false_suspicions,
+            false_evictions: self.cluster.false_evictions,
+            messages: end.messages.filter(|_| node_seconds > 0.0).map(|n| n as f64 / node_seconds),
+            lost: end.queries_lost,
+            doubled: end.queries_doubled,
+        }
+    }
+}
+
+impl Sink for Gather<'_> {
+    fn record(&mut self, record: &Record) {
+        let at = record.at;
+        self.history.record(record);
+        self.serving.advance(at);
+        match &record.what {
+            What::Up(_) | What::Down(_) | What::Paused(_) | What::Resumed(_) => {
+                self.cluster.on_process(at, record.machine, &record.what);
+                if let Some(machine) = record.machine {
+                    self.serving.on_process(machine, &record.what);
+                }
+            }
+            What::Node(Observation::Applied { entry, changes, .. }) => {
+                if entry.position.index <= self.applied {
+                    return;
+                }
+                self.applied = entry.position.index;
+                self.work.on_entry(at, entry, changes);
+                self.cluster.on_changes(at, changes);
+                self.serving.on_changes(changes);
+                if let Payload::Seats(seats) = &*entry.payload {
+                    self.cluster.seat(at, seats);
+                }
+            }
+            What::Node(observation) => {
+                self.work.on_node(at, observation);
+                if let Some(machine) = record.machine {
+                    self.cluster.on_node(at, machine, observation);
+                    self.serving.on_node(machine, observation);
+                }
+            }
+            What::Fault(event) => {
+                self.cluster.on_fault(at, event);
+                self.hits.on_fault(at, event, self.plan, &self.cluster, &self.work);
+            }
+            What::Client(event) => self.work.on_client(at, event),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Results for people: CSV files, statistics, a chart, and the history itself.
+//!
+//! A [`Gather`] takes in one trial while it goes on and turns it into [`Tables`]; [`Results`] writes the tables of all
+//! trials, in order, into a temporary folder that takes the place of earlier results once it is complete. Equal runs give
+//! equal bytes: times and numbers have six decimals, rows are in order of time or identity, and no wall clock, path or
+//! thread leaves a trace.
+//!
+//! What each file and column means is said at its row type.
+
+mod allocation;
+mod chart;
+mod cluster;
+mod folder;
+mod format;
+mod gather;
+mod history;
+mod queries;
+mod recovery;
+mod rows;
+mod serving;
+mod stats;
+mod summary;
+mod work;
+
+#[cfg(test)]
+mod example;
+#[cfg(test)]
+mod tests;
+
+pub use chart::ChartError;
+pub use folder::{Finished, ReportError, Results};
+pub use format::{Number, Seconds};
+pub use gather::{Gather, Trial, TrialEnd};
+pub use history::{HistoryError, TrialLine, read_history};
+pub use rows::{
+    AllocationRow, AssignmentRow, AttemptRow, JobRow, MembershipRow, QueryRow, RecoveryRow, SummaryRow,
+    Tables,
+};
+pub use stats::{P99_SAMPLES_MIN, P999_SAMPLES_MIN, Stats};
+pub use summary::{JobSummary, Summary};

@@ -1,0 +1,199 @@
+//! What all trials together say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::format::{Number, Seconds};
+use super::gather::Trial;
+use super::rows::{RecoveryRow, SummaryRow};
+use super::stats::Stats;
+
+/// What one trial adds to the summary, its faults aside.
+#[derive(Debug)]
+pub(super) struct Sample {
+    /// For each job: name, rate, the times that its queries ran, whether it ended.
+    pub(super) jobs: Vec<(Arc<str>, Option<f64>, Vec<f64>, bool)>,
+    pub(super) start_delays: Vec<f64>,
+    pub(super) makespan: Option<f64>,
+    pub(super) gap: Option<f64>,
+    pub(super) aggregate: Option<f64>,
+    pub(super) false_suspicions: u64,
+    pub(super) false_evictions: u64,
+    pub(super) messages: Option<f64>,
+    pub(super) lost: u64,
+    pub(super) doubled: u64,
+}
+
+/// The columns of recovery.csv that are measured.
+const SPANS: [&str; 6] = ["detect_s", "promote_s", "redispatch_s", "first_result_s", "normal_s", "total_s"];
+
+fn spans(row: &RecoveryRow) -> [Seconds; 6] {
+    [row.detect_s, row.promote_s, row.redispatch_s, row.first_result_s, row.normal_s, row.total_s]
+}
+
+/// The metrics of all trials, after those of recovery.
+const METRICS: [&str; 9] = [
+    "start_delay_s",
+    "makespan_s",
+    "rate_gap",
+    "aggregate_qps",
+    "false_suspicions",
+    "false_evictions",
+    "messages_per_node_s",
+    "queries_lost",
+    "queries_doubled",
+];
+
+/// The samples of all trials so far.
+///
+/// A sample of `recovery.<kind>.<column>` is a fault of that kind; of `start_delay_s` a job; of all other metrics a trial:
+/// `makespan_s` (first submission to last end, where all jobs ended), `rate_gap` (mean gap of the jobs' rates at the full
+/// seconds at which two or more jobs had all been running for the rate window), `aggregate_qps` (queries counted per second
+/// from the first submission to the last end), `false_suspicions` and `false_evictions` (of nodes that no fault had
+/// silenced), `messages_per_node_s` (messages sent between nodes), `queries_lost`, `queries_doubled`.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// For each fault of the scenario, its kind and the samples of each of [`SPANS`].
+    faults: BTreeMap<u32, (Arc<str>, [Vec<f64>; SPANS.len()])>,
+    metrics: [Vec<f64>; METRICS.len()],
+    jobs: Vec<JobSamples>,
+}
+
+#[derive(Debug)]
+struct JobSamples {
+    name: Arc<str>,
+    rates: Vec<f64>,
+    times: Vec<f64>,
+    trials: u32,
+    ended: u32,
+}
+
+/// What all trials say about one job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSummary {
+    /// Its name.
+    pub name: Arc<str>,
+    /// In how many trials it was accepted.
+    pub trials: u32,
+    /// In how many it ended.
+    pub ended: u32,
+    /// Its rate in queries per second; a sample is a trial.
+    pub rate_qps: Stats,
+    /// The seconds that a query ran; a sample is a query of any trial.
+    pub query_s: Stats,
+}
+
+impl Summary {
+    /// Adds a trial.
+    pub(super) fn add(&mut self, trial: &Trial) {
+        for row in &trial.tables.recovery {
+            let (_, samples) = self.faults.entry(row.fault).or_insert_with(|| {
+                let none = [const { Vec::new() }; SPANS.len()];
+                (Arc::clone(&row.kind), none)
+            });
+            for (samples, span) in samples.iter_mut().zip(spans(row)) {
+                samples.extend(span.value());
+            }
+        }
+        let sample = &trial.sample;
+        self.metrics[0].extend(&sample.start_delays);
+        let one = [
+            sample.makespan,
+            sample.gap,
+            sample.aggregate,
+            Some(sample.false_suspicions as f64),
+            Some(sample.false_evictions as f64),
+            sample.messages,
+            Some(sample.lost as f64),
+            Some(sample.doubled as f64),
+        ];
+        for (samples, value) in self.metrics[1..].iter_mut().zip(one) {
+            samples.extend(value);
+        }
+        for (name, rate, times, ended) in &sample.jobs {
+            let job = self.job(name);
+            job.rates.extend(rate);
+            job.times.extend(times);
+            job.trials += 1;
+            job.ended += u32::from(*ended);
+        }
+    }
+
+    fn job(&mut self, name: &Arc<str>) -> &mut JobSamples {
+        let place = self.jobs.iter().position(|job| job.name == *name).unwrap_or_else(|| {
+            let name = Arc::clone(name);
+            self.jobs.push(JobSamples { name, rates: Vec::new(), times: Vec::new(), trials: 0, ended: 0 });
+            self.jobs.len() - 1
+        });
+        &mut self.jobs[place]
+    }
+
+    /// The rows of summary.csv: recovery by kind of fault, then the other metrics. A metric without samples has no row.
+    pub fn rows(&self) -> Vec<SummaryRow> {
+        let mut kinds: Vec<&Arc<str>> = self.faults.values().map(|(kind, _)| kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let mut rows = Vec::new();
+        for kind in kinds {
+            let faults: Vec<u32> =
+                self.faults.iter().filter(|(_, (of, _))| of == kind).map(|(fault, _)| *fault).collect();
+            for (name, stats) in SPANS.iter().zip(self.recovery(&faults)) {
+                rows.push(row(format!("recovery.{kind}.{name}"), &stats));
+            }
+        }
+        rows.extend(
+            METRICS
+                .iter()
+                .zip(&self.metrics)
+                .map(|(name, samples)| row((*name).to_owned(), &Stats::of(samples))),
+        );
+        rows.retain(|row| row.n > 0);
+        rows
+    }
+
+    /// What these faults (numbered from 1) together took to be detected, to have a new leader, to be dispatching again, to
+    /// have a first result, to be back at the usual pace, and in all.
+    pub fn recovery(&self, faults: &[u32]) -> [Stats; SPANS.len()] {
+        std::array::from_fn(|span| {
+            let samples = faults.iter().filter_map(|fault| self.faults.get(fault));
+            let all: Vec<f64> = samples.flat_map(|(_, spans)| spans[span].iter().copied()).collect();
+            Stats::of(&all)
+        })
+    }
+
+    /// What is said about each job, in the order in which they first appeared.
+    pub fn jobs(&self) -> Vec<JobSummary> {
+        let summary = |job: &JobSamples| JobSummary {
+            name: Arc::clone(&job.name),
+            trials: job.trials,
+            ended: job.ended,
+            rate_qps: Stats::of(&job.rates),
+            query_s: Stats::of(&job.times),
+        };
+        self.jobs.iter().map(summary).collect()
+    }
+
+    /// The statistics of one of the metrics that are not about recovery; no samples where there is no such metric.
+    pub fn metric(&self, name: &str) -> Stats {
+        let place = METRICS.iter().position(|metric| *metric == name);
+        place.map_or_else(Stats::default, |place| Stats::of(&self.metrics[place]))
+    }
+}
+
+fn row(metric: String, stats: &Stats) -> SummaryRow {
+    SummaryRow {
+        metric,
+        n: stats.n,
+        mean: Number(stats.mean),
+        std: Number(stats.std),
+        ci95_low: Number(stats.ci95.map(|(low, _)| low)),
+        ci95_high: Number(stats.ci95.map(|(_, high)| high)),
+        min: Number(stats.min),
+        p50: Number(stats.p50),
+        p90: Number(stats.p90),
+        p95: Number(stats.p95),
+        p99: Number(stats.p99),
+        p999: Number(stats.p999),
+        max: Number(stats.max),
+    }
+}
