@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
+use super::attempts::Attempts;
 use super::elections::Elections;
 use super::ledger::{Job, Ledger};
 use super::membership::Views;
@@ -50,6 +51,16 @@ pub(super) struct Facts<'a> {
     pub(super) elections: &'a Elections,
     pub(super) views: &'a Views,
     pub(super) ledger: &'a Ledger,
+    pub(super) attempts: &'a Attempts,
+}
+
+impl Facts<'_> {
+    /// The machines that were given queries of a job and have not ended them.
+    fn holders(&self, job: JobId) -> Vec<Machine> {
+        let homes = self.attempts.holders(job).into_iter().filter_map(|id| self.roster.home(id));
+        let homes: BTreeSet<Machine> = homes.collect();
+        homes.into_iter().collect()
+    }
 }
 
 /// All deadlines.
@@ -282,12 +293,11 @@ impl Liveness {
                 }
                 let job = facts.ledger.jobs.get(&id)?;
                 self.stranded.insert(id);
-                let idle = at.since(job.progress);
+                let (name, idle) = (&job.spec.name, at.since(job.progress).as_secs());
                 let detail = format_args!(
-                    "no query of {id} ({}) was counted for {idle}, longer than its work can take",
-                    job.spec.name
+                    "no query of {id} ({name}) was counted for {idle:.1} s, longer than its work can take; these hold some"
                 );
-                findings.report(Invariant::NothingStranded, at, &[], detail);
+                findings.report(Invariant::NothingStranded, at, &facts.holders(id), detail);
             }
         }
         None
@@ -312,11 +322,12 @@ impl Liveness {
                 && Work::workers(facts) > 0
                 && !self.stranded.contains(id)
             {
-                let (name, idle) = (&job.spec.name, end.since(job.progress));
+                let (name, idle) = (&job.spec.name, end.since(job.progress).as_secs());
                 let detail = format_args!(
-                    "the trial was given up with {id} ({name}) unfinished; its last query was counted {idle} before"
+                    "the trial was given up with {id} ({name}) unfinished, {idle:.1} s after its last query was \
+                     counted; these hold some"
                 );
-                findings.report(Invariant::NothingStranded, end, &[], detail);
+                findings.report(Invariant::NothingStranded, end, &facts.holders(*id), detail);
             }
         }
     }
