@@ -136,8 +136,10 @@ pub mod limits {
     pub const NAMES_MAX: usize = 10_000;
     /// Bytes of prediction per input.
     pub const PREDICTION_BYTES_MAX: usize = 64;
-    /// Inputs per query.
-    pub const BATCH_MAX: u32 = 1_000_000;
+    /// Inputs per query: the predictions of one query fit into one entry of the log.
+    pub const BATCH_MAX: u32 = 10_000;
+    /// Bytes of the reason why one input failed.
+    pub const FAILURE_BYTES_MAX: usize = 64;
     /// Client requests that a coordinator has under way.
     pub const REQUESTS_MAX: usize = 10_000;
     /// Bytes of log entries in one message.

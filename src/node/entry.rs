@@ -179,7 +179,7 @@ pub struct JobSpec {
     pub model: Arc<str>,
     /// What to run it on.
     pub inputs: Inputs,
-    /// Inputs per query, 1 to 1,000,000.
+    /// Inputs per query, 1 to 10,000.
     pub batch: u32,
     /// Its share relative to other jobs, more than 0; 1 is usual.
     pub weight: f64,

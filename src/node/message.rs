@@ -162,7 +162,7 @@ pub enum LogMessage {
     /// A pre-candidate with a stale log to the voter that refused it: "send me what follows `after`". Answered by
     /// [`Self::Suffix`], or by [`Self::Install`] when the sender has compacted that part.
     Fetch {
-        /// The requester's commit index, up to which the logs agree by necessity.
+        /// The requester's commit index, or the end of what it has gathered so far.
         after: Index,
     },
     /// Answer to [`Self::Fetch`]: adopted by a pre-candidate whose log ends earlier in (term, length), with the sender's term.
@@ -212,10 +212,12 @@ pub struct Append {
 pub struct Suffix {
     /// The sender's term.
     pub epoch: Epoch,
-    /// The entry before the first of `entries`; committed, hence in both logs.
+    /// The entry before the first of `entries`. Unless the sender was cut off for long, the receiver has it, too.
     pub previous: Position,
-    /// Everything that follows, to the end of the sender's log.
+    /// What follows, at most 1 MiB of it.
     pub entries: Vec<Entry>,
+    /// The sender's commit index.
+    pub commit: Index,
 }
 
 /// The body of [`LogMessage::Part`].
@@ -366,7 +368,7 @@ pub enum Request {
     SetBatch {
         /// The job.
         job: JobId,
-        /// Inputs per query from now on, 1 to 1,000,000.
+        /// Inputs per query from now on, 1 to 10,000.
         batch: u32,
     },
     /// Drop a finished or cancelled job with its predictions. Answered by [`Reply::Done`].

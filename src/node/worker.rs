@@ -55,7 +55,7 @@ pub(super) struct Worker {
     fresh: Vec<Unsettled>,
     /// Results that were reported, the one that was reported longest ago first.
     told: VecDeque<Unsettled>,
-    /// Attempts of the followed reign that left the desk, the newest last.
+    /// Attempts that left the desk, the newest last; at most [`GONE_MAX`].
     gone: VecDeque<AttemptId>,
 }
 
@@ -211,7 +211,6 @@ impl Worker {
     fn on_desk(&mut self, now: Time, from: NodeId, desk: &Desk, facts: WorkerFacts, out: &mut Outbox) {
         if self.followed.0 < desk.epoch {
             self.followed = (desk.epoch, 0);
-            self.gone.clear();
         }
         if desk.version < self.followed.1 {
             return;

@@ -94,26 +94,6 @@ impl Faults {
     }
 }
 
-/// What scenarios call a kind of fault.
-fn label(kind: &FaultKind) -> &'static str {
-    match kind {
-        FaultKind::Crash { wipe: false } => "crash",
-        FaultKind::Crash { wipe: true } => "wipe",
-        FaultKind::Restart => "restart",
-        FaultKind::Pause => "pause",
-        FaultKind::Isolate => "isolate",
-        FaultKind::Cut { .. } => "cut",
-        FaultKind::Loss(_) => "loss",
-        FaultKind::Delay(_) => "delay",
-        FaultKind::Duplicate(_) => "duplicate",
-        FaultKind::Reorder(_) => "reorder",
-        FaultKind::Slow(_) => "slow",
-        FaultKind::LoadFailure { .. } => "load_failure",
-        FaultKind::EngineDeath => "engine_death",
-        FaultKind::Stuck => "stuck",
-    }
-}
-
 /// Whether a fault of this kind without an end makes its target useless as a member.
 fn breaks(kind: &FaultKind) -> bool {
     match kind {
@@ -331,7 +311,7 @@ impl<P: Process> World<'_, P> {
 
     fn report(&mut self, fault: u32, phase: FaultPhase) {
         let machines = self.faults.all[fault as usize].machines.clone();
-        let kind = label(&self.plan.faults[fault as usize].kind).into();
+        let kind = self.plan.faults[fault as usize].kind.name().into();
         let machine = if let [one] = machines[..] { Some(one) } else { None };
         self.note(machine, What::Fault(FaultEvent { fault, kind, machines, phase }));
     }

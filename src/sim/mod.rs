@@ -13,9 +13,11 @@ mod host;
 mod life;
 mod network;
 mod queue;
+mod sampler;
 mod size;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod watch;
 mod world;
 

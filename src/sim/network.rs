@@ -1,5 +1,6 @@
 //! The network: which messages arrive, how often, and when; first by the plan, then by the faults in force.
 
+use super::sampler::Sampler;
 use crate::base::{Draw, Rng, Span, Time};
 use crate::history::Machine;
 use crate::scenario::{Direction, NetworkPlan};
@@ -113,7 +114,8 @@ pub(super) struct Arrivals {
 #[derive(Debug)]
 pub(super) struct Network {
     plan: NetworkPlan,
-    latency: Rng,
+    latency: Sampler,
+    delays: Rng,
     fate: Rng,
     harm: Rng,
     rules: Vec<Rule>,
@@ -128,7 +130,8 @@ impl Network {
     pub(super) fn new(plan: &NetworkPlan, machines: usize, rng: &Rng) -> Network {
         Network {
             plan: plan.clone(),
-            latency: rng.fork("latency"),
+            latency: Sampler::new(plan.latency),
+            delays: rng.fork("latency"),
             fate: rng.fork("fate"),
             harm: rng.fork("harm"),
             rules: Vec::new(),
@@ -154,7 +157,7 @@ impl Network {
 
     /// One latency for a conversation that is not between nodes, from the caller's stream.
     pub(super) fn latency(&self, rng: &mut Rng) -> Span {
-        self.plan.latency.sample(rng)
+        self.latency.sample(rng)
     }
 
     /// Whether a client can talk with `machine` now.
@@ -165,16 +168,16 @@ impl Network {
     /// What becomes of a message of `bytes` bytes (0 when not metered) that `from` sends to `to` at `now`.
     pub(super) fn send(&mut self, from: Machine, to: Machine, bytes: u64, now: Time) -> Arrivals {
         let Some(left) = self.leave(from, bytes, now) else { return Arrivals::default() };
-        let NetworkPlan { loss, duplicate, reorder, latency, .. } = self.plan;
+        let NetworkPlan { loss, duplicate, reorder, .. } = self.plan;
         if loss > 0.0 && self.fate.chance(loss) {
             return Arrivals::default();
         }
-        let mut first = left + latency.sample(&mut self.latency);
+        let mut first = left + self.latency.sample(&mut self.delays);
         if reorder > 0.0 && self.fate.chance(reorder) {
-            first += held_back(latency, &mut self.fate);
+            first += held_back(&self.latency, &mut self.fate);
         }
         let second = (duplicate > 0.0 && self.fate.chance(duplicate))
-            .then(|| left + latency.sample(&mut self.latency));
+            .then(|| left + self.latency.sample(&mut self.delays));
         let arrivals = Arrivals { first: Some(first), second };
         if self.rules.is_empty() { arrivals } else { self.suffer(from, to, left, arrivals) }
     }
@@ -220,14 +223,14 @@ impl Network {
                 Harm::Duplicate(p) => {
                     let hit = self.harm.chance(p) && arrivals.first.is_some();
                     if hit {
-                        arrivals.second = Some(left + self.plan.latency.sample(&mut self.harm));
+                        arrivals.second = Some(left + self.latency.sample(&mut self.harm));
                     }
                     hit
                 }
                 Harm::Reorder(p) => {
                     let hit = self.harm.chance(p) && arrivals.first.is_some();
                     if hit {
-                        let by = held_back(self.plan.latency, &mut self.harm);
+                        let by = held_back(&self.latency, &mut self.harm);
                         arrivals.first = arrivals.first.map(|at| at + by);
                     }
                     hit
@@ -243,7 +246,7 @@ impl Network {
 }
 
 /// By how much a message is held back: up to ten further latencies.
-fn held_back(latency: Draw, rng: &mut Rng) -> Span {
+fn held_back(latency: &Sampler, rng: &mut Rng) -> Span {
     let factor = rng.unit() * HELD_BACK_MAX;
     latency.sample(rng).scaled(factor)
 }

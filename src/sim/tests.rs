@@ -123,6 +123,7 @@ impl Process for Echo {
                 }
             }
             Input::Persisted(token) => observe(Observation::Led { epoch: Epoch(token.0) }),
+            Input::Leave => out.push(Effect::Left),
         }
     }
 
@@ -472,4 +473,39 @@ fn a_run_stops_when_it_is_told_to() {
     plan.until = Until::At(Span::secs(1000));
     let outcome = run_process::<Echo>(&plan, 1, &mut crate::history::Ignore, &|| true);
     assert!(outcome.stopped && outcome.ended_at < Time::ZERO + Span::secs(1000));
+}
+
+#[test]
+fn a_node_that_has_left_is_down() {
+    let plan = plan(&["silent"; 2]);
+    let mut history = Vec::new();
+    let mut world = super::world::World::<Echo>::new(&plan, 1, &mut history);
+    world.step(1, Input::Leave);
+    assert!(!world.hosts[1].runs() && world.hosts[0].runs());
+    drop(world);
+    assert!(matches!(history.last(), Some(Record { machine: Some(1), what: What::Down(_), .. })));
+}
+
+/// The real thing: five nodes, a job, and the coordinator's death in the middle of it.
+#[test]
+fn real_nodes_finish_their_job_through_a_coordinators_death_and_do_so_twice_alike() {
+    let mut plan = plan(&["cpu"; 5]);
+    plan.until = Until::Done;
+    plan.liveness_within = Span::secs(10);
+    plan.network.loss = 0.01;
+    let mut job = job(Span::millis(500));
+    job.spec.inputs = Inputs::Range { dataset: "test".into(), from: 0, count: 400 };
+    plan.jobs.push(job);
+    plan.faults.push(fault(1500, FaultKind::Crash { wipe: false }, Target::Coordinator, Some(3000)));
+    for seed in 0..5 {
+        let mut histories = [Vec::new(), Vec::new()];
+        let outcomes = histories.each_mut().map(|history| super::run(&plan, seed, history, &|| false));
+        assert_eq!(outcomes[0], outcomes[1], "seed {seed}");
+        assert_eq!(histories[0], histories[1], "seed {seed}");
+        assert_eq!(outcomes[0].unfinished, [""; 0], "seed {seed}");
+        let [history, _] = histories;
+        assert_eq!(reported(&history, 0, &FaultPhase::TookEffect).len(), 1, "seed {seed}");
+        let led = history.iter().filter(|r| matches!(r.what, What::Node(Observation::Led { .. }))).count();
+        assert!(led >= 2, "seed {seed}: nobody took over");
+    }
 }

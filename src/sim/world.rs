@@ -1,6 +1,5 @@
 //! The whole simulated world: it takes events out of the queue, gives them to whom they concern, and carries out what follows.
 
-use std::hash::Hash;
 use std::sync::Arc;
 
 use super::book::{Address, Book};
@@ -11,9 +10,10 @@ use super::faults::{FaultStep, Faults};
 use super::host::{Host, Local, Process, Waiting};
 use super::network::Network;
 use super::queue::{Popped, Queue};
+use super::trace::Trace;
 use super::watch::{self, Watch};
 use super::{Outcome, Traffic, size};
-use crate::base::{ClusterId, Fold, Incarnation, NodeId, Rng, Span, Time, ViewId};
+use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time, ViewId};
 use crate::history::{ClientEvent, Machine, Record, Sink, What};
 use crate::node::{
     self, Body, Effect, EngineCommand, Input, Member, Message, Observation, Outbox, Reply, Seats, Token, View,
@@ -65,7 +65,7 @@ pub(super) struct World<'a, P> {
     outbox: Outbox,
     /// Whether the step under way wrote something.
     wrote: bool,
-    trace: Fold,
+    trace: Trace,
     events: u64,
     sent: Traffic,
 }
@@ -115,7 +115,7 @@ impl<'a, P: Process> World<'a, P> {
             watch: Watch::new(plan, Arc::clone(&view)),
             outbox: Outbox::new(),
             wrote: false,
-            trace: Fold::new(seed),
+            trace: Trace::new(seed),
             events: 0,
             sent: Traffic::default(),
             rng,
@@ -181,7 +181,7 @@ impl<'a, P: Process> World<'a, P> {
             self.now = end;
         }
         Outcome {
-            trace: self.trace.wide(),
+            trace: self.trace.digest(),
             events: self.events,
             ended_at: self.now,
             unfinished,
@@ -250,8 +250,7 @@ impl<'a, P: Process> World<'a, P> {
     /// Gives an input to the process on `machine`, which runs, and carries out what follows.
     pub(super) fn step(&mut self, machine: Machine, input: Input) {
         self.events += 1;
-        (self.now, self.sequence, machine).hash(&mut self.trace);
-        input.hash(&mut self.trace);
+        self.trace.add(self.now, self.sequence, machine, &input);
         let host = &mut self.hosts[machine as usize];
         let process = host.process.as_mut().expect("only a process that runs is given inputs");
         let now = Time(self.now.0 - host.started.0);

@@ -22,7 +22,7 @@ use intake::Intake;
 use pace::Pace;
 use queue::JobQueue;
 
-use super::config::Config;
+use super::config::{Config, limits};
 use super::entry::{Command, Completion, Seats};
 use super::io::Outbox;
 use super::ledger::Ledger;
@@ -36,6 +36,9 @@ use crate::policy::{JobView, WorkerView};
 const REPLAN_EVERY: Span = Span::secs(1);
 /// How often idle workers look for something to duplicate.
 const SPARES_EVERY: Span = Span::millis(20);
+
+/// About the bytes of a completion beside its answer.
+const COMPLETION_BYTES: usize = 64;
 
 /// What the rest of the node knows, as far as the coordinator needs it.
 pub(super) struct Facts<'a> {
@@ -171,8 +174,8 @@ impl Coordinator {
 
     /// Ends a step: proposes what was answered, fills free slots, and sends the desks that changed.
     pub(super) fn settle(&mut self, facts: &Facts<'_>, out: &mut Outbox, wishes: &mut VecDeque<Wish>) {
-        if !self.completions.is_empty() {
-            wishes.push_back(Wish::Propose(Command::Complete(std::mem::take(&mut self.completions))));
+        while let Some(completions) = self.next_completions() {
+            wishes.push_back(Wish::Propose(Command::Complete(completions)));
         }
         if self.survey_until.is_none() {
             self.dispatch(facts, out);
@@ -182,6 +185,21 @@ impl Coordinator {
                 desk.flush(facts.now, self.epoch, self.config.dispatch.repeat, out);
             }
         }
+    }
+
+    /// The answers that one entry takes: as many as fit well below the largest entry that the log accepts.
+    fn next_completions(&mut self) -> Option<Vec<Completion>> {
+        let mut bytes = 0;
+        let fitting = self.completions.iter().take_while(|completion| {
+            let answer = &completion.answer;
+            let before = bytes;
+            bytes += COMPLETION_BYTES
+                + answer.predictions.len()
+                + answer.failed.len() * (limits::FAILURE_BYTES_MAX + 8);
+            before == 0 || bytes <= limits::APPEND_BYTES_MAX / 2
+        });
+        let count = fitting.count();
+        (count > 0).then(|| self.completions.drain(..count).collect())
     }
 
     /// The log did not take a proposal: it hands over, or is full. Answers are proposed again, clients are told to come back,

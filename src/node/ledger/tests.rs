@@ -225,6 +225,7 @@ fn recuts_have_limits() {
     let refused = bench.request(Request::SetBatch { job, batch: 9 }).0;
     assert!(matches!(refused, Reply::Refused(Refusal::Busy { .. })), "{refused:?}");
     assert_eq!(bench.job(job).cut(), CUTS_MAX);
+    assert!(bench.ledger.encode().len() < 1000, "cuts without a counted query leave nothing behind");
 }
 
 #[test]

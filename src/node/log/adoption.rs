@@ -27,7 +27,7 @@ impl Log {
         }
         if let Some(previous) = self.store.position(after) {
             let entries = self.store.from(after.next(), self.sizes.append);
-            let suffix = Suffix { epoch: self.epoch(), previous, entries };
+            let suffix = Suffix { epoch: self.epoch(), previous, entries, commit: self.store.commit() };
             t.send(from, LogMessage::Suffix(Arc::new(suffix)));
         } else if let Some(image) = self.store.image() {
             let (last, size) = (image.last(), image.size());
@@ -66,6 +66,10 @@ impl Log {
         let before = Arc::clone(self.store.seats());
         if self.store.merge(entries, t.out) {
             self.reseat(t, &before);
+            // The logs agree up to `end`, so that what is committed there is committed here.
+            if suffix.commit.min(end.index) > self.store.commit() {
+                self.commit_to(t, suffix.commit.min(end.index));
+            }
             if self.seated {
                 self.ask(t);
             }

@@ -181,6 +181,8 @@ pub(super) struct Log {
     timer: Time,
     draw: Option<Draw>,
     reads_begun: u64,
+    /// After a reign that ended without a quorum, until there is news: the voters that did not answer.
+    missing: Vec<NodeId>,
     /// Whether this node has a voter's seat.
     seated: bool,
     /// Whether the first step of this life has been made.
@@ -208,6 +210,7 @@ impl Log {
             timer: Time::NEVER,
             draw: None,
             reads_begun: 0,
+            missing: Vec::new(),
             seated: false,
             begun: false,
             told: (Epoch(0), None),
@@ -515,6 +518,7 @@ impl Log {
         self.role = Role::Follower;
         self.leader = None;
         self.heard_at = None;
+        self.missing.clear();
     }
 
     /// The seats may have changed.

@@ -200,21 +200,22 @@ impl Log {
     }
 
     /// Cluster time now, as this leader's clock advances it; the time of the last entry on others.
-    pub(in crate::node) fn cluster_time(&self, now: Time) -> Time {
+    pub(in super::super) fn cluster_time(&self, now: Time) -> Time {
         let last = self.store.last_at();
         self.lead().map_or(last, |lead| last.max(lead.clock.0 + now.since(lead.clock.1)))
     }
 
     /// How many entries of the log `node` does not hold durably, as far as it has said. `None` when this node does not lead or `node`
     /// has no seat.
-    pub(in crate::node) fn lag(&self, node: NodeId) -> Option<u64> {
+    pub(in super::super) fn lag(&self, node: NodeId) -> Option<u64> {
         let follower = self.lead()?.followers.get(&node)?;
         Some(self.store.last().index.0 - follower.matched.0)
     }
 
-    /// The voters that have not answered for an election time-out; none when this node does not lead.
-    pub(in crate::node) fn silent_voters(&self, now: Time) -> Vec<NodeId> {
-        let Some(lead) = self.lead() else { return Vec::new() };
+    /// The voters that have not answered for an election time-out. After a reign that ended for want of a quorum they are still
+    /// named, until a new reign is heard of; otherwise one that does not lead names none.
+    pub(in super::super) fn silent_voters(&self, now: Time) -> Vec<NodeId> {
+        let Some(lead) = self.lead() else { return self.missing.clone() };
         let silent = |voter: &&NodeId| {
             lead.followers.get(voter).is_some_and(|follower| now.since(follower.answered_at) >= self.election)
         };
@@ -254,7 +255,7 @@ impl Log {
     }
 
     /// Takes entries as committed up to `index`; returns their size.
-    fn commit_to(&mut self, t: &mut Turn, index: Index) -> usize {
+    pub(super) fn commit_to(&mut self, t: &mut Turn, index: Index) -> usize {
         let mut bytes = 0;
         for entry in self.store.commit_to(index) {
             bytes += storage::size(entry);
@@ -290,7 +291,9 @@ impl Log {
                 .map_or(*voter == self.me, |follower| t.now.since(follower.answered_at) < election)
         };
         if self.reached(answered) == Some(false) {
+            let missing = self.silent_voters(t.now);
             self.step_down(t, StepDown::NoQuorum);
+            self.missing = missing;
             return;
         }
         let lead = self.lead_mut().expect("it leads");
@@ -428,7 +431,7 @@ impl Log {
 impl Log {
     /// Begins a read: [`LogEvent::Readable`] follows once a majority has confirmed that this node still leads. `None` when it does not
     /// lead, or when too many reads wait.
-    pub(in crate::node) fn read(&mut self, _now: Time, out: &mut Outbox) -> Option<u64> {
+    pub(in super::super) fn read(&mut self, _now: Time, out: &mut Outbox) -> Option<u64> {
         let commit = self.store.commit();
         self.reads_begun += 1;
         let read = self.reads_begun;
@@ -486,7 +489,7 @@ impl Log {
 
     /// Begins to hand over to the voter `to`: nothing is accepted any more until it leads, or an election time-out has passed. False, with
     /// nothing changed, when this node does not lead, hands over already, or `to` is not another voter.
-    pub(in crate::node) fn transfer(&mut self, now: Time, to: NodeId, out: &mut Outbox) -> bool {
+    pub(in super::super) fn transfer(&mut self, now: Time, to: NodeId, out: &mut Outbox) -> bool {
         let until = now + self.election;
         let eligible = to != self.me && self.store.seats().voters.contains(&to);
         let Some(lead) = self.lead_mut().filter(|lead| eligible && lead.handover.is_none()) else {

@@ -94,6 +94,12 @@ impl Store {
         self.seats.since()
     }
 
+    /// Every entry in memory, in order.
+    #[cfg(test)]
+    pub(super) fn entries_for_tests(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// The position at `index`, while it is in memory: from the place before the first entry to the last.
     pub(super) fn position(&self, index: Index) -> Option<Position> {
         if index == self.base.index {

@@ -229,7 +229,7 @@ impl Membership {
             }
             M::Join(member) => self.on_join(now, from, member, facts, out, events),
             M::Leave { node, incarnation } => {
-                self.on_leave(now, from, (node, incarnation), facts, out, events)
+                self.on_leave(now, from, (node, incarnation), facts, out, events);
             }
             M::FetchView { have } => self.on_fetch(now, from, have, facts, out),
             M::Announce(announcement) => self.on_announce(now, from, &announcement, facts, out, events),

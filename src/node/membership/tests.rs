@@ -4,4 +4,5 @@ mod cluster;
 mod doors;
 mod jury;
 mod net;
+mod solo;
 mod watch;

@@ -47,7 +47,7 @@ impl Membership {
             }
             Standing::Joining if !self.view.is_ended(id, incarnation) => {}
             Standing::Member | Standing::Leaving if self.view.contains(id, incarnation) => {
-                self.take_place(now)
+                self.take_place(now);
             }
             Standing::Joining | Standing::Member | Standing::Leaving => self.end_life(out, events),
         }

@@ -182,7 +182,7 @@ impl Net {
     }
 
     pub(super) fn leave(&mut self, i: usize) {
-        self.with(i, |machine, now, facts, out, events| machine.leave(now, facts, out, events));
+        self.with(i, Membership::leave);
     }
 
     /// Node `i` leads the next reign, and the voters that live know it.
@@ -369,11 +369,15 @@ impl Net {
         let leads = self.lead == i;
         let peer = &mut self.peers[i];
         match &event {
-            Event::Suspected(..) | Event::Trusted(..) | Event::Left => {}
             Event::Evict(id, life) if leads && self.evicts => self.pending.gone.push((*id, *life)),
             Event::Leaving(id, life) if leads => self.pending.gone.push((*id, *life)),
             Event::Joining(member) if leads => self.pending.joined.push((**member).clone()),
-            Event::Evict(..) | Event::Leaving(..) | Event::Joining(_) => {}
+            Event::Evict(..)
+            | Event::Leaving(..)
+            | Event::Joining(_)
+            | Event::Suspected(..)
+            | Event::Trusted(..)
+            | Event::Left => {}
             Event::Reign { epoch, coordinator } => {
                 if (*epoch, *coordinator) > (peer.epoch, peer.coordinator) {
                     (peer.epoch, peer.coordinator) = (*epoch, *coordinator);
@@ -389,7 +393,8 @@ impl Net {
             }
         }
         self.log.push((self.now, i, event));
-        if !self.changing && !(self.pending.joined.is_empty() && self.pending.gone.is_empty()) {
+        let idle = self.pending.joined.is_empty() && self.pending.gone.is_empty();
+        if !self.changing && !idle {
             self.changing = true;
             self.push(GATHER, Item::Change);
         }

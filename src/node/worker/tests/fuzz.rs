@@ -122,6 +122,7 @@ impl Storm {
         match observation {
             Observation::Accepted { attempt, epoch, .. } => {
                 assert!(*epoch >= self.ledger.newest, "seed {seed}: obeys {epoch}");
+                self.ledger.newest = *epoch;
                 assert!(self.ledger.accepted.insert(*attempt), "seed {seed}: {attempt} is accepted twice");
             }
             Observation::Dropped { attempt, .. } => {
@@ -216,18 +217,14 @@ impl Storm {
         if self.calm || self.rng.chance(0.7) {
             self.net.swap_remove(place);
         }
-        let epoch = match &message {
-            WorkMessage::Survey { epoch } => *epoch,
-            WorkMessage::Desk(desk) => desk.epoch,
-            other => panic!("not for workers: {other:?}"),
-        };
-        if matches!(message, WorkMessage::Survey { .. }) {
+        if !self.calm && self.rng.chance(0.1) {
+            return;
+        }
+        if let WorkMessage::Survey { epoch } = message {
             self.ledger.newest = self.ledger.newest.max(epoch);
             self.ledger.surveys += 1;
         }
-        if self.calm || self.rng.chance(0.9) {
-            self.step(|worker, now, facts, out| worker.receive(now, COORDINATOR, &message, facts, out));
-        }
+        self.step(|worker, now, facts, out| worker.receive(now, COORDINATOR, &message, facts, out));
     }
 
     fn new_reign(&mut self) {
@@ -273,8 +270,16 @@ impl Storm {
         self.net.clear();
         self.write_desk();
         self.deliver();
-        for _ in 0..500 {
+        // A stuck load takes a minute to be noticed, and steps are 100 ms and less.
+        for _ in 0..5000 {
+            if self.worker.held() == 0 {
+                break;
+            }
             self.run_engine();
+            self.pass();
+        }
+        let end = self.now + Dispatch::default().repeat;
+        while self.now < end {
             self.pass();
         }
         for order in &self.keep {

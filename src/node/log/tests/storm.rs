@@ -1,0 +1,226 @@
+//! Random faults on random clusters: safety all the while, and liveness once the faults are over.
+
+use super::super::super::Seats;
+use super::net::{Net, Tally, Weather};
+use crate::base::{Rng, Span};
+
+/// Makes one random thing happen.
+fn act(net: &mut Net, rng: &mut Rng) {
+    let n = net.machines.len() as u64;
+    let node = rng.below(n) as usize;
+    let other = rng.below(n) as usize;
+    let leader = net.leader();
+    match rng.below(48) {
+        0..=9 | 41..=43 => {
+            let burst = [1, 4, 30][rng.below(3) as usize];
+            for _ in 0..=rng.below(burst) {
+                if let Some(leader) = net.leaders().get(rng.below(2) as usize) {
+                    net.propose(*leader);
+                }
+            }
+        }
+        10 | 11 if net.machines[node].up => net.crash(node),
+        10..=13 | 39 | 40 => net.restart(node),
+        14 => {
+            if let Some(leader) = leader {
+                net.crash(leader);
+            }
+        }
+        15 => net.machines[node].paused_until = net.now + Span::millis(rng.below(1_200)),
+        16 => {
+            net.weather.cut.insert((node, other));
+        }
+        17 => net.cut(|a, b| a == node && b == other),
+        18 => net.cut(|a, b| a < node && b >= node),
+        19 => match rng.below(4) {
+            // Only `node` reaches everyone: quorum-loss, or constrained when `other` is cut off altogether.
+            0 => net.cut(|a, b| a != node && b != node),
+            1 => net.cut(|a, b| a != node && b != node || a == other),
+            // A chain.
+            2 => net.cut(|a, b| a + 1 < b),
+            // A ring.
+            _ => net.cut(|a, b| a + 1 < b && (a, b) != (0, n as usize - 1)),
+        },
+        20..=22 | 34..=38 => net.weather.cut.clear(),
+        23 => net.weather.loss = [0.0, 0.01, 0.1, 0.4][rng.below(4) as usize],
+        24 => net.weather.sync_ms = [(1, 5), (0, 0), (5, 60), (50, 500)][rng.below(4) as usize],
+        25 => {
+            net.weather.duplicate = [0.0, 0.1, 0.5][rng.below(3) as usize];
+            net.weather.straggle = [0.0, 0.05, 0.3][rng.below(3) as usize];
+            net.weather.delay_ms = [(1, 3), (1, 30), (20, 200)][rng.below(3) as usize];
+        }
+        44 => {
+            if let Some(leader) = leader {
+                net.crash(leader);
+                net.restart(leader);
+            }
+        }
+        45 => {
+            net.crash(node);
+            net.restart(node);
+        }
+        26 | 46 => {
+            if let Some(leader) = leader {
+                net.transfer(leader, node);
+            }
+        }
+        27 | 28 => net.compact(node),
+        29 => {
+            if let Some(leader) = net.leaders().first() {
+                net.read(*leader);
+            }
+        }
+        30 | 31 => {
+            if let Some(leader) = leader {
+                change_seats(net, rng, leader);
+            }
+        }
+        _ => net.gossip(node, other),
+    }
+}
+
+/// Proposes one random change of seats, a legal one.
+fn change_seats(net: &mut Net, rng: &mut Rng, leader: usize) {
+    let mut seats: Seats = net.seats_of(leader);
+    seats.number += 1;
+    let id = net.machines[rng.below(net.machines.len() as u64) as usize].id;
+    if let Some(at) = seats.learners.iter().position(|learner| *learner == id) {
+        seats.learners.remove(at);
+        if rng.chance(0.8) {
+            seats.voters.push(id);
+        }
+    } else if let Some(at) = seats.voters.iter().position(|voter| *voter == id) {
+        if seats.voters.len() == 1 {
+            return;
+        }
+        seats.voters.remove(at);
+        if rng.chance(0.3) {
+            seats.learners.push(id);
+        }
+    } else {
+        seats.learners.push(id);
+    }
+    seats.voters.sort_unstable();
+    seats.learners.sort_unstable();
+    net.propose_seats(leader, seats);
+}
+
+/// The faults are over, but for the nodes in `dead`, which are few: soon one leads, for good, and everyone with a seat
+/// holds everything.
+fn recover(net: &mut Net, dead: &[usize], seed: u64) {
+    net.weather = Weather::fair();
+    for i in 0..net.machines.len() {
+        net.machines[i].paused_until = net.now;
+        if dead.contains(&i) {
+            if net.machines[i].up {
+                net.crash(i);
+            }
+        } else {
+            net.restart(i);
+        }
+    }
+    net.run_ms(5_000);
+    let leader = net.leader().unwrap_or_else(|| panic!("seed {seed}: nobody leads though all is well"));
+    let epoch = net.machines[leader].log.epoch();
+    let (number, _) = net.propose(leader).unwrap_or_else(|| panic!("seed {seed}: the leader refuses"));
+    let reads = net.machines[leader].reads_done;
+    net.read(leader);
+    net.run_ms(1_500);
+    assert!(net.oracle.has(number), "seed {seed}: nothing is committed though all is well");
+    assert_eq!(
+        (net.leaders(), net.machines[leader].log.epoch()),
+        (vec![leader], epoch),
+        "seed {seed}: unrest"
+    );
+    let seats = net.seats_of(leader);
+    for machine in net.machines.iter().filter(|machine| machine.up) {
+        if seats.voters.contains(&machine.id) || seats.learners.contains(&machine.id) {
+            assert_eq!(
+                machine.applied(),
+                net.machines[leader].applied(),
+                "seed {seed}: {} is behind",
+                machine.id
+            );
+            assert_eq!(machine.log.leader(), Some(net.machines[leader].id), "seed {seed}");
+        }
+    }
+    assert!(net.machines[leader].reads_done > reads, "seed {seed}: a read is not answered");
+}
+
+/// A minority of the voters, by the newest seats that anyone has.
+fn minority(net: &Net) -> Vec<usize> {
+    let newest = (0..net.machines.len()).map(|i| net.seats_of(i)).max_by_key(|seats| seats.number);
+    let voters = newest.expect("there are machines").voters;
+    let spared = voters.len() - voters.len().div_ceil(2);
+    let dead = voters[spared + 1..].iter();
+    dead.filter_map(|id| net.machines.iter().position(|machine| machine.id == *id)).collect()
+}
+
+fn storm(seed: u64) -> Tally {
+    let mut rng = Rng::new(seed).fork("storm");
+    let voters = [1, 2, 3, 3, 3, 5, 5, 4][rng.below(8) as usize];
+    let spares = rng.below(3) as usize;
+    let mut net = Net::new(seed, voters, spares);
+    if rng.chance(0.7) {
+        // More happens when elections are quick.
+        net.hasten(Span::millis(60), Span::millis(10));
+    }
+    for round in 0..2 {
+        for _ in 0..100 + rng.below(200) {
+            act(&mut net, &mut rng);
+            let pause = [0, 3, 30, 300][rng.below(4) as usize];
+            net.run_ms(rng.below(pause + 1));
+        }
+        recover(&mut net, &[], seed);
+        if round == 1 {
+            let dead = minority(&net);
+            recover(&mut net, &dead, seed);
+        }
+    }
+    net.tally
+}
+
+/// Seeds per run; `IDUNNO_SEEDS=from..to` chooses others.
+fn seeds() -> std::ops::Range<u64> {
+    let chosen = std::env::var("IDUNNO_SEEDS").ok();
+    let parse = |text: &str| {
+        let (from, to) = text.split_once("..")?;
+        Some(from.parse().ok()?..to.parse().ok()?)
+    };
+    chosen.map_or(0..300, |text| parse(&text).expect("IDUNNO_SEEDS=from..to"))
+}
+
+#[test]
+fn storms_break_no_promise_and_leave_a_cluster_that_works() {
+    let mut all: Vec<Tally> = Vec::new();
+    for seed in seeds() {
+        match std::panic::catch_unwind(|| storm(seed)) {
+            Ok(tally) => all.push(tally),
+            Err(panic) => {
+                eprintln!("seed {seed}");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    let mean = |of: fn(&Tally) -> usize| all.iter().map(of).sum::<usize>() as f64 / all.len() as f64;
+    let wanted = [
+        ("commits", mean(|tally| tally.commits), 80.0),
+        ("reigns", mean(|tally| tally.reigns), 8.0),
+        ("restores", mean(|tally| tally.restores), 1.0),
+        ("reads", mean(|tally| tally.reads), 3.0),
+        ("suffixes", mean(|tally| tally.suffixes), 1.0),
+        ("continued suffixes", mean(|tally| tally.continued), 0.1),
+        ("superseded leaders", mean(|tally| tally.superseded), 0.05),
+        ("leaders without a quorum", mean(|tally| tally.no_quorum), 1.0),
+        ("handovers", mean(|tally| tally.handed_over), 0.2),
+        ("leaders that lost their seat", mean(|tally| tally.unseated), 0.1),
+        ("undone seats", mean(|tally| tally.undone), 0.02),
+        ("crashes that lost a write", mean(|tally| tally.lost_writes), 1.0),
+    ];
+    for (what, mean, _) in wanted {
+        println!("{what}: {mean:.2} per storm");
+    }
+    for (what, mean, at_least) in wanted {
+        assert!(mean >= at_least, "only {mean} {what} per storm");
+    }
+}
