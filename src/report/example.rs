@@ -26,6 +26,7 @@ about = "A made-up run."
 seed = 7
 nodes = 10
 [model.resnet]
+load = "1s"
 per_input = "20ms"
 batch = 10
 [[job]]
