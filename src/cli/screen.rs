@@ -166,13 +166,19 @@ fn checks(findings: &Findings) -> String {
     } else {
         format!("{} found", some(findings.violations_found, "violation", "violations"))
     };
-    let looked = format!(
-        "{verdict}, over {}: {} compared, {} checked, {} met.",
-        some(census.records, "record", "records"),
-        some(census.entries_compared, "log entry", "log entries"),
-        some(census.leaders, "election", "elections"),
-        some(census.deadlines, "deadline", "deadlines"),
-    );
+    let looked = [
+        (
+            census.entries_compared,
+            some(census.entries_compared, "log entry compared", "log entries compared"),
+        ),
+        (census.leaders, some(census.leaders, "election checked", "elections checked")),
+        (census.deadlines, some(census.deadlines, "deadline kept", "deadlines kept")),
+    ];
+    let looked: Vec<String> =
+        looked.into_iter().filter(|(seen, _)| *seen > 0).map(|(_, words)| words).collect();
+    let records = some(census.records, "record", "records");
+    let looked = if looked.is_empty() { String::new() } else { format!(": {}", list(&looked)) };
+    let looked = format!("{verdict}, over {records}{looked}.");
     let faults = if census.faults_began + census.faults_missed == 0 {
         String::new()
     } else {

@@ -7,7 +7,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{NodeId, SessionId, Time};
-use crate::node::{Observation, Reply, Request};
+
+/// What records are made of, for those who read histories without knowing nodes.
+pub use crate::node::{
+    Answer, Change, Command, Completion, Dispatch, Entry, GiveUp, Index, Inputs, JobSpec, Observation,
+    Payload, Position, Reply, Request, Seats, StepDown, Uncounted,
+};
 
 /// A machine of the run, by its position in the plan. A machine whose disk is wiped gets a new [`NodeId`] and keeps this.
 pub type Machine = u32;

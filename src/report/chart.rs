@@ -254,7 +254,7 @@ fn stairs(scene: &Scene, row: &[f64]) -> Vec<(f64, f64)> {
 /// Earlier lines are wider, so that equal ones show below each other.
 fn line_style(scene: &Scene, position: usize) -> ShapeStyle {
     let color = PALETTE.get(position).copied().unwrap_or(OTHERS);
-    let width = if scene.lines.len() <= 3 { 10 - 3 * position as u32 } else { 4 };
+    let width = if scene.lines.len() <= 3 { 8 - 2 * position as u32 } else { 4 };
     color.stroke_width(width)
 }
 
@@ -263,7 +263,7 @@ fn legend<B: DrawingBackend>(root: &Area<B>, scene: &Scene, (x, y): (i32, i32)) 
     for (position, (name, _)) in scene.lines.iter().enumerate() {
         let row = y + 48 + 42 * position as i32;
         let style = line_style(scene, position);
-        root.draw(&PathElement::new([(x, row + 14), (x + 44, row + 14)], style))?;
+        root.draw(&PathElement::new([(x, row + 8), (x + 44, row + 8)], style))?;
         write(root, &fitting(name, f64::from(LEGEND_WIDTH - 34 - 60 - 16)), (x + 60, row), 26, false, INK)?;
     }
     Ok(())

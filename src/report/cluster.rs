@@ -6,8 +6,7 @@ use std::sync::Arc;
 use super::format::Seconds;
 use super::rows::MembershipRow;
 use crate::base::{Epoch, NodeId, Span, Time, ViewId};
-use crate::history::{FaultEvent, FaultPhase, Machine, What};
-use crate::node::{Change, Observation, Seats, StepDown};
+use crate::history::{Change, FaultEvent, FaultPhase, Machine, Observation, Seats, StepDown, What};
 use crate::scenario::Plan;
 
 /// One machine as far as reports care.

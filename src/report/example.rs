@@ -3,17 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{
-    AttemptId, CostProfile, Draw, Epoch, Incarnation, JobId, NodeId, QueryId, SessionId, Span, Time,
+use crate::base::{AttemptId, Epoch, Incarnation, JobId, NodeId, QueryId, SessionId, Span, Time};
+use crate::history::{
+    Answer, Change, ClientEvent, Command, Completion, Dispatch, Entry, FaultEvent, FaultPhase, GiveUp, Index,
+    JobSpec, Machine, Observation, Payload, Position, Record, Reply, Request, What,
 };
-use crate::history::{ClientEvent, FaultEvent, FaultPhase, Machine, Record, What};
-use crate::node::{
-    Change, Command, Completion, Config, Dispatch, Entry, GiveUp, Index, Inputs, JobSpec, Observation,
-    Payload, Position, Reply, Request,
-};
-use crate::scenario::{
-    DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target, Until,
-};
+use crate::scenario::Plan;
 
 /// The node on a machine.
 pub(super) fn node(machine: Machine) -> NodeId {
@@ -25,61 +20,40 @@ pub(super) fn ms(at: u64) -> Time {
     Time(at * 1_000_000)
 }
 
-fn spec(name: &str, count: u64) -> JobSpec {
-    JobSpec {
-        name: name.into(),
-        model: "resnet".into(),
-        inputs: Inputs::Range { dataset: "photos".into(), from: 0, count },
-        batch: 10,
-        weight: 1.0,
-        priority: 0,
-    }
-}
+const SCENARIO: &str = r#"
+name = "example"
+about = "A made-up run."
+seed = 7
+nodes = 10
+[model.resnet]
+load = "1s"
+per_input = "20ms"
+batch = 10
+[[job]]
+name = "cats"
+model = "resnet"
+inputs = 10000
+at = "1s"
+[[job]]
+name = "dogs"
+model = "resnet"
+inputs = 4000
+at = "5s"
+[[fault]]
+at = "10s"
+kind = "crash"
+target = "coordinator"
+for = "5s"
+[[fault]]
+at = "20s"
+kind = "pause"
+target = "worker"
+for = "3s"
+"#;
 
 /// The scenario that the run could have come from.
 pub(super) fn plan() -> Plan {
-    let node = |machine: u32| NodePlan {
-        name: format!("n{}", machine + 1).into(),
-        kind: "cpu".into(),
-        speed: 1.0,
-        worker: true,
-    };
-    let per_query = Draw::Fixed(Span::millis(200));
-    let profile = CostProfile { load: Draw::ZERO, setup: per_query, per_input: Draw::ZERO };
-    let fault = |at, kind, target, lasting| Fault {
-        at: Draw::Fixed(Span::secs(at)),
-        kind,
-        target,
-        lasting: Some(Draw::Fixed(Span::secs(lasting))),
-    };
-    Plan {
-        name: "example".into(),
-        about: "A made-up run.".into(),
-        seed: 7,
-        trials: 1,
-        until: Until::Done,
-        liveness_within: Span::secs(10),
-        nodes: (0..10).map(node).collect(),
-        config: Arc::new(Config::default()),
-        network: NetworkPlan {
-            latency: Draw::Fixed(Span::millis(1)),
-            loss: 0.0,
-            duplicate: 0.0,
-            reorder: 0.0,
-            bandwidth: None,
-        },
-        disk: DiskPlan { sync: Draw::Fixed(Span::millis(1)) },
-        models: BTreeMap::from([("resnet".into(), ModelPlan { engine: "synthetic".into(), profile })]),
-        jobs: vec![
-            JobPlan { at: Draw::Fixed(Span::secs(1)), spec: spec("cats", 10_000) },
-            JobPlan { at: Draw::Fixed(Span::secs(5)), spec: spec("dogs", 4_000) },
-        ],
-        arrivals: Vec::new(),
-        faults: vec![
-            fault(10, FaultKind::Crash { wipe: false }, Target::Coordinator, 5),
-            fault(20, FaultKind::Pause, Target::Worker, 3),
-        ],
-    }
+    Plan::read(SCENARIO, "example.toml").expect("the scenario is right")
 }
 
 /// Writes the run down.
@@ -155,7 +129,7 @@ impl Pen {
             inputs: 10,
             failed: 0,
         };
-        let answer = crate::node::Answer { inputs: 10, ..Default::default() };
+        let answer = Answer { inputs: 10, ..Default::default() };
         let completion = Completion { query, attempt, worker: node(worker), answer };
         let payload = Payload::Command(Command::Complete(vec![completion]));
         self.apply(at + Span::millis(5), leader.1, payload, vec![counted]);

@@ -14,8 +14,7 @@ use super::serving::Serving;
 use super::summary::Sample;
 use super::work::Work;
 use crate::base::Time;
-use crate::history::{Record, Sink, What};
-use crate::node::{Index, Observation, Payload};
+use crate::history::{Index, Observation, Payload, Record, Sink, What};
 use crate::scenario::Plan;
 
 /// Gathers what the reports need of one trial; feed it as the [`Sink`] of the run, then [`Gather::finish`] it.

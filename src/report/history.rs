@@ -5,7 +5,8 @@
 //! order. Times are whole nanoseconds since the beginning of the trial.
 //!
 //! Nothing is left out, but nothing large is said twice: every voter applies every entry, so an application that agrees with
-//! the first one of that entry in each bit is written as `{"at":…,"machine":…,"again":{"epoch":…,"index":…}}`.
+//! the first one of that entry in each bit is written as `{"at":…,"machine":…,"again":[epoch,index]}`. What a node observed
+//! stands under `node`, everything else under `what`.
 //! [`read_history`] puts the same records back together.
 
 use std::collections::BTreeMap;
@@ -15,8 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Time;
-use crate::history::{Machine, Record, Sink, What};
-use crate::node::{Change, Entry, Observation, Position};
+use crate::history::{Change, Entry, Machine, Observation, Position, Record, Sink, What};
 
 /// The format that this version writes and reads.
 const FORMAT: u32 = 1;
@@ -52,6 +52,8 @@ struct RecordLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     machine: Option<Machine>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a Observation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     what: Option<&'a What>,
     #[serde(skip_serializing_if = "Option::is_none")]
     again: Option<Again>,
@@ -61,21 +63,16 @@ struct RecordLine<'a> {
 struct RecordRead {
     at: Time,
     machine: Option<Machine>,
+    node: Option<Observation>,
     what: Option<What>,
     again: Option<Again>,
 }
 
-/// Names an entry that was applied before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Again {
-    epoch: u64,
-    index: u64,
-}
+/// Names an entry that was applied before: its epoch and its place.
+type Again = (u64, u64);
 
-impl Again {
-    fn of(position: Position) -> Again {
-        Again { epoch: position.epoch.0, index: position.index.0 }
-    }
+fn again(position: Position) -> Again {
+    (position.epoch.0, position.index.0)
 }
 
 /// The first application of each entry.
@@ -109,7 +106,7 @@ impl Lines {
     }
 
     fn is_repetition(&mut self, entry: &Entry, changes: &Arc<[Change]>, state: u128) -> bool {
-        let known = self.applications.entry(Again::of(entry.position));
+        let known = self.applications.entry(again(entry.position));
         match known {
             std::collections::btree_map::Entry::Vacant(place) => {
                 place.insert((entry.clone(), Arc::clone(changes), state));
@@ -126,13 +123,16 @@ impl Lines {
 impl Sink for Lines {
     fn record(&mut self, record: &Record) {
         self.records += 1;
-        let mut line =
-            RecordLine { at: record.at, machine: record.machine, what: Some(&record.what), again: None };
-        if let What::Node(Observation::Applied { entry, changes, state }) = &record.what
-            && self.is_repetition(entry, changes, *state)
-        {
-            line.what = None;
-            line.again = Some(Again::of(entry.position));
+        let (at, machine) = (record.at, record.machine);
+        let mut line = RecordLine { at, machine, node: None, what: None, again: None };
+        match &record.what {
+            What::Node(Observation::Applied { entry, changes, state })
+                if self.is_repetition(entry, changes, *state) =>
+            {
+                line.again = Some(again(entry.position));
+            }
+            What::Node(observation) => line.node = Some(observation),
+            what => line.what = Some(what),
         }
         write_line(&mut self.bytes, &line);
     }
@@ -197,19 +197,20 @@ pub fn read_history<S: Sink>(
 
 fn restore(line: u64, read: RecordRead, applications: &mut Applications) -> Result<Record, HistoryError> {
     let damaged = |reason: &str| HistoryError::Damaged { line, reason: reason.to_owned() };
-    let what = match (read.what, read.again) {
-        (Some(what), None) => what,
-        (None, Some(again)) => {
+    let what = match (read.node, read.what, read.again) {
+        (Some(observation), None, None) => What::Node(observation),
+        (None, Some(what), None) => what,
+        (None, None, Some(again)) => {
             let first =
                 applications.get(&again).ok_or_else(|| damaged("no such entry was applied before"))?;
             let (entry, changes, state) = first.clone();
             What::Node(Observation::Applied { entry, changes, state })
         }
-        _ => return Err(damaged("a record has either \"what\" or \"again\"")),
+        _ => return Err(damaged("a record has one of \"node\", \"what\" and \"again\"")),
     };
     if let What::Node(Observation::Applied { entry, changes, state }) = &what {
         let first = (entry.clone(), Arc::clone(changes), *state);
-        applications.entry(Again::of(entry.position)).or_insert(first);
+        applications.entry(again(entry.position)).or_insert(first);
     }
     Ok(Record { at: read.at, machine: read.machine, what })
 }

@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{AttemptId, JobId, Time};
-use crate::history::{Machine, What};
-use crate::node::{Change, Observation};
+use crate::history::{Change, Machine, Observation, What};
 
 /// One change of what a worker serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

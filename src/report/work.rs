@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{AttemptId, JobId, NodeId, QueryId, SessionId, Time};
-use crate::history::ClientEvent;
-use crate::node::{Change, Command, Entry, GiveUp, JobSpec, Observation, Payload, Request, Uncounted};
+use crate::history::{
+    Change, ClientEvent, Command, Entry, GiveUp, JobSpec, Observation, Payload, Request, Uncounted,
+};
 
 /// A job.
 #[derive(Debug)]

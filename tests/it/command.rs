@@ -1,0 +1,191 @@
+//! The command as people use it: what it writes, what it says, how it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn idunno(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_idunno"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    idunno(arguments).output().expect("the command can be started")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("it speaks UTF-8")
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<(String, Vec<u8>)> = fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| {
+            let path = entry.expect("entries can be read").path();
+            let name = path.file_name().expect("it has a name").to_string_lossy().into_owned();
+            (name, fs::read(&path).expect("results can be read"))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn place(out: &Path, scenario: &str) -> PathBuf {
+    out.join(scenario).join("sim")
+}
+
+/// Two jobs and a dead worker on five nodes, over in a moment.
+const SMALL: &str = r#"
+name = "small"
+trials = 3
+nodes = 5
+[model.fast]
+load = "50ms"
+per_input = "lognormal(20ms, 0.3)"
+[[job]]
+name = "a"
+model = "fast"
+inputs = 400
+[[job]]
+name = "b"
+model = "fast"
+inputs = 200
+at = "500ms"
+[[fault]]
+at = "1s..2s"
+kind = "crash"
+target = "coordinator"
+"#;
+
+fn small(folder: &Path) -> String {
+    let path = folder.join("small.toml");
+    fs::write(&path, SMALL).expect("a temporary folder can be written");
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_in_another_process_with_other_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = small(folder.path());
+    let run = |name: &str, threads: &str| {
+        let out = folder.path().join(name);
+        let shown =
+            output(&["sim", &scenario, "--seed", "11", "--threads", threads, "--out", out.to_str().unwrap()]);
+        assert_eq!(shown.status.code(), Some(0), "{}{}", text(&shown.stdout), text(&shown.stderr));
+        files(&place(&out, "small"))
+    };
+    let (first, second) = (run("a", "1"), run("b", "2"));
+    assert_eq!(first.len(), 12);
+    for ((name, left), (_, right)) in first.iter().zip(&second) {
+        assert!(left == right, "{name} differs");
+    }
+}
+
+#[test]
+fn a_run_tells_jobs_recovery_checks_and_where_the_files_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = small(folder.path());
+    let out = folder.path().join("out");
+    let shown = output(&["sim", &scenario, "--seed", "3", "--out", out.to_str().unwrap()]);
+    let said = text(&shown.stdout);
+    assert_eq!(shown.status.code(), Some(0), "{said}{}", text(&shown.stderr));
+    for wanted in [
+        "small: 3 trials, seeds 3 to 5; 5 nodes, policy rate_balance.",
+        "3 of 3",
+        "After the crash of the coordinator",
+        "dispatching again",
+        "1,800 queries: 0 lost, 0 counted twice.",
+        "Invariants 1 to 8 and 11 held",
+        "Results are in",
+    ] {
+        assert!(said.contains(wanted), "{wanted:?} is missing from\n{said}");
+    }
+    assert!(text(&shown.stderr).starts_with("Took "), "{}", text(&shown.stderr));
+    let quiet = output(&["sim", &scenario, "--quiet", "--trials", "1", "--out", out.to_str().unwrap()]);
+    assert_eq!((quiet.stdout.len(), quiet.stderr.len()), (0, 0));
+}
+
+#[test]
+fn other_programs_can_read_the_summary() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = small(folder.path());
+    let out = folder.path().join("out");
+    let run = |format: &str| {
+        let trials = ["--trials", "1", "--format", format, "--out", out.to_str().unwrap()];
+        text(&output(&[&["sim", &scenario], trials.as_slice()].concat()).stdout)
+    };
+    let json: serde_json::Value = serde_json::from_str(&run("json")).expect("it is JSON");
+    assert_eq!(json["queries_lost"], 0);
+    assert_eq!(json["metrics"]["recovery.crash.total_s"]["n"], 1);
+    assert_eq!(run("csv"), fs::read_to_string(place(&out, "small").join("summary.csv")).unwrap());
+}
+
+#[test]
+fn a_mistyped_scenario_is_refused_with_a_suggestion_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let shown = output(&["sim", "steady", "cord_fail", "--out", out.to_str().unwrap()]);
+    let said = text(&shown.stderr);
+    assert_eq!(shown.status.code(), Some(2), "{said}");
+    assert!(said.contains("did you mean \"coord_fail\"?"), "{said}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_bad_setting_is_refused_by_its_name() {
+    let shown = output(&["sim", "steady", "--set", "membership.heartbaet=20ms"]);
+    let said = text(&shown.stderr);
+    assert_eq!(shown.status.code(), Some(2), "{said}");
+    assert!(said.contains("heartbaet"), "{said}");
+}
+
+#[test]
+fn results_that_cannot_be_written_are_an_error_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "not a folder").unwrap();
+    let began = Instant::now();
+    let shown = output(&["sim", "coord_fail", "--trials", "10000", "--out", file.to_str().unwrap()]);
+    let said = text(&shown.stderr);
+    assert_eq!(shown.status.code(), Some(2), "{said}");
+    assert!(said.contains("there is no place for the results") && said.contains("cannot write"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_and_leaves_earlier_results_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = small(folder.path());
+    let out = folder.path().join("out");
+    let out = out.to_str().unwrap();
+    assert_eq!(output(&["sim", &scenario, "--trials", "1", "--out", out]).status.code(), Some(0));
+    let before = files(&place(Path::new(out), "small"));
+    let mut command = idunno(&["sim", &scenario, "--trials", "1000000", "--out", out]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // As soon as it writes beside the earlier results it is in the middle of things.
+    let home = Path::new(out).join("small");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read_dir(&home).unwrap().count() < 2 {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "it does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let shown = child.wait_with_output().unwrap();
+    let said = text(&shown.stderr);
+    assert_eq!(shown.status.code(), Some(130), "{said}");
+    assert!(said.contains("nothing was written") && said.contains("are as they were"), "{said}");
+    assert_eq!(files(&place(Path::new(out), "small")), before);
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "nothing else is left");
+}
+
+#[test]
+fn help_shows_an_example() {
+    let said = text(&output(&["sim", "--help"]).stdout);
+    assert!(said.contains("idunno sim coord_fail"), "{said}");
+    assert!(said.contains("Exit codes"), "{said}");
+}
