@@ -311,7 +311,7 @@ mod tests {
         engine.stick(5);
         assert_eq!(engine.ring(running.serial), None);
         assert_eq!(engine.took_effect, [5]);
-        assert_eq!(engine.over, []);
+        assert!(engine.over.is_empty());
         let dying = engine.command(EngineCommand::Kill, &models()).expect("it answers");
         assert_eq!(engine.over, [5]);
         assert!(engine.ring(dying.serial).is_some());
