@@ -20,6 +20,11 @@ pub(super) fn error(error: &anyhow::Error) {
     complain(&format!("error: {error:#}"));
 }
 
+/// What was asked for. Whoever closes the pipe early does not want the rest.
+pub(super) fn say(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+}
+
 /// A run that Ctrl-C ended.
 pub(super) fn interrupted(plan: &Plan, out: &Path) {
     let place = out.join(&plan.name).join("sim");
@@ -44,8 +49,7 @@ pub(super) fn show(sim: &Sim, argument: &str, plan: &Plan, finished: &Finished, 
             Format::Json => format!("{}\n", json(plan, finished, findings)),
             Format::Csv => csv(finished),
         };
-        // Whoever closes the pipe early does not want the rest.
-        let _ = io::stdout().lock().write_all(text.as_bytes());
+        say(&text);
     }
     for line in complaints(sim, argument, plan, findings) {
         complain(&line);
@@ -111,12 +115,12 @@ fn jobs(finished: &Finished) -> String {
     text
 }
 
-/// The faults of a scenario by what they do and to whom: a label and their numbers, from 1.
+/// The faults of a scenario by what they do and to whom: a label and their numbers, from 0.
 fn groups(plan: &Plan) -> Vec<(String, Vec<u32>)> {
     let group = |label: &dyn Fn(usize) -> String| {
         let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
         for position in 0..plan.faults.len() {
-            let (label, fault) = (label(position), position as u32 + 1);
+            let (label, fault) = (label(position), position as u32);
             match groups.iter_mut().find(|(known, _)| *known == label) {
                 Some((_, faults)) => faults.push(fault),
                 None => groups.push((label, vec![fault])),

@@ -151,7 +151,7 @@ impl Summary {
         rows
     }
 
-    /// What these faults (numbered from 1) together took to be detected, to have a new leader, to be dispatching again, to
+    /// What these faults (numbered from 0) together took to be detected, to have a new leader, to be dispatching again, to
     /// have a first result, to be back at the usual pace, and in all.
     pub fn recovery(&self, faults: &[u32]) -> [Stats; SPANS.len()] {
         std::array::from_fn(|span| {
