@@ -14,7 +14,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use idunno::base::{ClusterId, Draw, Epoch, Incarnation, NodeId, Rng, Span, Time, ViewId};
 use idunno::history::Ignore;
 use idunno::node::{
-    Body, Config, Effect, Identity, Input, MembershipMessage, Message, Outbox, Start, Status,
+    Body, Config, Effect, Identity, Input, MembershipMessage, Message, Node, Outbox, Start, Status,
 };
 use idunno::scenario::{DiskPlan, NetworkPlan, NodePlan, Plan, Until};
 use idunno::sim::{self, Outcome, Process};
@@ -115,77 +115,97 @@ fn hold(pending: usize, holds: u64) -> Duration {
         (0..pending as u64).map(|i| Reverse((rng.below(1_000_000), i, i))).collect();
     // Drawing is not part of the queue's work.
     let ahead: Vec<u64> = (0..4096).map(|_| rng.below(1_000_000)).collect();
-    let began = Instant::now();
-    for i in 0..holds {
-        let Reverse((at, _, payload)) = heap.pop().expect("it holds its size");
-        heap.push(Reverse((at + ahead[i as usize % ahead.len()], i, payload)));
-    }
+    let (took, ()) = timed(|| {
+        for i in 0..holds {
+            let Reverse((at, _, payload)) = heap.pop().expect("it holds its size");
+            heap.push(Reverse((at + ahead[i as usize % ahead.len()], i, payload)));
+        }
+    });
     black_box(&heap);
-    began.elapsed()
+    took
 }
 
-/// Simulated time per iteration: about 300,000 events, or next to nothing when benches are only tried out.
+/// How long the cluster runs before it is measured, so that founding it and electing a leader do not count.
+fn warm_up() -> Span {
+    if is_tried_out() { Span::ZERO } else { Span::secs(1) }
+}
+
+/// Simulated time that is measured: about 600,000 events, or next to nothing when benches are only tried out.
 fn horizon(nodes: usize) -> Span {
-    let is_trial = std::env::args().any(|argument| argument == "--test");
-    Span::millis(if is_trial { 20 } else { 2_500_000 / nodes as u64 })
+    if is_tried_out() { Span::millis(20) } else { Span::millis(5_000_000 / nodes as u64) }
 }
 
-fn wall<P: Process>(plan: &Plan, times: u64) -> Duration {
-    // What it takes to found the cluster is not part of running it.
-    let mut empty = plan.clone();
-    empty.until = Until::At(Span::ZERO);
-    (0..times)
-        .map(|_| {
-            let (before, _) = timed(|| trial::<P>(&empty));
-            let (whole, _) = timed(|| trial::<P>(plan));
-            whole.saturating_sub(before)
-        })
-        .sum()
+fn is_tried_out() -> bool {
+    std::env::args().any(|argument| argument == "--test")
 }
 
+/// Runs a trial `times` times: its events and its wall time, both without the warm-up.
+fn wall<P: Process>(nodes: usize, times: u64) -> (u64, Duration) {
+    let warm = plan(nodes, warm_up());
+    let whole = plan(nodes, warm_up() + horizon(nodes));
+    let mut sum = (0, Duration::ZERO);
+    for _ in 0..times {
+        let (before, events_before) = timed(|| trial::<P>(&warm).events);
+        let (after, events_after) = timed(|| trial::<P>(&whole).events);
+        sum.0 += events_after - events_before;
+        sum.1 += after.saturating_sub(before);
+    }
+    sum
+}
+
+/// Runs something: how long it took, and its result.
 fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
     let began = Instant::now();
+    let on_cpu = time_on_cpu();
     let result = run();
-    (began.elapsed(), result)
+    let took = began.elapsed();
+    (time_on_cpu().zip(on_cpu).map_or(took, |(after, before)| after.saturating_sub(before)), result)
+}
+
+/// How long this thread has been on a processor, where Linux tells it: so that busy neighbours do not count.
+fn time_on_cpu() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(text.split_whitespace().next()?.parse().ok()?))
 }
 
 fn benches(criterion: &mut Criterion) {
-    let mut table = vec![format!(
-        "{:>28} {:>12} {:>12} {:>14} {:>10}",
-        "", "events", "events/s", "node-hours/s", "of hold"
-    )];
+    let head = ["", "events", "events/s", "node-hours/s", "of hold"];
+    let mut table =
+        vec![format!("{:>24} {:>10} {:>12} {:>14} {:>8}", head[0], head[1], head[2], head[3], head[4])];
     for nodes in SIZES {
-        let plan = plan(nodes, horizon(nodes));
         // One wake-up per node, and the heartbeats on their way: 100 per node and second, 0.3 ms each.
-        let pending = nodes + nodes * 100 * 3 / 10_000 + 1;
-        let holds = trial::<Beats>(&plan).events.max(1);
+        let pending = nodes + nodes * 3 / 100 + 1;
         let mut group = criterion.benchmark_group("sim");
         group.sample_size(10).warm_up_time(Duration::from_millis(500));
+        let holds = wall::<Beats>(nodes, 1).0.max(1);
         group.throughput(Throughput::Elements(holds));
         group.bench_function(BenchmarkId::new("hold", nodes), |bencher| {
             bencher.iter_custom(|times| (0..times).map(|_| hold(pending, holds)).sum());
         });
         group.bench_function(BenchmarkId::new("driver", nodes), |bencher| {
-            bencher.iter_custom(|times| wall::<Beats>(&plan, times));
+            bencher.iter_custom(|times| wall::<Beats>(nodes, times).1);
         });
-        let events = trial::<idunno::node::Node>(&plan).events.max(1);
+        let events = wall::<Node>(nodes, 1).0.max(1);
         group.throughput(Throughput::Elements(events));
         group.bench_function(BenchmarkId::new("cluster", nodes), |bencher| {
-            bencher.iter_custom(|times| wall::<idunno::node::Node>(&plan, times));
+            bencher.iter_custom(|times| wall::<Node>(nodes, times).1);
         });
         group.finish();
 
-        let base = holds as f64 / hold(pending, holds).as_secs_f64();
-        let mut row = |name: &str, events: u64, took: Duration| {
-            let rate = events as f64 / took.as_secs_f64().max(1e-9);
-            let Until::At(span) = plan.until else { unreachable!("benches end at a time") };
-            let hours = nodes as f64 * span.as_secs() / 3600.0 / took.as_secs_f64().max(1e-9);
-            let name = format!("{name}, {nodes} nodes");
-            table.push(format!("{name:>28} {events:>12} {rate:>12.0} {hours:>14.1} {:>10.2}", rate / base));
+        let base = hold(pending, holds).as_secs_f64() / holds as f64;
+        let mut row = |name: &str, (events, took): (u64, Duration), runs: f64| {
+            let per_event = took.as_secs_f64().max(1e-9) / events.max(1) as f64;
+            let hours = nodes as f64 * horizon(nodes).as_secs() / 3600.0;
+            let hours_rate = hours * runs / took.as_secs_f64().max(1e-9);
+            let (name, rate) = (format!("{name}, {nodes} nodes"), 1.0 / per_event);
+            table.push(format!(
+                "{name:>24} {events:>10} {rate:>12.0} {hours_rate:>14.1} {:>8.2}",
+                base / per_event
+            ));
         };
-        row("hold", holds, hold(pending, holds));
-        row("driver", holds, wall::<Beats>(&plan, 3) / 3);
-        row("cluster", events, wall::<idunno::node::Node>(&plan, 3) / 3);
+        row("hold", (holds, hold(pending, holds)), 1.0);
+        row("driver", wall::<Beats>(nodes, 3), 3.0);
+        row("cluster", wall::<Node>(nodes, 3), 3.0);
     }
     println!("\n{}\n", table.join("\n"));
 }

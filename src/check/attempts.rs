@@ -1,6 +1,7 @@
 //! Invariant 4, the origin of results: who was given which query, and what became of it. Only open queries are kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use super::ledger::{Ledger, Standing};
 use super::roster::Who;
@@ -117,6 +118,12 @@ impl Attempts {
         }
     }
 
+    /// Who was given queries of a job and has not ended them.
+    pub(super) fn holders(&self, job: JobId) -> BTreeSet<NodeId> {
+        let attempts = self.open.range(every(job)).flat_map(|(_, attempts)| attempts);
+        attempts.filter(|attempt| attempt.ended.is_none()).map(|attempt| attempt.worker).collect()
+    }
+
     /// A query was counted: its attempts do not matter any more.
     pub(super) fn settle(&mut self, query: QueryId) {
         self.open.remove(&query);
@@ -124,12 +131,15 @@ impl Attempts {
 
     /// Only queries of this job for which `open` holds matter from now on.
     pub(super) fn retain(&mut self, job: JobId, open: impl Fn(QueryId) -> bool) {
-        let first = QueryId { job, cut: 0, number: 0 };
-        let last = QueryId { job, cut: u32::MAX, number: u32::MAX };
         let settled: Vec<QueryId> =
-            self.open.range(first..=last).map(|(&query, _)| query).filter(|&query| !open(query)).collect();
+            self.open.range(every(job)).map(|(&query, _)| query).filter(|&query| !open(query)).collect();
         for query in settled {
             self.open.remove(&query);
         }
     }
+}
+
+/// All queries that a job can have.
+fn every(job: JobId) -> RangeInclusive<QueryId> {
+    QueryId { job, cut: 0, number: 0 }..=QueryId { job, cut: u32::MAX, number: u32::MAX }
 }

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
+use super::attempts::Attempts;
 use super::elections::Elections;
 use super::ledger::{Job, Ledger};
 use super::membership::Views;
@@ -50,6 +51,16 @@ pub(super) struct Facts<'a> {
     pub(super) elections: &'a Elections,
     pub(super) views: &'a Views,
     pub(super) ledger: &'a Ledger,
+    pub(super) attempts: &'a Attempts,
+}
+
+impl Facts<'_> {
+    /// The machines that were given queries of a job and have not ended them.
+    fn holders(&self, job: JobId) -> Vec<Machine> {
+        let homes = self.attempts.holders(job).into_iter().filter_map(|id| self.roster.home(id));
+        let homes: BTreeSet<Machine> = homes.collect();
+        homes.into_iter().collect()
+    }
 }
 
 /// All deadlines.
@@ -216,26 +227,11 @@ impl Liveness {
 
     /// Judges one deadline: when to look again, if it is not settled.
     fn fall_due(&mut self, at: Time, due: Due, facts: Facts<'_>, findings: &mut Findings) -> Option<Time> {
-        // Whatever it is: nothing is promised before the calm has lasted long enough.
-        let (since, span) = match due {
-            Due::Leader if self.led || self.leaderless_reported => return None,
-            Due::Leader => (self.leaderless, self.within),
-            Due::Member(id) => match self.wrong.get(&id) {
-                Some(fault) if !fault.reported => (fault.since, self.within),
-                _ => return None,
-            },
-            Due::Request(session, number) => match facts.ledger.asked.get(&session) {
-                Some(asked) if asked.number == number && !asked.answered => (asked.at, self.within),
-                _ => return None,
-            },
-            Due::Job(id) => match facts.ledger.jobs.get(&id) {
-                Some(job) if !job.ended && !self.stranded.contains(&id) => {
-                    let allowance = self.work.allowance(job, facts);
-                    (job.progress.max(self.viewed), self.within + allowance)
-                }
-                _ => return None,
-            },
+        let Some((since, span)) = self.owed(due, facts) else {
+            findings.census.deadlines += 1;
+            return None;
         };
+        // Whatever it is: nothing is promised before the calm has lasted long enough.
         let Some(calm) = self.calm else { return Some(at + self.within) };
         let deadline = since.max(calm) + span;
         if deadline > at {
@@ -243,6 +239,26 @@ impl Liveness {
         }
         findings.census.deadlines += 1;
         self.report(at, due, facts, findings)
+    }
+
+    /// Since when something is owed, and within which time; `None` when it was done, or was reported.
+    fn owed(&self, due: Due, facts: Facts<'_>) -> Option<(Time, Span)> {
+        match due {
+            Due::Leader => (!self.led && !self.leaderless_reported).then_some((self.leaderless, self.within)),
+            Due::Member(id) => {
+                let fault = self.wrong.get(&id).filter(|fault| !fault.reported)?;
+                Some((fault.since, self.within))
+            }
+            Due::Request(session, number) => {
+                let asked = facts.ledger.asked.get(&session)?;
+                (asked.number == number && !asked.answered).then_some((asked.at, self.within))
+            }
+            Due::Job(id) => {
+                let job = facts.ledger.jobs.get(&id)?;
+                (!job.ended && !self.stranded.contains(&id))
+                    .then(|| (job.progress.max(self.viewed), self.within + self.work.allowance(job, facts)))
+            }
+        }
     }
 
     /// A deadline has passed.
@@ -277,12 +293,11 @@ impl Liveness {
                 }
                 let job = facts.ledger.jobs.get(&id)?;
                 self.stranded.insert(id);
-                let idle = at.since(job.progress);
+                let (name, idle) = (&job.spec.name, at.since(job.progress).as_secs());
                 let detail = format_args!(
-                    "no query of {id} ({}) was counted for {idle}, longer than its work can take",
-                    job.spec.name
+                    "no query of {id} ({name}) was counted for {idle:.1} s, longer than its work can take; these hold some"
                 );
-                findings.report(Invariant::NothingStranded, at, &[], detail);
+                findings.report(Invariant::NothingStranded, at, &facts.holders(id), detail);
             }
         }
         None
@@ -307,11 +322,12 @@ impl Liveness {
                 && Work::workers(facts) > 0
                 && !self.stranded.contains(id)
             {
-                let (name, idle) = (&job.spec.name, end.since(job.progress));
+                let (name, idle) = (&job.spec.name, end.since(job.progress).as_secs());
                 let detail = format_args!(
-                    "the trial was given up with {id} ({name}) unfinished; its last query was counted {idle} before"
+                    "the trial was given up with {id} ({name}) unfinished, {idle:.1} s after its last query was \
+                     counted; these hold some"
                 );
-                findings.report(Invariant::NothingStranded, end, &[], detail);
+                findings.report(Invariant::NothingStranded, end, &facts.holders(*id), detail);
             }
         }
     }

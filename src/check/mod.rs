@@ -69,6 +69,7 @@ macro_rules! facts {
             elections: &$checker.elections,
             views: &$checker.views,
             ledger: &$checker.ledger,
+            attempts: &$checker.attempts,
         }
     };
 }

@@ -176,7 +176,7 @@ pub struct Census {
     pub views: u64,
     /// Views that nodes installed.
     pub views_installed: u64,
-    /// Liveness deadlines that came due while the cluster was undisturbed.
+    /// Promises of liveness that were judged, kept or not: of members, coordinators, requests and jobs.
     pub deadlines: u64,
     /// Faults that began.
     pub faults_began: u64,

@@ -40,6 +40,10 @@ pub struct JobView {
     pub allocated: u32,
     /// Queries counted per second over the rate window, or since arrival if that is shorter.
     pub rate: f64,
+    /// What `rate` was measured over; never nothing in a coordinator's view.
+    pub rate_span: Span,
+    /// Queries that workers run or have waiting.
+    pub held: u32,
     /// Mean seconds of inference per query over the rate window, else over all time; 0 when nothing has ended yet.
     pub seconds_per_query: f64,
     /// The same for each kind of worker on which something has ended, in order of the kinds' names.

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::host::{Local, Process};
+use super::world::{Event, World};
 use crate::base::{JobId, Rng, SessionId, Span, Time};
-use crate::history::Machine;
+use crate::history::{ClientEvent, Machine, What};
 use crate::node::{JobSpec, Refusal, Reply, Request};
 use crate::scenario::Plan;
 
 /// How long a client waits for an answer before it asks another node.
-pub(super) const PATIENCE: Span = Span::millis(500);
+const PATIENCE: Span = Span::millis(500);
 /// How long a client waits after a refusal that may be gone elsewhere or later.
-pub(super) const BACK_OFF: Span = Span::millis(50);
+const BACK_OFF: Span = Span::millis(50);
 /// The number of a client's only request.
-pub(super) const NUMBER: u64 = 1;
+const NUMBER: u64 = 1;
 
 /// What happens to a client. `attempt` counts how often it has asked; what belongs to an earlier one is void.
 #[derive(Debug)]
@@ -123,5 +125,85 @@ impl Client {
             }
         };
         !matches!(self.standing, Standing::Waiting(_))
+    }
+}
+
+impl<P: Process> World<'_, P> {
+    /// Something happens to a client.
+    pub(super) fn client(&mut self, number: u32, step: ClientStep) {
+        let client = &mut self.clients.all[number as usize];
+        let (ClientStep::Ask { attempt }
+        | ClientStep::Arrive { attempt, .. }
+        | ClientStep::Answer { attempt, .. }) = step;
+        if attempt != client.attempt || !matches!(client.standing, Standing::Waiting(_)) {
+            return;
+        }
+        match step {
+            ClientStep::Ask { .. } => self.ask(number),
+            ClientStep::Arrive { machine, .. } => {
+                let host = &self.hosts[machine as usize];
+                if host.runs() && self.network.admits_clients(machine) {
+                    client.link = Some((machine, host.life));
+                    let (session, request) = (client.session, Arc::clone(&client.request));
+                    self.local(machine, Local::Client { session, number: NUMBER, request });
+                }
+            }
+            ClientStep::Answer { reply, .. } => {
+                if client.take(&reply) {
+                    let event = ClientEvent::Told { session: client.session, number: NUMBER, reply };
+                    self.watch.progress = self.now;
+                    self.note(None, What::Client(event));
+                } else {
+                    client.attempt += 1;
+                    client.link = None;
+                    let step = ClientStep::Ask { attempt: client.attempt };
+                    self.queue.push(self.now + BACK_OFF, Event::Client { client: number, step });
+                }
+            }
+        }
+    }
+
+    /// A client asks a node that runs, another one than the last time if there is one.
+    fn ask(&mut self, number: u32) {
+        let client = &mut self.clients.all[number as usize];
+        let n = self.hosts.len() as u64;
+        let from = client.rng.below(n);
+        let candidates = (0..n).map(|i| ((from + i) % n) as Machine);
+        let live = |machine: &Machine| self.hosts[*machine as usize].runs();
+        let chosen = candidates
+            .clone()
+            .find(|machine| live(machine) && Some(*machine) != client.asked)
+            .or_else(|| candidates.clone().find(live));
+        let is_first = client.attempt == 0;
+        client.attempt += 1;
+        client.link = None;
+        client.asked = chosen;
+        let attempt = client.attempt;
+        if let Some(machine) = chosen {
+            let latency = self.network.latency(&mut client.rng);
+            let step = ClientStep::Arrive { attempt, machine };
+            self.queue.push(self.now + latency, Event::Client { client: number, step });
+        }
+        self.queue
+            .push(self.now + PATIENCE, Event::Client { client: number, step: ClientStep::Ask { attempt } });
+        if is_first {
+            let (session, request) = (client.session, Arc::clone(&client.request));
+            self.watch.progress = self.now;
+            self.note(None, What::Client(ClientEvent::Asked { session, number: NUMBER, request }));
+        }
+    }
+
+    /// A node answers a client, which hears it if it is still connected.
+    pub(super) fn reply(&mut self, machine: Machine, session: SessionId, number: u64, reply: Arc<Reply>) {
+        let Some(index) = self.clients.of_session(session).filter(|_| number == NUMBER) else { return };
+        let client = &mut self.clients.all[index as usize];
+        if client.link != Some((machine, self.hosts[machine as usize].life))
+            || !self.network.admits_clients(machine)
+        {
+            return;
+        }
+        let latency = self.network.latency(&mut client.rng);
+        let step = ClientStep::Answer { attempt: client.attempt, reply };
+        self.queue.push(self.now + latency, Event::Client { client: index, step });
     }
 }

@@ -1,14 +1,12 @@
 //! The plan's faults: when each begins and ends, whom it hits, and what it did.
 
-use std::cmp::Reverse;
-
+use super::aim::Aim;
 use super::host::Process;
 use super::network::{Harm, Machines, Scope};
 use super::world::{Event, World};
 use crate::base::{Draw, Rng, Span, Time};
 use crate::history::{FaultEvent, FaultPhase, Machine, What};
-use crate::node::Status;
-use crate::scenario::{FaultKind, Plan, Target};
+use crate::scenario::{FaultKind, Plan};
 
 /// How often a role that nobody has is looked for again.
 const RETRY_EVERY: Span = Span::millis(10);
@@ -119,7 +117,7 @@ impl<P: Process> World<'_, P> {
                 Ok(Aimed { machines, .. }) if machines.is_empty() => {
                     self.miss(fault, "nothing that it aims at runs".to_owned());
                 }
-                Ok(aimed) => self.begin(fault, aimed),
+                Ok(aimed) => self.begin(fault, &aimed),
                 Err(reason) => {
                     let since = self.now.since(self.faults.all[fault as usize].at);
                     if since < RETRY_FOR {
@@ -147,17 +145,24 @@ impl<P: Process> World<'_, P> {
         let aim = Aim { world: self };
         let mut machines = Vec::new();
         aim.resolve(&plan.target, &[], &mut machines, &mut rng)?;
-        let applicable = |machine: &Machine| match plan.kind {
-            FaultKind::Crash { wipe: true } => true,
-            FaultKind::Crash { wipe: false }
-            | FaultKind::Restart
-            | FaultKind::EngineDeath
-            | FaultKind::Stuck => self.hosts[*machine as usize].runs(),
-            FaultKind::Pause => {
-                let host = &self.hosts[*machine as usize];
-                host.runs() && !host.paused
+        let applicable = |machine: &Machine| {
+            let host = &self.hosts[*machine as usize];
+            match plan.kind {
+                FaultKind::Crash { wipe: false }
+                | FaultKind::Restart
+                | FaultKind::EngineDeath
+                | FaultKind::Stuck => host.runs(),
+                FaultKind::Pause => host.runs() && !host.paused,
+                FaultKind::Crash { wipe: true }
+                | FaultKind::Isolate
+                | FaultKind::Cut { .. }
+                | FaultKind::Loss(_)
+                | FaultKind::Delay(_)
+                | FaultKind::Duplicate(_)
+                | FaultKind::Reorder(_)
+                | FaultKind::Slow(_)
+                | FaultKind::LoadFailure { .. } => true,
             }
-            _ => true,
         };
         machines.retain(applicable);
         let FaultKind::Cut { other: Some(target), .. } = &plan.kind else {
@@ -168,11 +173,10 @@ impl<P: Process> World<'_, P> {
         Ok(Aimed { machines, other: Some(other) })
     }
 
-    fn begin(&mut self, fault: u32, Aimed { machines, other }: Aimed) {
+    fn begin(&mut self, fault: u32, aimed: &Aimed) {
         let kind = &self.plan.faults[fault as usize].kind;
-        let n = self.hosts.len();
         let state = &mut self.faults.all[fault as usize];
-        state.machines.clone_from(&machines);
+        state.machines.clone_from(&aimed.machines);
         state.standing = Standing::InForce;
         let lasting = match kind {
             // These are over as soon as they have begun, whatever the plan says.
@@ -181,11 +185,31 @@ impl<P: Process> World<'_, P> {
         };
         self.watch.progress = self.now;
         self.report(fault, FaultPhase::Began);
-        let group = || Machines::of(n, &machines);
-        let touching = || Scope::Touching(group());
+        self.inject(fault, kind, aimed);
+        match lasting {
+            Some(Span::ZERO) => self.end(fault),
+            Some(lasting) => {
+                self.queue.push(self.now + lasting, Event::Fault { fault, step: FaultStep::End });
+            }
+            None => {
+                if breaks(kind) {
+                    for &machine in aimed.machines.iter().chain(aimed.other.iter().flatten()) {
+                        self.faults.broken[machine as usize] += 1;
+                    }
+                }
+                // Nothing waits for the end of what has none.
+                self.close();
+            }
+        }
+    }
+
+    /// Does what the fault does when it begins.
+    fn inject(&mut self, fault: u32, kind: &FaultKind, Aimed { machines, other }: &Aimed) {
+        let group = |members| Machines::of(self.plan.nodes.len(), members);
+        let touching = || Scope::Touching(group(machines));
         match kind {
             FaultKind::Crash { .. } | FaultKind::Restart => {
-                for &machine in &machines {
+                for &machine in machines {
                     self.crash(machine);
                     if matches!(kind, FaultKind::Crash { wipe: true }) {
                         self.wipe(machine);
@@ -196,54 +220,42 @@ impl<P: Process> World<'_, P> {
                 self.took_effect(vec![fault]);
             }
             FaultKind::Pause => {
-                for &machine in &machines {
+                for &machine in machines {
                     self.pause(machine);
                 }
                 self.took_effect(vec![fault]);
             }
             FaultKind::Isolate => self.network.harm(fault, touching(), Harm::Cut),
             FaultKind::Cut { direction, .. } => {
-                let other = other.as_ref().map(|other| Machines::of(n, other));
-                let scope = Scope::Between { one: group(), other, direction: *direction };
-                self.network.harm(fault, scope, Harm::Cut);
+                let (one, other) = (group(machines), other.as_deref().map(group));
+                self.network.harm(fault, Scope::Between { one, other, direction: *direction }, Harm::Cut);
             }
             FaultKind::Loss(p) => self.network.harm(fault, touching(), Harm::Loss(*p)),
             FaultKind::Delay(by) => self.network.harm(fault, touching(), Harm::Delay(*by)),
             FaultKind::Duplicate(p) => self.network.harm(fault, touching(), Harm::Duplicate(*p)),
             FaultKind::Reorder(p) => self.network.harm(fault, touching(), Harm::Reorder(*p)),
             FaultKind::Slow(factor) => {
-                machines.iter().for_each(|&m| self.engines[m as usize].slow_down(fault, *factor));
+                for &machine in machines {
+                    self.engines[machine as usize].slow_down(fault, *factor);
+                }
             }
             FaultKind::LoadFailure { model } => {
-                machines.iter().for_each(|&m| self.engines[m as usize].fail_loads(fault, model.clone()));
+                for &machine in machines {
+                    self.engines[machine as usize].fail_loads(fault, model.clone());
+                }
             }
             FaultKind::EngineDeath => {
-                for &machine in &machines {
+                for &machine in machines {
                     let alarm = self.engines[machine as usize].die("injected death of the engine");
                     self.heed(machine, alarm);
                 }
                 self.took_effect(vec![fault]);
             }
             FaultKind::Stuck => {
-                for &machine in &machines {
+                for &machine in machines {
                     self.engines[machine as usize].stick(fault);
                     self.heed(machine, None);
                 }
-            }
-        }
-        match lasting {
-            Some(Span::ZERO) => self.end(fault),
-            Some(lasting) => {
-                self.queue.push(self.now + lasting, Event::Fault { fault, step: FaultStep::End })
-            }
-            None => {
-                if breaks(kind) {
-                    for &machine in machines.iter().chain(other.iter().flatten()) {
-                        self.faults.broken[machine as usize] += 1;
-                    }
-                }
-                // Nothing waits for the end of what has none.
-                self.close();
             }
         }
     }
@@ -274,7 +286,9 @@ impl<P: Process> World<'_, P> {
             | FaultKind::Duplicate(_)
             | FaultKind::Reorder(_) => self.network.heal(fault),
             FaultKind::Slow(_) | FaultKind::LoadFailure { .. } | FaultKind::Stuck => {
-                machines.iter().for_each(|&machine| self.engines[machine as usize].heal(fault));
+                for &machine in &machines {
+                    self.engines[machine as usize].heal(fault);
+                }
             }
             FaultKind::EngineDeath => {}
         }
@@ -323,94 +337,4 @@ struct Aimed {
     machines: Vec<Machine>,
     /// The other side of a cut, unless that is everyone else.
     other: Option<Vec<Machine>>,
-}
-
-/// Looks up who has a role.
-struct Aim<'a, 'w, P> {
-    world: &'a World<'w, P>,
-}
-
-impl<P: Process> Aim<'_, '_, P> {
-    /// The processes that run, with what they are.
-    fn running(&self) -> impl Iterator<Item = (Machine, Status)> {
-        let hosts = self.world.hosts.iter().enumerate();
-        hosts.filter_map(|(machine, host)| Some((machine as Machine, host.status()?)))
-    }
-
-    /// Whoever leads the newest reign.
-    fn coordinator(&self) -> Option<Machine> {
-        let leaders = self.running().filter(|(_, status)| status.leads);
-        leaders.max_by_key(|(machine, status)| (status.epoch, Reverse(*machine))).map(|(machine, _)| machine)
-    }
-
-    /// Adds the machines that `target` means to `chosen`, none that is there or in `not` already.
-    fn resolve(
-        &self,
-        target: &Target,
-        not: &[Machine],
-        chosen: &mut Vec<Machine>,
-        rng: &mut Rng,
-    ) -> Result<(), String> {
-        let is_free = |machine: &Machine| !chosen.contains(machine) && !not.contains(machine);
-        let works = |machine: &Machine| self.world.plan.nodes[*machine as usize].worker;
-        let all = || (0..self.world.hosts.len() as Machine).filter(is_free);
-        let found: Vec<Machine> = match target {
-            Target::Node(machine) => Some(*machine).filter(is_free).into_iter().collect(),
-            Target::Coordinator => {
-                let leader = self.coordinator().ok_or("nobody leads")?;
-                Some(leader).filter(is_free).into_iter().collect()
-            }
-            Target::Voter => {
-                let voters = self.running().filter(|(m, status)| status.votes && !status.leads && is_free(m));
-                one_of(voters.map(|(machine, _)| machine).collect(), rng)
-            }
-            Target::BusiestWorker => {
-                let others = self.running().filter(|(m, status)| works(m) && !status.leads && is_free(m));
-                let busiest = others.max_by_key(|(machine, status)| (status.held, Reverse(*machine)));
-                busiest.map(|(machine, _)| machine).into_iter().collect()
-            }
-            Target::Worker => {
-                let others = || self.running().filter(|(m, status)| works(m) && !status.leads && is_free(m));
-                let mut plain: Vec<Machine> =
-                    others().filter(|(_, status)| !status.votes).map(|(machine, _)| machine).collect();
-                if plain.is_empty() {
-                    plain = others().map(|(machine, _)| machine).collect();
-                }
-                one_of(plain, rng)
-            }
-            Target::Random(count) => {
-                let mut machines: Vec<Machine> = all().collect();
-                rng.shuffle(&mut machines);
-                machines.truncate(*count as usize);
-                machines
-            }
-            Target::Minority => {
-                let leader = self.coordinator().ok_or("nobody leads")?;
-                let mut machines: Vec<Machine> = all().filter(|machine| *machine != leader).collect();
-                rng.shuffle(&mut machines);
-                machines.truncate((self.world.hosts.len() - 1) / 2);
-                machines
-            }
-            Target::All => all().collect(),
-            Target::Several(targets) => {
-                for target in targets {
-                    self.resolve(target, not, chosen, rng)?;
-                }
-                chosen.sort_unstable();
-                return Ok(());
-            }
-        };
-        if found.is_empty() {
-            return Err(format!("no machine fits {target:?}"));
-        }
-        chosen.extend(found);
-        chosen.sort_unstable();
-        Ok(())
-    }
-}
-
-/// One of these at random.
-fn one_of(machines: Vec<Machine>, rng: &mut Rng) -> Vec<Machine> {
-    let chosen = rng.below(machines.len() as u64) as usize;
-    machines.get(chosen).copied().into_iter().collect()
 }

@@ -4,6 +4,7 @@
 //! of its own, forked from the seed by label, so that changing one fault or job does not shift the draws of another. Every
 //! input of a node goes into the trace hash.
 
+mod aim;
 mod book;
 mod client;
 mod disk;

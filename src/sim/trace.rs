@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use crate::base::{Fold, Time};
+use crate::base::{Fold, NodeId, Time};
 use crate::history::Machine;
 use crate::node::{Body, Input, MembershipMessage, Message};
 
@@ -29,7 +29,7 @@ impl Trace {
         {
             // Most inputs are heartbeats, and each word that is folded waits for the one before it. So what hardly changes
             // is first gathered into one word, in which every field has an odd factor of its own.
-            let who = coordinator.map_or(0, |coordinator| coordinator.bits());
+            let who = coordinator.map_or(0, NodeId::bits);
             let gathered =
                 [(epoch.0, FACTORS[0]), (view.0, FACTORS[1]), (cluster.0, FACTORS[2]), (who, FACTORS[3])]
                     .into_iter()
@@ -55,7 +55,7 @@ const FACTORS: [u64; 4] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{ClusterId, Epoch, Incarnation, NodeId, ViewId};
+    use crate::base::{ClusterId, Epoch, Incarnation, ViewId};
 
     fn digest(now: u64, sequence: u64, machine: Machine, from: u64, fields: [u64; 5]) -> u128 {
         let [cluster, epoch, coordinator, view, incarnation] = fields;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::book::{Address, Book};
-use super::client::{BACK_OFF, ClientStep, Clients, NUMBER, PATIENCE};
+use super::client::{ClientStep, Clients};
 use super::disk::Disk;
 use super::engine::{Alarm, Engine};
 use super::faults::{FaultStep, Faults};
@@ -14,9 +14,9 @@ use super::trace::Trace;
 use super::watch::{self, Watch};
 use super::{Outcome, Traffic, size};
 use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time, ViewId};
-use crate::history::{ClientEvent, Machine, Record, Sink, What};
+use crate::history::{Machine, Record, Sink, What};
 use crate::node::{
-    self, Body, Effect, EngineCommand, Input, Member, Message, Observation, Outbox, Reply, Seats, Token, View,
+    self, Body, Effect, EngineCommand, Input, Member, Message, Observation, Outbox, Seats, Token, View,
 };
 use crate::scenario::{Plan, Until};
 
@@ -160,7 +160,7 @@ impl<'a, P: Process> World<'a, P> {
             match popped {
                 Popped::Bare(machine) => self.wake(machine),
                 Popped::Item(Event::Arrive { to, disk, from, message }) => {
-                    self.arrive(to, disk, from, message)
+                    self.arrive(to, disk, from, message);
                 }
                 Popped::Item(Event::Check) => {
                     if let Some(left) = self.finished() {
@@ -384,85 +384,6 @@ impl<'a, P: Process> World<'a, P> {
             self.took_effect(took);
             self.stuck_over(over);
         }
-    }
-
-    // Clients.
-
-    fn client(&mut self, number: u32, step: ClientStep) {
-        let client = &mut self.clients.all[number as usize];
-        let (ClientStep::Ask { attempt }
-        | ClientStep::Arrive { attempt, .. }
-        | ClientStep::Answer { attempt, .. }) = step;
-        if attempt != client.attempt || !matches!(client.standing, super::client::Standing::Waiting(_)) {
-            return;
-        }
-        match step {
-            ClientStep::Ask { .. } => self.ask(number),
-            ClientStep::Arrive { machine, .. } => {
-                let host = &self.hosts[machine as usize];
-                if host.runs() && self.network.admits_clients(machine) {
-                    client.link = Some((machine, host.life));
-                    let (session, request) = (client.session, Arc::clone(&client.request));
-                    self.local(machine, Local::Client { session, number: NUMBER, request });
-                }
-            }
-            ClientStep::Answer { reply, .. } => {
-                if client.take(&reply) {
-                    let event = ClientEvent::Told { session: client.session, number: NUMBER, reply };
-                    self.watch.progress = self.now;
-                    self.note(None, What::Client(event));
-                } else {
-                    client.attempt += 1;
-                    client.link = None;
-                    let step = ClientStep::Ask { attempt: client.attempt };
-                    self.queue.push(self.now + BACK_OFF, Event::Client { client: number, step });
-                }
-            }
-        }
-    }
-
-    /// A client asks a node that runs, another one than the last time if there is one.
-    fn ask(&mut self, number: u32) {
-        let client = &mut self.clients.all[number as usize];
-        let n = self.hosts.len() as u64;
-        let from = client.rng.below(n);
-        let candidates = (0..n).map(|i| ((from + i) % n) as Machine);
-        let live = |machine: &Machine| self.hosts[*machine as usize].runs();
-        let chosen = candidates
-            .clone()
-            .find(|machine| live(machine) && Some(*machine) != client.asked)
-            .or_else(|| candidates.clone().find(live));
-        let is_first = client.attempt == 0;
-        client.attempt += 1;
-        client.link = None;
-        client.asked = chosen;
-        let attempt = client.attempt;
-        if let Some(machine) = chosen {
-            let latency = self.network.latency(&mut client.rng);
-            let step = ClientStep::Arrive { attempt, machine };
-            self.queue.push(self.now + latency, Event::Client { client: number, step });
-        }
-        self.queue
-            .push(self.now + PATIENCE, Event::Client { client: number, step: ClientStep::Ask { attempt } });
-        if is_first {
-            let (session, request) = (client.session, Arc::clone(&client.request));
-            self.watch.progress = self.now;
-            self.note(None, What::Client(ClientEvent::Asked { session, number: NUMBER, request }));
-        }
-    }
-
-    /// A node answers a client, which hears it if it is still connected.
-    fn reply(&mut self, machine: Machine, session: crate::base::SessionId, number: u64, reply: Arc<Reply>) {
-        let Some(index) = self.clients.of_session(session).filter(|_| number == NUMBER) else { return };
-        let client = &mut self.clients.all[index as usize];
-        if client.link != Some((machine, self.hosts[machine as usize].life))
-            || !self.network.admits_clients(machine)
-        {
-            return;
-        }
-        let latency = self.network.latency(&mut client.rng);
-        let step = ClientStep::Answer { attempt: client.attempt, reply };
-        self.queue.push(self.now + latency, Event::Client { client: index, step });
     }
 }
 

@@ -92,7 +92,8 @@ impl Council {
 }
 
 fn is_newer(view: &View, id: NodeId, incarnation: Incarnation) -> bool {
-    view.member(id).is_none_or(|member| member.incarnation < incarnation)
+    let ended = view.is_ended(id, incarnation);
+    !ended && view.member(id).is_none_or(|member| member.incarnation < incarnation)
 }
 
 impl Coordinator {

@@ -6,7 +6,7 @@ use super::super::entry::Inputs;
 use super::super::message::Order;
 use super::super::observation::{Dispatch, GiveUp, Observation};
 use super::{Coordinator, Facts, Outbox, REPLAN_EVERY, SPARES_EVERY};
-use crate::base::{AttemptId, JobId, NodeId, QueryId, Time};
+use crate::base::{AttemptId, JobId, NodeId, QueryId, Span, Time};
 use crate::policy::{ClusterView, JobView};
 
 impl Coordinator {
@@ -52,7 +52,7 @@ impl Coordinator {
         let policy = Arc::clone(&self.config.scheduler.policy);
         let draw = self.rng.bits();
         let mut passed: Vec<(usize, u64)> = Vec::new();
-        let mut served = false;
+        let mut served = self.serve_urgent(worker, facts, out);
         // Each round serves the worker or takes one job out of the choice.
         while !served {
             let view = ClusterView { now: facts.cluster_now, jobs: &self.jobs, workers: &self.roster, draw };
@@ -73,6 +73,21 @@ impl Coordinator {
             self.jobs[position].waiting = waiting;
         }
         served
+    }
+
+    /// Gives the worker a query that a dead or suspect one holds, if there is one.
+    fn serve_urgent(&mut self, worker: NodeId, facts: &Facts<'_>, out: &mut Outbox) -> bool {
+        for position in 0..self.jobs.len() {
+            let job = self.jobs[position].job;
+            let Some(queue) = self.queues.get_mut(&job).filter(|queue| queue.is_urgent()) else { continue };
+            let taken = queue.take_urgent(facts.ledger.job(job).expect("queues belong to jobs"), worker);
+            self.jobs[position].waiting = queue.waiting() as u64;
+            if let Some((query, reason)) = taken {
+                self.give(worker, query, reason, false, facts, out);
+                return true;
+            }
+        }
+        false
     }
 
     /// Puts a query on a worker's desk.
@@ -96,6 +111,10 @@ impl Coordinator {
         let attempt = AttemptId { epoch: self.epoch, serial: self.serial };
         let queue = self.queues.get_mut(&query.job).expect("the query was taken from it");
         queue.efforts.entry(query).or_default().attempts.push((attempt, worker));
+        queue.held += 1;
+        if let Some(view) = self.jobs.iter_mut().find(|view| view.job == query.job) {
+            view.held = queue.held;
+        }
         let limit = queue.pace.limit();
         let cost = queue.pace.seconds();
         let order = Order {
@@ -134,7 +153,9 @@ impl Coordinator {
             queue.pace.advance(now);
             view.elapsed = now.since(view.arrived);
             view.waiting = queue.waiting() as u64;
+            view.held = queue.held;
             view.rate = queue.pace.rate(now);
+            view.rate_span = queue.pace.span(now);
             view.seconds_per_query = queue.pace.seconds();
         }
     }
@@ -157,7 +178,9 @@ impl Coordinator {
                     waiting: queue.waiting() as u64,
                     serving: self.roster.iter().filter(|worker| worker.serving == Some(id)).count() as u32,
                     allocated: before.iter().find(|(job, _)| *job == id).map_or(0, |&(_, workers)| workers),
+                    held: queue.held,
                     rate: 0.0,
+                    rate_span: Span::ZERO,
                     seconds_per_query: 0.0,
                     seconds_by_kind: queue.pace.seconds_by_kind(),
                     weight: spec.weight,

@@ -325,6 +325,7 @@ impl Coordinator {
             if slot.arrived {
                 continue;
             }
+            self.count_held(slot.query.job, -1);
             out.observe(Observation::GaveUp { query: slot.query, attempt, reason: GiveUp::Gone });
             let Some(queue) = self.queues.get_mut(&slot.query.job) else { continue };
             let effort = queue.efforts.entry(slot.query).or_default();
@@ -420,9 +421,16 @@ impl Coordinator {
         let Some(slot) = self.desks.get_mut(&worker).and_then(|desk| desk.take(now, attempt)) else { return };
         self.extras -= usize::from(slot.extra);
         if !slot.arrived {
+            self.count_held(slot.query.job, -1);
             out.observe(Observation::GaveUp { query: slot.query, attempt, reason });
         }
         self.refresh(worker);
+    }
+
+    fn count_held(&mut self, job: JobId, change: i32) {
+        if let Some(queue) = self.queues.get_mut(&job) {
+            queue.held = queue.held.checked_add_signed(change).expect("what leaves a desk was put there");
+        }
     }
 
     /// A desk changed: what policies see of it, and whether it has room, follows.

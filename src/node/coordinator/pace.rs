@@ -121,8 +121,12 @@ impl Pace {
 
     /// Queries counted per second over the window, or since the beginning if that is shorter.
     pub(super) fn rate(&self, now: Time) -> f64 {
-        let window = (self.bucket * BUCKETS).0.min(now.since(self.since).0).max(self.bucket.0);
-        self.counted.count as f64 / Span(window).as_secs()
+        self.counted.count as f64 / self.span(now).as_secs()
+    }
+
+    /// What the rate is measured over, never nothing.
+    pub(super) fn span(&self, now: Time) -> Span {
+        (self.bucket * BUCKETS).min(now.since(self.since)).max(self.bucket)
     }
 
     /// Mean seconds per query; 0 when nothing is known.

@@ -35,7 +35,11 @@ impl Effort {
 /// One job's queries.
 #[derive(Debug)]
 pub(super) struct JobQueue {
+    /// What dead or suspect workers hold: it goes to the first free slot, whatever the policy would pick.
+    urgent: VecDeque<(QueryId, Dispatch)>,
     waiting: VecDeque<(QueryId, Dispatch)>,
+    /// Attempts that workers run or have waiting.
+    pub(super) held: u32,
     /// Only queries that were touched in this reign.
     pub(super) efforts: BTreeMap<QueryId, Effort>,
     pub(super) pace: Pace,
@@ -43,7 +47,13 @@ pub(super) struct JobQueue {
 
 impl JobQueue {
     pub(super) fn new(pace: Pace) -> JobQueue {
-        JobQueue { waiting: VecDeque::new(), efforts: BTreeMap::new(), pace }
+        JobQueue {
+            urgent: VecDeque::new(),
+            waiting: VecDeque::new(),
+            held: 0,
+            efforts: BTreeMap::new(),
+            pace,
+        }
     }
 
     /// Queues every open query that no one works on. What was queued before is forgotten.
@@ -55,12 +65,13 @@ impl JobQueue {
         let busy = |query: &QueryId| {
             self.efforts.get(query).is_some_and(|effort| !effort.attempts.is_empty() || effort.completing)
         };
+        self.urgent.clear();
         self.waiting = job.open().filter(|query| !busy(query)).map(|query| (query, Dispatch::Turn)).collect();
     }
 
     /// How many entries wait; some may turn out not to be open any more.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.urgent.len()
     }
 
     /// Whether this worker has an attempt at it.
@@ -70,46 +81,75 @@ impl JobQueue {
             .is_some_and(|effort| effort.attempts.iter().any(|&(_, other)| other == worker))
     }
 
+    /// Whether something waits that dead or suspect workers hold.
+    pub(super) fn is_urgent(&self) -> bool {
+        !self.urgent.is_empty()
+    }
+
     /// Puts a query in front of all others, unless it waits already or its answer is here.
     pub(super) fn put_first(&mut self, query: QueryId, reason: Dispatch) {
         let effort = self.efforts.entry(query).or_default();
         if !effort.waiting && !effort.completing {
             effort.waiting = true;
-            self.waiting.push_front((query, reason));
+            match reason {
+                Dispatch::Suspect | Dispatch::Gone => self.urgent.push_back((query, reason)),
+                Dispatch::Turn | Dispatch::Retry | Dispatch::Hedge | Dispatch::Moved => {
+                    self.waiting.push_front((query, reason));
+                }
+            }
         }
     }
 
     /// Takes the first query that `worker` may try; one that it has not failed before, if there is one near.
     pub(super) fn take(&mut self, job: &Job, worker: NodeId) -> Option<(QueryId, Dispatch)> {
-        let mut place = 0;
-        loop {
-            let (query, _) = *self.waiting.get(place)?;
-            let effort = self.efforts.get(&query);
-            if !job.is_open(query) || effort.is_some_and(|effort| effort.completing) {
-                // Counted, voided or answered meanwhile.
-                self.waiting.remove(place);
-            } else if effort.is_some_and(|effort| effort.unsuited(worker)) {
-                place += 1;
-                if place == LOOK_AHEAD {
-                    return None;
-                }
-            } else {
-                break;
-            }
-        }
-        let (query, reason) = self.waiting.remove(place)?;
-        if let Some(effort) = self.efforts.get_mut(&query) {
+        self.take_urgent(job, worker).or_else(|| {
+            let taken = take_from(&mut self.waiting, &self.efforts, job, worker)?;
+            self.taken(taken)
+        })
+    }
+
+    /// The same among the queries that dead or suspect workers hold.
+    pub(super) fn take_urgent(&mut self, job: &Job, worker: NodeId) -> Option<(QueryId, Dispatch)> {
+        let taken = take_from(&mut self.urgent, &self.efforts, job, worker)?;
+        self.taken(taken)
+    }
+
+    fn taken(&mut self, taken: (QueryId, Dispatch)) -> Option<(QueryId, Dispatch)> {
+        if let Some(effort) = self.efforts.get_mut(&taken.0) {
             effort.waiting = false;
         }
-        Some((query, reason))
+        Some(taken)
     }
 
     /// Lets every worker try the queries that wait, even those that it failed: there may be no other worker.
     pub(super) fn forgive(&mut self) {
-        for (query, _) in self.waiting.iter().take(LOOK_AHEAD) {
+        for (query, _) in self.urgent.iter().chain(&self.waiting).take(LOOK_AHEAD) {
             if let Some(effort) = self.efforts.get_mut(query) {
                 effort.avoid = None;
             }
         }
     }
+}
+
+/// Takes the first query in `list` that is still wanted and suits `worker`. Those that are not wanted any more (counted, void,
+/// or answered meanwhile) leave the list on the way.
+fn take_from(
+    list: &mut VecDeque<(QueryId, Dispatch)>,
+    efforts: &BTreeMap<QueryId, Effort>,
+    job: &Job,
+    worker: NodeId,
+) -> Option<(QueryId, Dispatch)> {
+    let mut place = 0;
+    while place < LOOK_AHEAD {
+        let (query, _) = *list.get(place)?;
+        let effort = efforts.get(&query);
+        if !job.is_open(query) || effort.is_some_and(|effort| effort.completing) {
+            list.remove(place);
+        } else if effort.is_some_and(|effort| effort.unsuited(worker)) {
+            place += 1;
+        } else {
+            return list.remove(place);
+        }
+    }
+    None
 }

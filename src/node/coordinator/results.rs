@@ -50,6 +50,7 @@ impl Coordinator {
         if let Progress::Ended { outcome, took } = &held.progress {
             let desk = self.desks.get_mut(&from).expect("the attempt was found on it");
             if desk.arrive(facts.now, held.attempt) {
+                self.count_held(held.query.job, -1);
                 let answered = matches!(outcome, Outcome::Answered(_));
                 out.observe(Observation::Arrived { query: held.query, attempt: held.attempt, answered });
                 match outcome {
@@ -84,6 +85,7 @@ impl Coordinator {
         let desk = self.desks.get_mut(&from).expect("the report was matched with its desk");
         desk.put(facts.now, held.attempt, held.query, None, false, cost);
         desk.view.serving = Some(held.query.job);
+        self.count_held(held.query.job, 1);
         out.observe(Observation::Inherited { query: held.query, attempt: held.attempt, worker: from });
         true
     }

@@ -110,6 +110,7 @@ impl Job {
     }
 
     /// The number of the current cut.
+    #[cfg(test)]
     pub(in crate::node) fn cut(&self) -> u32 {
         self.current().number
     }

@@ -12,11 +12,25 @@ use crate::base::NodeId;
 /// Entries kept of a suffix that arrives in several parts and is not yet better than what it would replace.
 const GATHERED_ENTRIES_MAX: usize = 1 << 16;
 
-/// The beginning of someone's suffix: not yet more than this node has itself.
+/// The beginning of someone's suffix: not yet more than this node has itself. It continues a place in the own log.
 #[derive(Debug)]
 pub(super) struct Gathered {
-    from: NodeId,
+    pub(super) from: NodeId,
+    /// Never empty.
     entries: Vec<Entry>,
+    /// Whether it has grown since this node asked last.
+    grown: bool,
+}
+
+impl Gathered {
+    pub(super) fn end(&self) -> Position {
+        self.entries.last().expect("never empty").position
+    }
+
+    /// What is worth keeping when this node asks anew.
+    pub(super) fn carried_over(self) -> Option<Gathered> {
+        self.grown.then_some(Gathered { grown: false, ..self })
+    }
 }
 
 impl Log {
@@ -44,25 +58,33 @@ impl Log {
             return;
         }
         let mut entries = match asking.gathered.take() {
-            Some(gathered) if gathered.continues(from, suffix.previous) => gathered.entries,
+            Some(gathered) if gathered.from == from && gathered.end() == suffix.previous => gathered.entries,
+            Some(gathered) if gathered.from == from && gathered.end().index >= end.index => {
+                // A late or doubled part.
+                asking.gathered = Some(gathered);
+                return;
+            }
             _ if self.store.position(suffix.previous.index) == Some(suffix.previous) => Vec::new(),
             _ => return,
         };
         entries.extend_from_slice(&suffix.entries);
         if end > self.store.last() {
-            self.adopt(t, suffix, &entries, end);
+            self.adopt(t, from, suffix, &entries, end);
         } else if entries.len() <= GATHERED_ENTRIES_MAX {
-            asking.gathered = Some(Gathered { from, entries });
+            asking.gathered = Some(Gathered { from, entries, grown: true });
             t.send(from, LogMessage::Fetch { after: end.index });
         }
     }
 
-    /// Makes the log end as the sender's does, takes over the sender's term, and asks again.
-    fn adopt(&mut self, t: &mut Turn, suffix: &Suffix, entries: &[Entry], end: Position) {
+    /// Makes the log end as the sender's does, takes over the sender's term, and asks for more, or asks the voters again.
+    fn adopt(&mut self, t: &mut Turn, from: NodeId, suffix: &Suffix, entries: &[Entry], end: Position) {
         if end.index <= self.store.commit() {
             return;
         }
         self.raise(t, suffix.epoch);
+        if let Role::Asking(asking) = &mut self.role {
+            asking.gathered = None;
+        }
         let before = Arc::clone(self.store.seats());
         if self.store.merge(entries, t.out) {
             self.reseat(t, &before);
@@ -70,15 +92,12 @@ impl Log {
             if suffix.commit.min(end.index) > self.store.commit() {
                 self.commit_to(t, suffix.commit.min(end.index));
             }
-            if self.seated {
-                self.ask(t);
+            match &self.role {
+                Role::Asking(asking) if asking.best > end => {
+                    t.send(from, LogMessage::Fetch { after: end.index });
+                }
+                Role::Follower | Role::Asking(_) | Role::Standing(_) | Role::Leading(_) => self.ask_again(t),
             }
         }
-    }
-}
-
-impl Gathered {
-    fn continues(&self, from: NodeId, previous: Position) -> bool {
-        self.from == from && self.entries.last().is_some_and(|last| last.position == previous)
     }
 }

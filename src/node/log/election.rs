@@ -1,15 +1,20 @@
-//! Becoming the leader: asking whether one would be elected, standing for election, voting.
+//! Becoming the leader: asking whether one would be elected, standing for election, voting, handing over.
 
 use std::collections::BTreeSet;
 
 use super::super::entry::Position;
-use super::super::message::LogMessage;
+use super::super::io::Outbox;
+use super::super::message::{Body, LogMessage};
 use super::super::observation::Observation;
 use super::super::record::Record;
 use super::super::{Ballot, Token};
 use super::adoption::Gathered;
+use super::lead::{Follower, Handover};
 use super::{Log, Role, Turn};
 use crate::base::{Epoch, NodeId, Span, Time};
+
+/// How often a voter that misses its leader asks at once again, between two time-outs.
+const HURRIES_MAX: u8 = 3;
 
 /// A voter that misses its leader and asks whether it would be elected. Nobody's term changes by it.
 #[derive(Debug)]
@@ -66,12 +71,17 @@ impl Log {
         let epoch = self.epoch().next();
         t.observe(Observation::Stood { epoch });
         self.reset_timer(t.now);
+        // A suffix that is still growing is not begun anew.
+        let gathered = match &mut self.role {
+            Role::Asking(asking) => asking.gathered.take().and_then(Gathered::carried_over),
+            Role::Follower | Role::Standing(_) | Role::Leading(_) => None,
+        };
         let asking = Asking {
             epoch,
             granted: BTreeSet::from([self.me]),
             fetched_from: BTreeSet::new(),
             best: Position::default(),
-            gathered: None,
+            gathered,
         };
         let alone = self.majority(&asking.granted);
         self.role = Role::Asking(asking);
@@ -81,6 +91,15 @@ impl Log {
         }
         for voter in self.other_voters() {
             t.send(voter, LogMessage::PreVote { epoch, last: self.store.last() });
+        }
+    }
+
+    /// Asks again at once, because the answers may be better now; not more than a few times until the next time-out, because whoever
+    /// runs after a log that keeps growing would ask for ever.
+    pub(super) fn ask_again(&mut self, t: &mut Turn) {
+        if self.seated && self.hurries < HURRIES_MAX {
+            self.hurries += 1;
+            self.ask(t);
         }
     }
 
@@ -105,7 +124,7 @@ impl Log {
             let asked = matches!(self.role, Role::Asking(_));
             self.raise(t, term);
             if asked {
-                self.ask(t);
+                self.ask_again(t);
             }
         }
         let Role::Asking(asking) = &mut self.role else { return };
@@ -118,7 +137,14 @@ impl Log {
         } else if !granted && last > self.store.last().max(asking.best) {
             asking.best = last;
             asking.fetched_from.insert(from);
-            t.send(from, LogMessage::Fetch { after: self.store.commit() });
+            let own = self.store.last();
+            let after = match &asking.gathered {
+                Some(gathered) if gathered.from == from => gathered.end().index,
+                // Of two logs that end in the same term the shorter one is the beginning of the longer one.
+                Some(_) | None if own.epoch == last.epoch => own.index,
+                Some(_) | None => self.store.commit(),
+            };
+            t.send(from, LogMessage::Fetch { after });
         }
     }
 
@@ -213,6 +239,29 @@ impl Log {
     pub(super) fn on_transfer_now(&mut self, t: &mut Turn, from: NodeId, epoch: Epoch) {
         if epoch == self.epoch() && self.leader == Some(from) && self.seated && !self.leads() {
             self.stand(t, true);
+        }
+    }
+
+    /// Begins to hand over to the voter `to`: nothing is accepted any more until it leads, or an election time-out has passed. False, with
+    /// nothing changed, when this node does not lead, hands over already, or `to` is not another voter.
+    pub(in super::super) fn transfer(&mut self, now: Time, to: NodeId, out: &mut Outbox) -> bool {
+        let until = now + self.election;
+        let eligible = to != self.me && self.store.seats().voters.contains(&to);
+        let Some(lead) = self.lead_mut().filter(|lead| eligible && lead.handover.is_none()) else {
+            return false;
+        };
+        lead.handover = Some(Handover { to, until });
+        self.transfer_if_ready(out);
+        true
+    }
+
+    /// Tells the successor to stand once it holds the whole log.
+    pub(super) fn transfer_if_ready(&mut self, out: &mut Outbox) {
+        let Some(lead) = self.lead() else { return };
+        let Some(to) = lead.handover.as_ref().map(|handover| handover.to) else { return };
+        let complete = |follower: &Follower| follower.matched == self.store.last().index;
+        if lead.followers.get(&to).is_some_and(complete) {
+            out.send(to, Body::Log(LogMessage::TransferNow { epoch: self.epoch() }));
         }
     }
 }

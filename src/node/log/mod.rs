@@ -49,6 +49,10 @@
 
 mod adoption;
 mod election;
+mod following;
+mod lead;
+mod reading;
+mod reign;
 mod replication;
 mod seats;
 mod snapshot;
@@ -67,7 +71,7 @@ use super::observation::{Observation, StepDown};
 use super::record::{Ballot, Disk, Snapshot};
 use crate::base::{Epoch, NodeId, Rng, Span, Time};
 use election::{Asking, Standing};
-use replication::Lead;
+use lead::Lead;
 use snapshot::Draw;
 use storage::Store;
 
@@ -180,6 +184,8 @@ pub(super) struct Log {
     /// When a voter that does not lead asks to be elected.
     timer: Time,
     draw: Option<Draw>,
+    /// How often this node has asked again at once since the last time-out.
+    hurries: u8,
     reads_begun: u64,
     /// After a reign that ended without a quorum, until there is news: the voters that did not answer.
     missing: Vec<NodeId>,
@@ -209,6 +215,7 @@ impl Log {
             role: Role::Follower,
             timer: Time::NEVER,
             draw: None,
+            hurries: 0,
             reads_begun: 0,
             missing: Vec::new(),
             seated: false,
@@ -276,6 +283,7 @@ impl Log {
             if log.leads() {
                 log.beat_if_due(t);
             } else if log.seated && log.timer <= now {
+                log.hurries = 0;
                 log.ask(t);
             }
             if log.draw.as_ref().is_some_and(|draw| draw.retry_at <= now) {
@@ -419,11 +427,13 @@ impl Log {
     }
 
     /// Up to where the log is known to be committed.
+    #[cfg(test)]
     pub(super) fn commit(&self) -> Index {
         self.store.commit()
     }
 
     /// Where the log ends.
+    #[cfg(test)]
     pub(super) fn last(&self) -> Position {
         self.store.last()
     }
@@ -463,83 +473,5 @@ impl Log {
         let result = step(self, &mut t);
         self.tell_reign(&mut t);
         result
-    }
-
-    fn begin(&mut self, t: &mut Turn) {
-        self.begun = true;
-        if let Some(image) = self.store.image() {
-            t.tell(LogEvent::Restore(Arc::clone(image.snapshot())));
-        }
-        let seats = Arc::clone(self.store.seats());
-        if seats.number > 0 {
-            self.tell_seats(t, &seats);
-        }
-        self.reset_timer(t.now);
-        if seats.voters == [self.me] {
-            // There is nobody to wait for.
-            self.timer = t.now;
-        }
-    }
-
-    fn tell_reign(&mut self, t: &mut Turn) {
-        let reign = (self.epoch(), self.leader);
-        if self.told != reign {
-            self.told = reign;
-            t.tell(LogEvent::Follow { epoch: reign.0, leader: reign.1 });
-        }
-    }
-
-    fn tell_seats(&self, t: &mut Turn, seats: &Arc<Seats>) {
-        t.observe(Observation::Seated { seats: Arc::clone(seats) });
-        t.tell(LogEvent::Seated(Arc::clone(seats)));
-    }
-
-    /// A term is in force that may be newer than the one known here: writes it, and ends what belongs to an older one.
-    fn raise(&mut self, t: &mut Turn, epoch: Epoch) {
-        if epoch > self.heard {
-            let handed_over = self.lead().is_some_and(Lead::hands_over);
-            let reason = if handed_over { StepDown::HandedOver } else { StepDown::Superseded };
-            self.step_down(t, reason);
-            self.heard = epoch;
-        }
-        if epoch > self.ballot.epoch {
-            self.write_ballot(t, Ballot { epoch, vote: None });
-        }
-    }
-
-    /// Becomes a follower without a leader.
-    fn step_down(&mut self, t: &mut Turn, reason: StepDown) {
-        if self.leads() {
-            let epoch = self.epoch();
-            t.observe(Observation::SteppedDown { epoch, reason });
-            t.tell(LogEvent::Unled { epoch, reason });
-            self.reset_timer(t.now);
-        }
-        self.role = Role::Follower;
-        self.leader = None;
-        self.heard_at = None;
-        self.missing.clear();
-    }
-
-    /// The seats may have changed.
-    fn reseat(&mut self, t: &mut Turn, before: &Arc<Seats>) {
-        let seats = Arc::clone(self.store.seats());
-        if *before == seats {
-            return;
-        }
-        self.tell_seats(t, &seats);
-        let seated = seats.voters.contains(&self.me);
-        if seated && !self.seated {
-            self.raise(t, self.heard);
-            if !self.leads() {
-                self.reset_timer(t.now);
-            }
-        }
-        self.seated = seated;
-        if self.leads() {
-            self.reseat_followers(t.now, t.out);
-        } else if !seated {
-            self.role = Role::Follower;
-        }
     }
 }

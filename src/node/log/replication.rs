@@ -1,4 +1,4 @@
-//! Leading: sending the log to the followers, committing, keeping the quorum, reading, handing over. And following.
+//! Leading: sending the log to the followers, committing, keeping the quorum.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -8,149 +8,15 @@ use super::super::entry::{Entry, Index, Payload, Position};
 use super::super::io::Outbox;
 use super::super::message::{Append, Body, LogMessage};
 use super::super::observation::{Observation, StepDown};
-use super::snapshot::Image;
+use super::lead::{Follower, Lead, Mode};
 use super::{Log, LogEvent, Role, Turn, storage};
 use crate::base::{Epoch, NodeId, Time};
 
-/// Appends with entries that are on their way to one follower.
-const FLIGHT_MAX: usize = 256;
-/// Bytes of entries that are on their way to one follower.
-const FLIGHT_BYTES_MAX: usize = 8 << 20;
 /// Entries that are not committed yet; a proposal beyond is refused.
 const PENDING_ENTRIES_MAX: u64 = 16_384;
 /// Bytes of entries that are not committed yet; a proposal beyond is refused.
 const PENDING_BYTES_MAX: usize = 64 << 20;
-/// Reads that wait for their round; one beyond is refused.
-const READS_MAX: usize = 16_384;
 
-/// What a leader knows about its reign.
-#[derive(Debug)]
-pub(super) struct Lead {
-    /// The no-op with which the reign begins.
-    pub(super) first: Index,
-    /// The round of the last append. Every append has its own.
-    round: u64,
-    followers: BTreeMap<NodeId, Follower>,
-    beat_at: Time,
-    reads: VecDeque<Read>,
-    /// A read need not wait for anyone.
-    answerable: bool,
-    handover: Option<Handover>,
-    /// Cluster time at one moment of the own clock.
-    clock: (Time, Time),
-    /// Bytes of the entries that are not committed yet.
-    pending_bytes: usize,
-}
-
-/// What a leader knows about one follower.
-#[derive(Debug)]
-struct Follower {
-    /// Its log agrees with the leader's up to here, durably.
-    matched: Index,
-    /// The first entry to send next.
-    next: Index,
-    mode: Mode,
-    /// Refusals of appends before this round say nothing about the present mode.
-    since: u64,
-    /// The last round that it answered.
-    round: u64,
-    answered_at: Time,
-    /// The last entry and the size of each append with entries that is not acknowledged yet.
-    flight: VecDeque<(Index, usize)>,
-    flight_bytes: usize,
-}
-
-/// How a leader feeds a follower.
-#[derive(Debug)]
-enum Mode {
-    /// It is not known whether the logs agree before `next`; one append at a time finds out.
-    Probe,
-    /// They do: entries are sent as they come, without waiting for answers.
-    Stream,
-    /// The follower needs entries that are gone: it is offered this snapshot.
-    Offer(Arc<Image>),
-}
-
-/// A read that waits until a majority has confirmed the reign.
-#[derive(Debug)]
-struct Read {
-    read: u64,
-    /// Any append of this round or a later one was sent after the read began.
-    round: u64,
-    index: Index,
-}
-
-/// A planned end of the reign.
-#[derive(Debug)]
-struct Handover {
-    to: NodeId,
-    /// When it has failed, and the reign goes on.
-    until: Time,
-}
-
-impl Follower {
-    fn new(next: Index, since: u64, now: Time) -> Follower {
-        Follower {
-            matched: Index(0),
-            next,
-            mode: Mode::Probe,
-            since,
-            round: 0,
-            answered_at: now,
-            flight: VecDeque::new(),
-            flight_bytes: 0,
-        }
-    }
-
-    /// Starts over from `next`. What the answers to appends up to `round` say of the log is outdated.
-    fn probe(&mut self, next: Index, round: u64) {
-        self.next = next;
-        self.start(Mode::Probe, round);
-    }
-
-    fn start(&mut self, mode: Mode, round: u64) {
-        self.mode = mode;
-        self.since = round + 1;
-        self.flight.clear();
-        self.flight_bytes = 0;
-    }
-
-    fn has_room(&self) -> bool {
-        self.flight.len() < FLIGHT_MAX && self.flight_bytes < FLIGHT_BYTES_MAX
-    }
-
-    fn acknowledged(&mut self, index: Index) {
-        self.matched = self.matched.max(index);
-        self.next = self.next.max(self.matched.next());
-        while let Some((_, bytes)) = self.flight.front().filter(|(last, _)| *last <= self.matched) {
-            self.flight_bytes -= bytes;
-            self.flight.pop_front();
-        }
-    }
-}
-
-impl Lead {
-    pub(super) fn deadline(&self) -> Time {
-        if self.answerable {
-            return Time::ZERO;
-        }
-        if self.followers.is_empty() { Time::NEVER } else { self.beat_at }
-    }
-
-    pub(super) fn hands_over(&self) -> bool {
-        self.handover.is_some()
-    }
-
-    /// The snapshot that is on offer to `node`.
-    pub(super) fn offered(&self, node: NodeId) -> Option<&Arc<Image>> {
-        match &self.followers.get(&node)?.mode {
-            Mode::Offer(image) => Some(image),
-            Mode::Probe | Mode::Stream => None,
-        }
-    }
-}
-
-/// Leading.
 impl Log {
     /// Elected.
     pub(super) fn lead_now(&mut self, t: &mut Turn) {
@@ -223,7 +89,7 @@ impl Log {
     }
 
     /// The highest value that a majority of the voters has reached.
-    fn reached<T: Ord>(&self, of: impl Fn(&NodeId) -> T) -> Option<T> {
+    pub(super) fn reached<T: Ord>(&self, of: impl Fn(&NodeId) -> T) -> Option<T> {
         let seats = self.store.seats();
         let mut values: Vec<T> = seats.voters.iter().map(of).collect();
         values.sort_unstable_by(|a, b| b.cmp(a));
@@ -312,7 +178,7 @@ impl Log {
     }
 
     /// Sends one append to `to`: with the entries that it needs next, or empty. In place of entries that are gone a snapshot is offered.
-    fn send_append(&mut self, out: &mut Outbox, to: NodeId, with_entries: bool) {
+    pub(super) fn send_append(&mut self, out: &mut Outbox, to: NodeId, with_entries: bool) {
         let epoch = self.heard;
         let Role::Leading(lead) = &mut self.role else { return };
         let Some(follower) = lead.followers.get_mut(&to) else { return };
@@ -424,158 +290,6 @@ impl Log {
         self.answer_reads(t);
         self.advance_commit(t);
         self.transfer_if_ready(t.out);
-    }
-}
-
-/// Reading and handing over.
-impl Log {
-    /// Begins a read: [`LogEvent::Readable`] follows once a majority has confirmed that this node still leads. `None` when it does not
-    /// lead, or when too many reads wait.
-    pub(in super::super) fn read(&mut self, _now: Time, out: &mut Outbox) -> Option<u64> {
-        let commit = self.store.commit();
-        self.reads_begun += 1;
-        let read = self.reads_begun;
-        let lead = self.lead_mut().filter(|lead| lead.reads.len() < READS_MAX)?;
-        // Before the first entry of the own term is committed, the commit index may be behind what a former leader said.
-        let waiting = Read { read, round: lead.round + 1, index: commit.max(lead.first) };
-        let first = lead.reads.is_empty();
-        lead.reads.push_back(waiting);
-        let alone = self.confirmed() == Some(u64::MAX);
-        if alone {
-            self.lead_mut()?.answerable = true;
-        } else if first {
-            self.confirm(out);
-        }
-        Some(read)
-    }
-
-    /// The last round that a majority has answered.
-    fn confirmed(&self) -> Option<u64> {
-        let lead = self.lead()?;
-        self.reached(|voter| {
-            if *voter == self.me {
-                u64::MAX
-            } else {
-                lead.followers.get(voter).map_or(0, |follower| follower.round)
-            }
-        })
-    }
-
-    /// Asks the voters for a sign that this node still leads.
-    fn confirm(&mut self, out: &mut Outbox) {
-        for voter in self.store.seats().voters.clone() {
-            self.send_append(out, voter, false);
-        }
-    }
-
-    /// Tells which reads may be answered. Those that came while a round was under way share the next.
-    fn answer_reads(&mut self, t: &mut Turn) {
-        let commit = self.store.commit();
-        let Some(confirmed) = self.confirmed() else { return };
-        let Some(lead) = self.lead_mut() else { return };
-        lead.answerable = false;
-        let waiting = lead.reads.len();
-        while let Some(read) = lead.reads.front()
-            && read.round <= confirmed
-            && read.index <= commit
-        {
-            t.tell(LogEvent::Readable { read: read.read, index: read.index });
-            lead.reads.pop_front();
-        }
-        if !lead.reads.is_empty() && lead.reads.len() < waiting {
-            self.confirm(t.out);
-        }
-    }
-
-    /// Begins to hand over to the voter `to`: nothing is accepted any more until it leads, or an election time-out has passed. False, with
-    /// nothing changed, when this node does not lead, hands over already, or `to` is not another voter.
-    pub(in super::super) fn transfer(&mut self, now: Time, to: NodeId, out: &mut Outbox) -> bool {
-        let until = now + self.election;
-        let eligible = to != self.me && self.store.seats().voters.contains(&to);
-        let Some(lead) = self.lead_mut().filter(|lead| eligible && lead.handover.is_none()) else {
-            return false;
-        };
-        lead.handover = Some(Handover { to, until });
-        self.transfer_if_ready(out);
-        true
-    }
-
-    /// Tells the successor to stand once it holds the whole log.
-    fn transfer_if_ready(&mut self, out: &mut Outbox) {
-        let Some(lead) = self.lead() else { return };
-        let Some(to) = lead.handover.as_ref().map(|handover| handover.to) else { return };
-        let complete = |follower: &Follower| follower.matched == self.store.last().index;
-        if lead.followers.get(&to).is_some_and(complete) {
-            say(out, to, LogMessage::TransferNow { epoch: self.epoch() });
-        }
-    }
-}
-
-impl Follower {
-    /// It says that its log agrees up to `index`, durably, in answer to the append of `round`.
-    fn agreed(&mut self, index: Index, round: u64) {
-        let stated = round >= self.since;
-        self.acknowledged(index);
-        let streams = match &self.mode {
-            // It agrees at the place before `next`, even if that is not durable yet.
-            Mode::Probe => stated || self.next == self.matched.next(),
-            Mode::Stream => true,
-            Mode::Offer(image) => {
-                let has = stated || self.matched >= image.last().index;
-                if has {
-                    self.next = self.next.max(image.last().index.next());
-                }
-                has
-            }
-        };
-        if streams {
-            self.mode = Mode::Stream;
-        }
-    }
-}
-
-/// Following.
-impl Log {
-    /// The leader's entries, or its sign of life.
-    pub(super) fn on_append(&mut self, t: &mut Turn, from: NodeId, append: &Append) {
-        let round = append.round;
-        if append.epoch < self.epoch() {
-            let (epoch, index) = (self.epoch(), self.store.commit());
-            t.send(from, LogMessage::AppendReply { epoch, round, matched: false, index });
-            return;
-        }
-        self.raise(t, append.epoch);
-        assert!(!self.leads(), "a term has at most one leader");
-        self.role = Role::Follower;
-        self.leader = Some(from);
-        self.heard_at = Some(t.now);
-        self.reset_timer(t.now);
-
-        let epoch = append.epoch;
-        let previous = append.previous;
-        // What is committed here is in every later leader's log.
-        let agrees =
-            previous.index <= self.store.commit() || self.store.position(previous.index) == Some(previous);
-        if !agrees {
-            let index = self.store.may_agree(previous);
-            let reply = LogMessage::AppendReply { epoch, round, matched: false, index };
-            t.send_after(from, reply, self.ballot_write);
-            return;
-        }
-        let before = Arc::clone(self.store.seats());
-        assert!(self.store.merge(&append.entries, t.out), "every later leader holds what is committed");
-        self.reseat(t, &before);
-        let end = append.entries.last().map_or(previous.index, |entry| entry.position.index);
-        if append.commit.min(end) > self.store.commit() {
-            self.commit_to(t, append.commit.min(end));
-        }
-        let (index, written) = if append.entries.is_empty() {
-            (end.min(self.store.durable()), None)
-        } else {
-            (end, self.store.awaits(end))
-        };
-        let reply = LogMessage::AppendReply { epoch, round, matched: true, index };
-        t.send_after(from, reply, written.max(self.ballot_write));
     }
 }
 

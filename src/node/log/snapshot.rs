@@ -105,6 +105,11 @@ impl Log {
         }
     }
 
+    /// Gives up drawing what has become known by other ways.
+    pub(super) fn drop_useless_draw(&mut self) {
+        self.draw.take_if(|draw| draw.last.index <= self.store.commit());
+    }
+
     /// Someone draws a snapshot from here.
     pub(super) fn on_fetch_part(&mut self, t: &mut Turn, from: NodeId, last: Position, offset: u64) {
         let image = self.lead().and_then(|lead| lead.offered(from)).filter(|image| image.last() == last);
@@ -127,7 +132,8 @@ impl Log {
     pub(super) fn on_part(&mut self, t: &mut Turn, from: NodeId, part: &Part) {
         let Some(draw) = &mut self.draw else { return };
         let expected = (draw.from, draw.last, draw.size, draw.bytes.len() as u64);
-        if expected != (from, part.last, part.size, part.offset) || part.bytes.is_empty() {
+        let fits = (1..=draw.size - expected.3).contains(&(part.bytes.len() as u64));
+        if expected != (from, part.last, part.size, part.offset) || !fits {
             return;
         }
         draw.bytes.extend_from_slice(&part.bytes);
@@ -157,14 +163,13 @@ impl Log {
         if self.leader == Some(from) {
             // The leader need not wait for the next beat to learn that it can go on with entries.
             let epoch = self.epoch();
-            t.send_after(
-                from,
-                LogMessage::AppendReply { epoch, round: 0, matched: true, index: last },
-                Some(token),
-            );
+            self.raise(t, epoch);
+            let after = self.ballot_write.max(Some(token));
+            let reply = LogMessage::AppendReply { epoch, round: 0, matched: true, index: last };
+            t.send_after(from, reply, after);
         }
         if matches!(self.role, Role::Asking(_)) {
-            self.ask(t);
+            self.ask_again(t);
         }
     }
 }

@@ -76,6 +76,7 @@ impl Jury {
     }
 
     /// The suspects, in order of their ids.
+    #[cfg(test)]
     pub(super) fn suspects(&self) -> impl Iterator<Item = (NodeId, Incarnation)> {
         let suspect = |(&id, case): (&NodeId, &Case)| case.evict_at.map(|_| (id, case.incarnation));
         self.cases.iter().filter_map(suspect)

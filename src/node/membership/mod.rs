@@ -248,6 +248,7 @@ impl Membership {
     }
 
     /// Everyone whom it suspects as a voter, in order of their ids.
+    #[cfg(test)]
     pub(super) fn suspects(&self) -> impl Iterator<Item = (NodeId, Incarnation)> {
         self.jury.suspects()
     }

@@ -2,10 +2,16 @@
 
 mod net;
 mod oracle;
+mod scripted;
 mod storm;
 
-use super::super::{Index, Seats, StepDown};
-use crate::base::{Span, Time};
+use std::sync::Arc;
+
+use super::super::{
+    Answer, Command, Completion, Entry, Failure, Index, Inputs, JobSpec, Payload, Position, Request, Seats,
+    StepDown,
+};
+use crate::base::{AttemptId, Epoch, JobId, QueryId, SessionId, Span, Time};
 use net::{Net, id};
 
 fn elected(net: &mut Net, seed: u64) -> usize {
@@ -61,6 +67,13 @@ fn a_lone_founder_leads_at_once_and_grows_voter_by_voter() {
             net.run_ms(200);
             assert!(net.machines[i].log.votes());
         }
+        let mut seats = net.seats_of(0);
+        seats.number += 1;
+        seats.voters.pop();
+        assert!(net.propose_seats(0, seats), "seed {seed}");
+        assert_eq!(net.machines[0].log.lag(id(4)), None, "one without a seat is forgotten");
+        net.run_ms(200);
+        assert!(!net.machines[4].log.votes(), "seed {seed}: it was told");
         net.crash(0);
         elected(&mut net, seed);
         settle(&mut net, seed);
@@ -147,6 +160,79 @@ fn a_voter_that_only_the_leader_cannot_reach_deposes_nobody() {
         net.run_ms(1_000);
         assert_eq!(net.machines[far].log.last(), net.machines[leader].log.last(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_voter_that_runs_after_a_growing_log_floods_nobody() {
+    for seed in 0..10 {
+        let mut net = Net::new(seed, 3, 0);
+        net.enlarge();
+        let leader = elected(&mut net, seed);
+        let far = (leader + 1) % 3;
+        net.cut(|a, b| a == leader && b == far);
+        net.run_ms(1_000);
+        let before = net.messages;
+        for _ in 0..1_000 {
+            net.propose(leader).expect("it leads all the while");
+            net.run_ms(5);
+        }
+        // An append and an answer per proposal, 20 beats a second to each, and one's answers; the rest is the far voter's.
+        let rest = net.messages - before - 2_000 - 5 * 60;
+        assert!(rest < 5 * 120, "seed {seed}: {rest} messages in five seconds");
+        let behind = net.machines[leader].log.last().index.0 - net.machines[far].applied().0;
+        assert!(behind < 300, "seed {seed}: {behind} entries behind");
+    }
+}
+
+#[test]
+fn the_size_of_an_entry_is_estimated_well_enough() {
+    let answer = Answer { inputs: 3, predictions: vec![7; 3_000].into(), failed: Arc::default() };
+    let failed = Failure { input: 1, reason: "unreadable".into() };
+    let attempt = AttemptId { epoch: Epoch(900), serial: 70_000 };
+    let query = QueryId { job: JobId(3), cut: 1, number: 9_000 };
+    let completion = |answer: &Answer| Completion {
+        query,
+        attempt,
+        worker: id(u64::MAX as usize - 1),
+        answer: answer.clone(),
+    };
+    let names: Vec<Arc<str>> = (0..10_000).map(|i| format!("input {i}").into()).collect();
+    let spec = JobSpec {
+        name: "a job".into(),
+        model: "a model".into(),
+        inputs: Inputs::Names(names.into()),
+        batch: 10,
+        weight: 1.0,
+        priority: 0,
+    };
+    let request = Request::Submit(spec);
+    for command in [
+        Command::Complete(vec![completion(&answer); 50]),
+        Command::Complete(vec![completion(&Answer { failed: vec![failed; 40].into(), ..answer })]),
+        Command::Request { session: SessionId(u64::MAX), number: 8, request: Arc::new(request) },
+        Command::Request { session: SessionId(u64::MAX), number: 8, request: Arc::new(Request::Jobs) },
+    ] {
+        let position = Position { epoch: Epoch(5), index: Index(1 << 40) };
+        let entry = Entry { position, at: Time(1 << 50), payload: Arc::new(Payload::Command(command)) };
+        let real = postcard::to_stdvec(&entry).expect("entries can be encoded").len();
+        let size = super::storage::size(&entry);
+        assert!(real <= size && size <= real * 2 + 64, "{real} bytes, estimated {size}");
+    }
+}
+
+#[test]
+fn what_is_too_large_or_too_much_is_refused() {
+    let mut net = Net::new(5, 3, 0);
+    let leader = elected(&mut net, 5);
+    settle(&mut net, 5);
+    net.cut(|_, _| true);
+    let mut taken = 0;
+    while net.propose(leader).is_some() {
+        taken += 1;
+        assert!(taken < 20_000, "there is no limit");
+    }
+    assert!(taken > 10_000);
+    assert!((0..20_000).take_while(|_| net.read(leader)).count() < 20_000, "there is no limit");
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(super) struct Machine {
     out: Outbox,
     life: u32,
     born: Time,
+    /// Its own time under anarchy.
+    clock: Time,
     pub(super) paused_until: Time,
     pub(super) disk: Disk,
     /// The disk with all writes, durable or not.
@@ -58,10 +60,15 @@ pub(super) struct Tally {
     pub(super) unseated: usize,
     /// Seats that went back to an earlier number.
     pub(super) undone: usize,
+    /// Records that replace entries.
+    pub(super) truncations: usize,
+    /// Those after which the log's last position is less than before.
+    pub(super) regressions: usize,
     /// Times that a crash lost a write.
     pub(super) lost_writes: usize,
 }
 
+#[derive(Clone)]
 enum Event {
     Deliver { to: usize, from: NodeId, message: LogMessage },
     Hear { to: usize, epoch: Epoch, leader: Option<NodeId> },
@@ -104,6 +111,9 @@ pub(super) struct Net {
     config: Failover,
     sizes: Sizes,
     queue: BTreeMap<(Time, u64), Event>,
+    /// Under anarchy what may happen next, in any order; there is no common time then.
+    bag: Vec<Event>,
+    anarchy: bool,
     sequence: u64,
     next_number: u64,
     pub(super) messages: u64,
@@ -125,6 +135,8 @@ impl Net {
             config: Failover::default(),
             sizes: Sizes { append: 400, part: 24, keep: 500 },
             queue: BTreeMap::new(),
+            bag: Vec::new(),
+            anarchy: false,
             sequence: 0,
             next_number: 0,
             messages: 0,
@@ -144,13 +156,33 @@ impl Net {
         net
     }
 
-    /// Makes every node, from its next life on, use these time-outs, and begins those lives.
+    /// Begins new lives with these time-outs.
     pub(super) fn hasten(&mut self, election: Span, beat: Span) {
         self.config = Failover { election, beat, ..Failover::default() };
+        self.restart_all();
+    }
+
+    /// Begins new lives with the sizes that are usual outside of tests.
+    pub(super) fn enlarge(&mut self) {
+        self.sizes = Sizes::USUAL;
+        self.restart_all();
+    }
+
+    /// Begins new lives with so many bytes of entries in one message.
+    pub(super) fn resize(&mut self, append: usize) {
+        self.sizes.append = append;
+        self.restart_all();
+    }
+
+    fn restart_all(&mut self) {
         for i in 0..self.machines.len() {
             self.crash(i);
             self.restart(i);
         }
+    }
+
+    pub(super) fn election(&self) -> Span {
+        self.config.election
     }
 
     fn log_of(&self, id: NodeId, disk: &Disk, life: u32) -> Log {
@@ -161,6 +193,12 @@ impl Net {
     }
 
     fn push(&mut self, at: Time, event: Event) {
+        if self.anarchy {
+            if !matches!(event, Event::Wake { .. }) {
+                self.bag.push(event);
+            }
+            return;
+        }
         self.sequence += 1;
         self.queue.insert((at, self.sequence), event);
     }
@@ -217,7 +255,7 @@ impl Net {
         if !machine.up {
             return None;
         }
-        let now = Time(self.now.since(machine.born).0);
+        let now = if self.anarchy { machine.clock } else { Time(self.now.since(machine.born).0) };
         let mut events = VecDeque::new();
         if machine.log.deadline() <= now {
             machine.log.wake(now, &mut machine.out, &mut events);
@@ -238,6 +276,13 @@ impl Net {
             match effect {
                 Effect::Persist { token, record } => {
                     self.oracle.writes(&machine.written, &record);
+                    if let Record::Entries(entries) = &record {
+                        let old = machine.written.entries.last().map(|entry| entry.position);
+                        let replaces = old.is_some_and(|old| old.index >= entries[0].position.index);
+                        let shrinks = replaces && old > entries.last().map(|entry| entry.position);
+                        self.tally.truncations += usize::from(replaces);
+                        self.tally.regressions += usize::from(shrinks);
+                    }
                     machine.written.apply(&record);
                     machine.unsynced.push_back((token, record));
                     self.sync(node);
@@ -249,6 +294,7 @@ impl Net {
                         None => self.transmit(node, to, message),
                     }
                 }
+                Effect::Left => panic!("the log does not leave"),
                 Effect::Observe(Observation::Led { epoch }) => {
                     self.tally.reigns += 1;
                     self.oracle.leads(machine.id, machine.life, epoch, &machine.log);
@@ -327,7 +373,8 @@ impl Net {
     }
 
     fn carry(&mut self, from: usize, to: usize, event: Event) {
-        if self.weather.cut.contains(&(from, to)) || self.rng.chance(self.weather.loss) {
+        let cut = self.weather.cut.contains(&(from, to)) && !self.anarchy;
+        if cut || self.rng.chance(self.weather.loss) {
             return;
         }
         let late = if self.rng.chance(self.weather.straggle) { self.draw_ms((0, 1_000)) } else { Span::ZERO };
@@ -342,6 +389,11 @@ impl Net {
             let (epoch, leader) = (machine.log.epoch(), machine.log.leader());
             self.carry(from, to, Event::Hear { to, epoch, leader });
         }
+    }
+
+    /// `node` hears of a reign.
+    pub(super) fn hear(&mut self, node: usize, epoch: Epoch, leader: Option<NodeId>) {
+        self.step(node, |log, now, out, events| log.hear(now, epoch, leader, out, events));
     }
 
     fn event(&mut self, node: usize, event: LogEvent) {
@@ -422,6 +474,121 @@ impl Net {
             let at = (machine.born + Span(deadline.0)).max(self.now);
             let life = machine.life;
             self.push(at, Event::Wake { node, life });
+        }
+    }
+}
+
+/// Anarchy: every order of events is possible, and every node's clock goes as it likes.
+impl Net {
+    pub(super) fn begin_anarchy(&mut self) {
+        self.anarchy = true;
+        let queue = std::mem::take(&mut self.queue);
+        self.bag = queue.into_values().filter(|event| !matches!(event, Event::Wake { .. })).collect();
+    }
+
+    /// Back to a common time.
+    pub(super) fn end_anarchy(&mut self) {
+        self.anarchy = false;
+        let events = std::mem::take(&mut self.bag);
+        self.restart_all();
+        for event in events {
+            self.push(self.now + Span::millis(1), event);
+        }
+    }
+
+    /// Of the messages that cannot arrive at present, most never will.
+    pub(super) fn forget_most_of_what_is_cut(&mut self, rng: &mut Rng) {
+        let bag = std::mem::take(&mut self.bag);
+        let mut stays = |event: &Event| match event {
+            Event::Deliver { to, from, .. } => {
+                let from = self.position_of(*from).expect("one of us");
+                !self.weather.cut.contains(&(from, *to)) || rng.chance(0.1)
+            }
+            Event::Hear { .. } | Event::Wake { .. } | Event::Synced { .. } => true,
+        };
+        self.bag = bag.into_iter().filter(|event| stays(event)).collect();
+    }
+
+    /// Lets the messages that `passes` allows arrive, in their order, and what follows from them; the rest is lost.
+    pub(super) fn deliver(&mut self, passes: impl Fn(usize, usize, &LogMessage) -> bool) {
+        while !self.bag.is_empty() {
+            let event = self.bag.remove(0);
+            if let Event::Deliver { to, from, message } = &event {
+                let from = self.position_of(*from).expect("one of us");
+                if !passes(from, *to, message) {
+                    continue;
+                }
+            }
+            self.take(event);
+        }
+    }
+
+    /// Runs `meanwhile` as if nothing were on its way.
+    pub(super) fn meanwhile(&mut self, meanwhile: impl FnOnce(&mut Net)) {
+        let bag = std::mem::take(&mut self.bag);
+        meanwhile(self);
+        self.bag.splice(0..0, bag);
+    }
+
+    /// As [`Net::deliver`], but what `keep` picks neither arrives nor is lost.
+    pub(super) fn deliver_but_keep(
+        &mut self,
+        passes: impl Fn(usize, usize, &LogMessage) -> bool,
+        keep: impl Fn(&LogMessage) -> bool,
+    ) {
+        let mut kept = Vec::new();
+        while !self.bag.is_empty() {
+            let event = self.bag.remove(0);
+            if let Event::Deliver { to, from, message } = &event {
+                let from = self.position_of(*from).expect("one of us");
+                if keep(message) {
+                    kept.push(event);
+                    continue;
+                }
+                if !passes(from, *to, message) {
+                    continue;
+                }
+            }
+            self.take(event);
+        }
+        self.bag = kept;
+    }
+
+    /// Nothing is on its way.
+    pub(super) fn idle(&self) -> bool {
+        self.bag.is_empty()
+    }
+
+    /// Some message arrives, or is lost, or arrives and will arrive again; or some disk has synced.
+    pub(super) fn something_arrives(&mut self, rng: &mut Rng) {
+        if self.bag.is_empty() {
+            return;
+        }
+        // The older half is preferred, so that not everything is stale.
+        let among = if rng.chance(0.7) { self.bag.len().div_ceil(2) } else { self.bag.len() };
+        let event = self.bag.remove(rng.below(among as u64) as usize);
+        if let Event::Deliver { to, from, .. } = &event {
+            let from = self.position_of(*from).expect("one of us");
+            if self.weather.cut.contains(&(from, *to)) {
+                if rng.chance(0.2) {
+                    self.bag.push(event);
+                }
+                return;
+            }
+            if rng.chance(self.weather.duplicate) {
+                self.bag.push(event.clone());
+            }
+        }
+        self.take(event);
+    }
+
+    /// The next deadline of `node` is reached.
+    pub(super) fn time_passes(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        let deadline = machine.log.deadline();
+        if deadline != Time::NEVER {
+            machine.clock = machine.clock.max(deadline);
+            self.wake(node);
         }
     }
 }
@@ -541,6 +708,7 @@ impl Machine {
             out: Outbox::new(),
             life: 0,
             born: Time::ZERO,
+            clock: Time::ZERO,
             paused_until: Time::ZERO,
             written: disk.clone(),
             epoch: disk.ballot.epoch,

@@ -85,13 +85,12 @@ impl Oracle {
     }
 
     fn seats_at(&self, index: Index) -> Seats {
-        let until = self.committed[..index.0 as usize].iter().rev();
+        let mut until = self.committed[..index.0 as usize].iter().rev();
         until
-            .filter_map(|committed| match &*committed.entry.payload {
+            .find_map(|committed| match &*committed.entry.payload {
                 Payload::Seats(seats) => Some((**seats).clone()),
                 Payload::Noop | Payload::Command(_) => None,
             })
-            .next()
             .unwrap_or_default()
     }
 

@@ -1,0 +1,100 @@
+//! Whom a fault hits: the roles of its target, looked up at the moment at which it begins.
+
+use std::cmp::Reverse;
+
+use super::host::Process;
+use super::world::World;
+use crate::base::Rng;
+use crate::history::Machine;
+use crate::node::Status;
+use crate::scenario::Target;
+
+/// Looks up who has a role.
+pub(super) struct Aim<'a, 'w, P> {
+    pub(super) world: &'a World<'w, P>,
+}
+
+impl<P: Process> Aim<'_, '_, P> {
+    /// The processes that run, with what they are.
+    fn running(&self) -> impl Iterator<Item = (Machine, Status)> {
+        let hosts = self.world.hosts.iter().enumerate();
+        hosts.filter_map(|(machine, host)| Some((machine as Machine, host.status()?)))
+    }
+
+    /// Whoever leads the newest reign.
+    fn coordinator(&self) -> Option<Machine> {
+        let leaders = self.running().filter(|(_, status)| status.leads);
+        leaders.max_by_key(|(machine, status)| (status.epoch, Reverse(*machine))).map(|(machine, _)| machine)
+    }
+
+    /// Adds the machines that `target` means to `chosen`, none that is there or in `not` already.
+    pub(super) fn resolve(
+        &self,
+        target: &Target,
+        not: &[Machine],
+        chosen: &mut Vec<Machine>,
+        rng: &mut Rng,
+    ) -> Result<(), String> {
+        let is_free = |machine: &Machine| !chosen.contains(machine) && !not.contains(machine);
+        let works = |machine: &Machine| self.world.plan.nodes[*machine as usize].worker;
+        let all = || (0..self.world.hosts.len() as Machine).filter(is_free);
+        let found: Vec<Machine> = match target {
+            Target::Node(machine) => Some(*machine).filter(is_free).into_iter().collect(),
+            Target::Coordinator => {
+                let leader = self.coordinator().ok_or("nobody leads")?;
+                Some(leader).filter(is_free).into_iter().collect()
+            }
+            Target::Voter => {
+                let voters = self.running().filter(|(m, status)| status.votes && !status.leads && is_free(m));
+                one_of(&voters.map(|(machine, _)| machine).collect::<Vec<_>>(), rng)
+            }
+            Target::BusiestWorker => {
+                let others = self.running().filter(|(m, status)| works(m) && !status.leads && is_free(m));
+                let busiest = others.max_by_key(|(machine, status)| (status.held, Reverse(*machine)));
+                busiest.map(|(machine, _)| machine).into_iter().collect()
+            }
+            Target::Worker => {
+                let others = || self.running().filter(|(m, status)| works(m) && !status.leads && is_free(m));
+                let mut plain: Vec<Machine> =
+                    others().filter(|(_, status)| !status.votes).map(|(machine, _)| machine).collect();
+                if plain.is_empty() {
+                    plain = others().map(|(machine, _)| machine).collect();
+                }
+                one_of(&plain, rng)
+            }
+            Target::Random(count) => {
+                let mut machines: Vec<Machine> = all().collect();
+                rng.shuffle(&mut machines);
+                machines.truncate(*count as usize);
+                machines
+            }
+            Target::Minority => {
+                let leader = self.coordinator().ok_or("nobody leads")?;
+                let mut machines: Vec<Machine> = all().filter(|machine| *machine != leader).collect();
+                rng.shuffle(&mut machines);
+                machines.truncate((self.world.hosts.len() - 1) / 2);
+                machines
+            }
+            Target::All => all().collect(),
+            Target::Several(targets) => {
+                for target in targets {
+                    self.resolve(target, not, chosen, rng)?;
+                }
+                chosen.sort_unstable();
+                return Ok(());
+            }
+        };
+        if found.is_empty() {
+            return Err(format!("no machine fits {target:?}"));
+        }
+        chosen.extend(found);
+        chosen.sort_unstable();
+        Ok(())
+    }
+}
+
+/// One of these at random.
+fn one_of(machines: &[Machine], rng: &mut Rng) -> Vec<Machine> {
+    let chosen = rng.below(machines.len() as u64) as usize;
+    machines.get(chosen).copied().into_iter().collect()
+}
