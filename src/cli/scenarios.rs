@@ -1,5 +1,6 @@
 //! From what was typed to a plan, a file or the name of a shipped scenario; and `idunno scenario`.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -77,7 +78,7 @@ fn listed() -> String {
     let mut text = String::new();
     for (name, source) in shipped() {
         let plan = Plan::read(source, &format!("{name}.toml")).expect("shipped scenarios are right");
-        text.push_str(&format!("{name}\n{}\n", wrapped(&plan.about, "    ")));
+        let _ = writeln!(text, "{name}\n{}", wrapped(&plan.about, "    "));
     }
     text
 }
@@ -109,7 +110,7 @@ fn explained() -> String {
             Preset::Value(value) | Preset::Derived(value) => format!("by default {value}"),
         };
         let about = wrapped(&format!("{} {}; {default}.", key.about, capital(&key.wanted())), "    ");
-        text.push_str(&format!("\n{}\n{about}\n", key.path));
+        let _ = writeln!(text, "\n{}\n{about}", key.path);
     }
     text
 }

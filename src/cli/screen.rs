@@ -1,6 +1,7 @@
 //! What `idunno sim` shows at the end: jobs, recovery, checks, where the files are.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -110,7 +111,7 @@ fn jobs(finished: &Finished) -> String {
     }
     let mut text = columns(&rows);
     if jobs.len() > JOBS_MAX {
-        text.push_str(&format!("\n  and {} more in jobs.csv", jobs.len() - JOBS_MAX));
+        let _ = write!(text, "\n  and {} more in jobs.csv", jobs.len() - JOBS_MAX);
     }
     text
 }
@@ -205,7 +206,7 @@ fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Ve
     let repeat = |seed: u64| {
         let mut command = format!("idunno sim {} --seed {seed} --trials 1 --out repeat", quoted(argument));
         for set in &sim.set {
-            command.push_str(&format!(" --set {}", quoted(set)));
+            let _ = write!(command, " --set {}", quoted(set));
         }
         command
     };

@@ -192,7 +192,7 @@ fn a_damaged_history_is_refused_with_the_line() {
     let mut bytes = super::history::first_line("example", "sim");
     bytes.extend(&trial.history[..trial.history.len() / 2]);
     let error = read_history(bytes.as_slice(), |_| crate::history::Ignore, |_, _| {}).unwrap_err();
-    let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let lines = bytes.split(|byte| *byte == b'\n').count();
     assert!(error.to_string().starts_with(&format!("line {lines} of the history is damaged")), "{error}");
 }
 
