@@ -76,6 +76,32 @@ enum Command {
     /// Run scenarios in the simulator, check every trial, and write the results as CSV files and a chart.
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
+    /// List, show and check scenarios, and explain their keys.
+    #[command(subcommand, after_help = SCENARIO_EXAMPLES)]
+    Scenario(Scenario),
+}
+
+/// What `idunno scenario` is told.
+#[derive(Clone, Debug, Subcommand)]
+enum Scenario {
+    /// Name the shipped scenarios and say what to look for in each.
+    List,
+    /// Print a scenario with all its defaults, as results keep it.
+    Show {
+        /// A scenario file, or the name of a shipped scenario.
+        scenario: String,
+        /// Set a key of the scenario; may be repeated.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Say whether scenarios are right, and if not what is wrong where.
+    Check {
+        /// Scenario files, or names of shipped scenarios.
+        #[arg(required = true, value_name = "SCENARIO")]
+        scenarios: Vec<String>,
+    },
+    /// Explain every key: what it does, what it may be, what it is by default.
+    Keys,
 }
 
 /// What `idunno sim` is told.
@@ -132,6 +158,10 @@ Examples:
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
 4 a liveness bound broke; 130 interrupted, nothing changed.";
 
+const SCENARIO_EXAMPLES: &str = "\
+Example, to begin a scenario of your own:
+  idunno scenario show coord_fail > my.toml";
+
 /// Set by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -147,6 +177,7 @@ pub fn main() -> ExitCode {
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
         Command::Sim(sim) => sim::run(sim, &STOP),
+        Command::Scenario(scenario) => scenarios::run(scenario),
     };
     ExitCode::from(exit.code())
 }

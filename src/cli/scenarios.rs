@@ -1,12 +1,14 @@
-//! From what was typed to a plan: a file, or the name of a shipped scenario.
+//! From what was typed to a plan, a file or the name of a shipped scenario; and `idunno scenario`.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::Sim;
-use crate::scenario::{Plan, nearest, shipped};
+use super::text::wrapped;
+use super::{Exit, Scenario, Sim, screen};
+use crate::scenario::{Plan, Preset, keys, nearest, shipped, to_toml};
 
 /// The plan of each scenario that was named, with what was set on the command line.
 pub(super) fn plans(sim: &Sim) -> Result<Vec<Plan>> {
@@ -43,13 +45,80 @@ fn plan(argument: &str, set: &[String]) -> Result<Plan> {
     // A path is most likely a slip in the name of a shipped scenario's file.
     let word =
         path.file_stem().map_or_else(|| argument.to_owned(), |stem| stem.to_string_lossy().into_owned());
-    let guess = nearest(&word, names()).map(|name| format!("did you mean \"{name}\"? "));
+    let guess = nearest(&word, names()).map(|name| format!("\n  Did you mean {name}?"));
     let known: Vec<&str> = names().collect();
     bail!(
-        "there is no file {argument} and no shipped scenario of that name; {}the shipped ones are {}",
+        "there is no file {argument}, and no shipped scenario of that name{}\n{}",
         guess.unwrap_or_default(),
-        known.join(", ")
+        wrapped(&format!("The shipped ones are {}.", known.join(", ")), "  ")
     )
+}
+
+/// Does what `idunno scenario` is told.
+pub(super) fn run(command: &Scenario) -> Exit {
+    let said = match command {
+        Scenario::List => Ok(listed()),
+        Scenario::Show { scenario, set } => plan(scenario, set).map(|plan| to_toml(&plan)),
+        Scenario::Check { scenarios } => return checked(scenarios),
+        Scenario::Keys => Ok(explained()),
+    };
+    match said {
+        Ok(text) => {
+            screen::say(&text);
+            Exit::Fine
+        }
+        Err(error) => {
+            screen::error(&error);
+            Exit::Usage
+        }
+    }
+}
+
+fn listed() -> String {
+    let mut text = String::new();
+    for (name, source) in shipped() {
+        let plan = Plan::read(source, &format!("{name}.toml")).expect("shipped scenarios are right");
+        let _ = writeln!(text, "{name}\n{}", wrapped(&plan.about, "    "));
+    }
+    text
+}
+
+/// Every one of them is checked, whatever the others are.
+fn checked(scenarios: &[String]) -> Exit {
+    let mut exit = Exit::Fine;
+    for argument in scenarios {
+        match plan(argument, &[]) {
+            Ok(plan) => screen::say(&format!("{argument} is right: {}.\n", plan.name)),
+            Err(error) => {
+                screen::error(&error);
+                exit = Exit::Usage;
+            }
+        }
+    }
+    exit
+}
+
+fn explained() -> String {
+    let mut text = String::from(
+        "Keys are given by their dotted paths, as --set takes them. N is the position in a list, from 0; NAME is the\n\
+         name of a model. In a file, job.N stands under [[job]], model.NAME under [model.NAME], and so on.\n",
+    );
+    for key in keys() {
+        let default = match key.default {
+            Preset::Required => "required".to_owned(),
+            Preset::Value("") => "empty by default".to_owned(),
+            Preset::Value(value) | Preset::Derived(value) => format!("by default {value}"),
+        };
+        let about = wrapped(&format!("{} {}; {default}.", key.about, capital(&key.wanted())), "    ");
+        let _ = writeln!(text, "\n{}\n{about}", key.path);
+    }
+    text
+}
+
+/// `text` with a capital letter at its beginning, if it begins with a letter.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]
@@ -60,10 +129,10 @@ mod tests {
     fn a_mistyped_name_suggests_the_nearest_shipped_one() {
         for typed in ["cord_fail", "coord-fail", "scenarios/coord_fial.toml"] {
             let error = plan(typed, &[]).unwrap_err().to_string();
-            assert!(error.contains("did you mean \"coord_fail\"?"), "{error}");
+            assert!(error.contains("Did you mean coord_fail?"), "{error}");
         }
         let error = plan("nothing_like_it", &[]).unwrap_err().to_string();
-        assert!(!error.contains("did you mean") && error.contains("worker_fail"), "{error}");
+        assert!(!error.contains("Did you mean") && error.contains("worker_fail"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What `idunno sim` shows at the end: jobs, recovery, checks, where the files are.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +19,11 @@ const GROUPS_MAX: usize = 4;
 /// An error, with what led to it.
 pub(super) fn error(error: &anyhow::Error) {
     complain(&format!("error: {error:#}"));
+}
+
+/// What was asked for. Whoever closes the pipe early does not want the rest.
+pub(super) fn say(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// A run that Ctrl-C ended.
@@ -44,8 +50,7 @@ pub(super) fn show(sim: &Sim, argument: &str, plan: &Plan, finished: &Finished, 
             Format::Json => format!("{}\n", json(plan, finished, findings)),
             Format::Csv => csv(finished),
         };
-        // Whoever closes the pipe early does not want the rest.
-        let _ = io::stdout().lock().write_all(text.as_bytes());
+        say(&text);
     }
     for line in complaints(sim, argument, plan, findings) {
         complain(&line);
@@ -106,17 +111,17 @@ fn jobs(finished: &Finished) -> String {
     }
     let mut text = columns(&rows);
     if jobs.len() > JOBS_MAX {
-        text.push_str(&format!("\n  and {} more in jobs.csv", jobs.len() - JOBS_MAX));
+        let _ = write!(text, "\n  and {} more in jobs.csv", jobs.len() - JOBS_MAX);
     }
     text
 }
 
-/// The faults of a scenario by what they do and to whom: a label and their numbers, from 1.
+/// The faults of a scenario by what they do and to whom: a label and their numbers, from 0.
 fn groups(plan: &Plan) -> Vec<(String, Vec<u32>)> {
     let group = |label: &dyn Fn(usize) -> String| {
         let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
         for position in 0..plan.faults.len() {
-            let (label, fault) = (label(position), position as u32 + 1);
+            let (label, fault) = (label(position), position as u32);
             match groups.iter_mut().find(|(known, _)| *known == label) {
                 Some((_, faults)) => faults.push(fault),
                 None => groups.push((label, vec![fault])),
@@ -201,7 +206,7 @@ fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Ve
     let repeat = |seed: u64| {
         let mut command = format!("idunno sim {} --seed {seed} --trials 1 --out repeat", quoted(argument));
         for set in &sim.set {
-            command.push_str(&format!(" --set {}", quoted(set)));
+            let _ = write!(command, " --set {}", quoted(set));
         }
         command
     };

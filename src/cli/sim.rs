@@ -50,7 +50,7 @@ enum Halt {
 
 /// One trial as a worker thread hands it on, or the repetition of trial 0.
 enum Made {
-    Trial(Box<Trial>, Verdict, Outcome),
+    Trial(Box<(Trial, Verdict, Outcome)>),
     Repetition(Outcome),
 }
 
@@ -114,14 +114,18 @@ fn scenario(
     // The one after the last is trial 0 again, to see that it comes out the same.
     let make = |number: u32| if number < plan.trials { trial(plan, number, stop) } else { again(plan, stop) };
     let take = |_, made: Made| {
-        let (Made::Trial(_, _, outcome) | Made::Repetition(outcome)) = &made;
-        if outcome.stopped || stop.load(Ordering::Relaxed) {
+        let stopped = match &made {
+            Made::Trial(trial) => trial.2.stopped,
+            Made::Repetition(outcome) => outcome.stopped,
+        };
+        if stopped || stop.load(Ordering::Relaxed) {
             return Err(Halt::Interrupted);
         }
         match made {
-            Made::Trial(trial, verdict, outcome) => {
+            Made::Trial(trial) => {
+                let (trial, verdict, outcome) = *trial;
                 findings.add(trial.seed, verdict, outcome);
-                results.add(*trial).map_err(Halt::Failed)?;
+                results.add(trial).map_err(Halt::Failed)?;
                 bar.inc(1);
             }
             Made::Repetition(outcome) => findings.compare(plan, &outcome),
@@ -148,7 +152,7 @@ fn trial(plan: &Plan, number: u32, stop: &AtomicBool) -> Made {
         queries_lost: verdict.queries_lost,
         queries_doubled: verdict.queries_doubled,
     });
-    Made::Trial(Box::new(trial), verdict, outcome)
+    Made::Trial(Box::new((trial, verdict, outcome)))
 }
 
 fn again(plan: &Plan, stop: &AtomicBool) -> Made {

@@ -37,7 +37,7 @@ pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -84,11 +84,8 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
         let mut text = String::from(" ");
         for (column, cell) in row.iter().enumerate() {
             let width = widths[column];
-            if column == 0 {
-                text.push_str(&format!(" {cell:<width$}"));
-            } else {
-                text.push_str(&format!("  {cell:>width$}"));
-            }
+            let padded = if column == 0 { format!(" {cell:<width$}") } else { format!("  {cell:>width$}") };
+            text.push_str(&padded);
         }
         text.trim_end().to_owned()
     };

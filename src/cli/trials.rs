@@ -126,7 +126,7 @@ mod tests {
             let ahead = begun.fetch_add(1, Ordering::SeqCst) + 1 - taken.load(Ordering::SeqCst);
             most.fetch_max(ahead, Ordering::SeqCst);
             // The first of each dozen is slow, so that later ones overtake it.
-            std::thread::sleep(Duration::from_millis(if number % 12 == 0 { 20 } else { 0 }));
+            std::thread::sleep(Duration::from_millis(if number.is_multiple_of(12) { 20 } else { 0 }));
             number
         };
         let mut seen = Vec::new();

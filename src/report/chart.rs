@@ -134,8 +134,8 @@ pub(super) fn workers_svg(scene: &Scene) -> Result<String, ChartError> {
     let mut text = String::new();
     {
         let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
-        draw(&root, scene).map_err(|error| failed("workers.svg", error))?;
-        root.present().map_err(|error| failed("workers.svg", error))?;
+        draw(&root, scene).map_err(|error| failed("workers.svg", &error))?;
+        root.present().map_err(|error| failed("workers.svg", &error))?;
     }
     Ok(text)
 }
@@ -145,11 +145,11 @@ pub(super) fn workers_png(scene: &Scene, path: &Path) -> Result<(), ChartError> 
     let root = BitMapBackend::new(path, SIZE).into_drawing_area();
     let shown = path.file_name().map(PathBuf::from).unwrap_or_default();
     let chart = shown.display().to_string();
-    draw(&root, scene).map_err(|error| failed(&chart, error))?;
-    root.present().map_err(|error| failed(&chart, error))
+    draw(&root, scene).map_err(|error| failed(&chart, &error))?;
+    root.present().map_err(|error| failed(&chart, &error))
 }
 
-fn failed(chart: &str, error: impl ToString) -> ChartError {
+fn failed(chart: &str, error: &impl ToString) -> ChartError {
     ChartError::Draw { chart: chart.to_owned(), reason: error.to_string() }
 }
 

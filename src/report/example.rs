@@ -75,13 +75,13 @@ impl Pen {
     }
 
     /// Three voters apply an entry, one after another.
-    fn apply(&mut self, at: Time, epoch: u64, payload: Payload, changes: Vec<Change>) {
+    fn apply(&mut self, at: Time, epoch: u64, payload: Payload, changes: &[Change]) {
         self.index += 1;
         let position = Position { epoch: Epoch(epoch), index: Index(self.index) };
         let payload = Arc::new(payload);
         for (voter, delay) in [(3, 0), (4, 2), (5, 5)] {
             let entry = Entry { position, at, payload: Arc::clone(&payload) };
-            let (changes, state) = (changes.clone().into(), u128::MAX - u128::from(self.index));
+            let (changes, state) = (changes.into(), u128::MAX - u128::from(self.index));
             let observation = Observation::Applied { entry, changes, state };
             self.observe(at + Span::millis(delay), voter, observation);
         }
@@ -95,7 +95,7 @@ impl Pen {
         let command = Command::Request { session, number, request };
         let added = Change::JobAdded { job, spec: Arc::new(spec) };
         let at = at + Span::millis(4);
-        self.apply(at, 1, Payload::Command(command), vec![added]);
+        self.apply(at, 1, Payload::Command(command), &[added]);
         let told = ClientEvent::Told { session, number, reply: Arc::new(Reply::Submitted(job)) };
         self.write(at + Span::millis(1), None, What::Client(told));
     }
@@ -132,7 +132,7 @@ impl Pen {
         let answer = Answer { inputs: 10, ..Default::default() };
         let completion = Completion { query, attempt, worker: node(worker), answer };
         let payload = Payload::Command(Command::Complete(vec![completion]));
-        self.apply(at + Span::millis(5), leader.1, payload, vec![counted]);
+        self.apply(at + Span::millis(5), leader.1, payload, &[counted]);
         at
     }
 
@@ -182,7 +182,7 @@ pub(super) fn records() -> Vec<Record> {
         }
     }
     for (job, at) in [(dogs, 29_000), (cats, 30_000)] {
-        pen.apply(ms(at), 2, Payload::Noop, vec![Change::JobEnded { job, cancelled: false }]);
+        pen.apply(ms(at), 2, Payload::Noop, &[Change::JobEnded { job, cancelled: false }]);
     }
     // Written down out of order here and there; the sort is stable.
     pen.records.sort_by_key(|record| record.at);

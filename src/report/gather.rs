@@ -11,7 +11,7 @@ use super::queries::Source;
 use super::recovery::Hits;
 use super::rows::Tables;
 use super::serving::Serving;
-use super::summary::Sample;
+use super::summary::{JobSample, Sample};
 use super::work::Work;
 use crate::base::Time;
 use crate::history::{Index, Observation, Payload, Record, Sink, What};
@@ -122,8 +122,9 @@ impl<'a> Gather<'a> {
         gap: Option<f64>,
     ) -> Sample {
         let jobs = self.work.jobs.iter().zip(&tables.jobs).map(|((id, job), row)| {
+            let name = Arc::clone(&names[id]);
             let times = self.work.processing(*id).collect();
-            (Arc::clone(&names[id]), row.rate_qps.0, times, job.ended.is_some())
+            JobSample { name, rate: row.rate_qps.0, times, ended: job.ended.is_some() }
         });
         let submitted = self.work.jobs.values().map(|job| job.submitted).min();
         let ended: Option<Vec<Time>> = self.work.jobs.values().map(|job| job.ended).collect();

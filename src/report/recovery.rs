@@ -75,7 +75,7 @@ impl Hits {
             let since = |time: Option<Time>| Seconds::from(time.map(|time| time.since(hit.at)));
             RecoveryRow {
                 trial,
-                fault: hit.fault + 1,
+                fault: hit.fault,
                 kind: Arc::clone(&hit.kind),
                 node: names.join(" ").into(),
                 at_s: Seconds::from(hit.at),

@@ -173,7 +173,7 @@ pub struct MembershipRow {
 pub struct RecoveryRow {
     /// The trial, from 0.
     pub trial: u32,
-    /// Which `[[fault]]` of the scenario, from 1.
+    /// Which `[[fault]]` of the scenario, from 0: the N of its keys `fault.N`.
     pub fault: u32,
     /// Its kind.
     pub kind: Arc<str>,

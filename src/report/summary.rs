@@ -11,8 +11,7 @@ use super::stats::Stats;
 /// What one trial adds to the summary, its faults aside.
 #[derive(Debug)]
 pub(super) struct Sample {
-    /// For each job: name, rate, the times that its queries ran, whether it ended.
-    pub(super) jobs: Vec<(Arc<str>, Option<f64>, Vec<f64>, bool)>,
+    pub(super) jobs: Vec<JobSample>,
     pub(super) start_delays: Vec<f64>,
     pub(super) makespan: Option<f64>,
     pub(super) gap: Option<f64>,
@@ -22,6 +21,16 @@ pub(super) struct Sample {
     pub(super) messages: Option<f64>,
     pub(super) lost: u64,
     pub(super) doubled: u64,
+}
+
+/// What one trial says about one job.
+#[derive(Debug)]
+pub(super) struct JobSample {
+    pub(super) name: Arc<str>,
+    pub(super) rate: Option<f64>,
+    /// The times that its queries ran.
+    pub(super) times: Vec<f64>,
+    pub(super) ended: bool,
 }
 
 /// The columns of recovery.csv that are measured.
@@ -110,12 +119,12 @@ impl Summary {
         for (samples, value) in self.metrics[1..].iter_mut().zip(one) {
             samples.extend(value);
         }
-        for (name, rate, times, ended) in &sample.jobs {
-            let job = self.job(name);
-            job.rates.extend(rate);
-            job.times.extend(times);
+        for one in &sample.jobs {
+            let job = self.job(&one.name);
+            job.rates.extend(one.rate);
+            job.times.extend(&one.times);
             job.trials += 1;
-            job.ended += u32::from(*ended);
+            job.ended += u32::from(one.ended);
         }
     }
 
@@ -151,7 +160,7 @@ impl Summary {
         rows
     }
 
-    /// What these faults (numbered from 1) together took to be detected, to have a new leader, to be dispatching again, to
+    /// What these faults (numbered from 0) together took to be detected, to have a new leader, to be dispatching again, to
     /// have a first result, to be back at the usual pace, and in all.
     pub fn recovery(&self, faults: &[u32]) -> [Stats; SPANS.len()] {
         std::array::from_fn(|span| {

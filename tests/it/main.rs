@@ -1,4 +1,5 @@
-//! Tests of the whole: the shape of the code, and the command as people use it.
+//! Tests of the whole: the shape of the code, the command as people use it, what the README promises.
 
 mod command;
+mod readme;
 mod tidy;
