@@ -147,10 +147,10 @@ impl Log {
             asking.fetched_from.insert(from);
             let own = self.store.last();
             let after = match &asking.gathered {
-                Some(gathered) if gathered.from == from => gathered.end().index,
+                Some(gathered) => gathered.end().index,
                 // Of two logs that end in the same term the shorter one is the beginning of the longer one.
-                Some(_) | None if own.epoch == last.epoch => own.index,
-                Some(_) | None => self.store.commit(),
+                None if own.epoch == last.epoch => own.index,
+                None => self.store.commit(),
             };
             t.send(from, LogMessage::Fetch { after });
         }

@@ -391,6 +391,11 @@ impl Net {
         }
     }
 
+    /// A message of a former time turns up.
+    pub(super) fn say(&mut self, from: usize, to: usize, message: LogMessage) {
+        self.carry(from, to, Event::Deliver { to, from: id(from), message });
+    }
+
     /// `node` hears of a reign.
     pub(super) fn hear(&mut self, node: usize, epoch: Epoch, leader: Option<NodeId>) {
         self.step(node, |log, now, out, events| log.hear(now, epoch, leader, out, events));
