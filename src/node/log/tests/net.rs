@@ -294,7 +294,6 @@ impl Net {
                         None => self.transmit(node, to, message),
                     }
                 }
-                Effect::Left => panic!("the log does not leave"),
                 Effect::Observe(Observation::Led { epoch }) => {
                     self.tally.reigns += 1;
                     self.oracle.leads(machine.id, machine.life, epoch, &machine.log);
