@@ -2,4 +2,5 @@
 
 mod command;
 mod readme;
+mod rehearsals;
 mod tidy;

@@ -228,11 +228,12 @@ impl Coordinator {
                 let view =
                     ClusterView { now: facts.cluster_now, jobs: &self.jobs, workers: &self.roster, draw };
                 let choice = policy.pick(&view, &self.roster[place]);
-                if choice.is_some_and(|choice| choice != own) {
+                if let Some(choice) = choice.filter(|&choice| choice != own) {
                     self.withdraw(worker, attempt, query, facts.now, out);
-                    let next = self.jobs[choice.expect("it was just compared")].job;
                     // From here on the worker counts for the job that it will be given.
-                    self.reserve(place, next);
+                    self.jobs[own].held = self.jobs[own].held.saturating_sub(1);
+                    self.jobs[choice].held += 1;
+                    self.reserve(place, self.jobs[choice].job);
                 } else {
                     self.jobs[own].waiting -= 1;
                 }

@@ -103,22 +103,21 @@ impl JobQueue {
     /// Takes the first query that `worker` may try; one that it has not failed before, if there is one near.
     pub(super) fn take(&mut self, job: &Job, worker: NodeId) -> Option<(QueryId, Dispatch)> {
         self.take_urgent(job, worker).or_else(|| {
-            let taken = take_from(&mut self.waiting, &self.efforts, job, worker)?;
-            self.taken(taken)
+            let taken = take_from(&mut self.waiting, &self.efforts, job, worker);
+            taken.inspect(|(query, _)| self.no_longer_waits(*query))
         })
     }
 
     /// The same among the queries that dead or suspect workers hold.
     pub(super) fn take_urgent(&mut self, job: &Job, worker: NodeId) -> Option<(QueryId, Dispatch)> {
-        let taken = take_from(&mut self.urgent, &self.efforts, job, worker)?;
-        self.taken(taken)
+        let taken = take_from(&mut self.urgent, &self.efforts, job, worker);
+        taken.inspect(|(query, _)| self.no_longer_waits(*query))
     }
 
-    fn taken(&mut self, taken: (QueryId, Dispatch)) -> Option<(QueryId, Dispatch)> {
-        if let Some(effort) = self.efforts.get_mut(&taken.0) {
+    fn no_longer_waits(&mut self, query: QueryId) {
+        if let Some(effort) = self.efforts.get_mut(&query) {
             effort.waiting = false;
         }
-        Some(taken)
     }
 
     /// Lets every worker try the queries that wait, even those that it failed: there may be no other worker.

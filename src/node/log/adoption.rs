@@ -12,10 +12,10 @@ use crate::base::NodeId;
 /// Entries kept of a suffix that arrives in several parts and is not yet better than what it would replace.
 const GATHERED_ENTRIES_MAX: usize = 1 << 16;
 
-/// The beginning of someone's suffix: not yet more than this node has itself. It continues a place in the own log.
+/// The beginning of someone's suffix: not yet more than this node has itself. It continues a place in the own log. Whose it is does not
+/// matter: whoever has its last entry has all of it.
 #[derive(Debug)]
 pub(super) struct Gathered {
-    pub(super) from: NodeId,
     /// Never empty.
     entries: Vec<Entry>,
     /// Whether it has grown since this node asked last.
@@ -58,8 +58,8 @@ impl Log {
             return;
         }
         let mut entries = match asking.gathered.take() {
-            Some(gathered) if gathered.from == from && gathered.end() == suffix.previous => gathered.entries,
-            Some(gathered) if gathered.from == from && gathered.end().index >= end.index => {
+            Some(gathered) if gathered.end() == suffix.previous => gathered.entries,
+            Some(gathered) if gathered.end().index >= end.index => {
                 // A late or doubled part.
                 asking.gathered = Some(gathered);
                 return;
@@ -71,7 +71,7 @@ impl Log {
         if end > self.store.last() {
             self.adopt(t, from, suffix, &entries, end);
         } else if entries.len() <= GATHERED_ENTRIES_MAX {
-            asking.gathered = Some(Gathered { from, entries, grown: true });
+            asking.gathered = Some(Gathered { entries, grown: true });
             t.send(from, LogMessage::Fetch { after: end.index });
         }
     }

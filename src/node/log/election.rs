@@ -55,6 +55,13 @@ impl Log {
         self.leads() || self.heard_at.is_some_and(heard)
     }
 
+    /// Whether an election that this node took part in, for someone else than `asker`, may still succeed. Without this, one who asks
+    /// while the votes of another are on their way would depose it in the next epoch.
+    fn waits_for_another(&self, now: Time, asker: NodeId) -> bool {
+        let fresh = self.voted_at.is_some_and(|at| now.since(at) < self.election);
+        fresh && self.leader.is_none() && self.ballot.vote.is_some_and(|candidate| candidate != asker)
+    }
+
     fn other_voters(&self) -> Vec<NodeId> {
         self.store.seats().voters.iter().copied().filter(|&voter| voter != self.me).collect()
     }
@@ -106,7 +113,8 @@ impl Log {
     /// Someone asks whether it would be elected.
     pub(super) fn on_pre_vote(&mut self, t: &mut Turn, from: NodeId, epoch: Epoch, last: Position) {
         let own = self.store.last();
-        let granted = epoch > self.epoch() && last >= own && !self.content(t.now);
+        let free = !self.content(t.now) && !self.waits_for_another(t.now, from);
+        let granted = epoch > self.epoch() && last >= own && free;
         t.send(from, LogMessage::PreVoteReply { epoch, granted, term: self.epoch(), last: own });
     }
 
@@ -139,10 +147,10 @@ impl Log {
             asking.fetched_from.insert(from);
             let own = self.store.last();
             let after = match &asking.gathered {
-                Some(gathered) if gathered.from == from => gathered.end().index,
+                Some(gathered) => gathered.end().index,
                 // Of two logs that end in the same term the shorter one is the beginning of the longer one.
-                Some(_) | None if own.epoch == last.epoch => own.index,
-                Some(_) | None => self.store.commit(),
+                None if own.epoch == last.epoch => own.index,
+                None => self.store.commit(),
             };
             t.send(from, LogMessage::Fetch { after });
         }
@@ -170,6 +178,7 @@ impl Log {
             ballot.epoch > self.ballot.epoch
                 || ballot.epoch == self.ballot.epoch && self.ballot.vote.is_none()
         );
+        self.voted_at = ballot.vote.map(|_| t.now);
         self.ballot = ballot;
         self.heard = self.heard.max(ballot.epoch);
         let token = t.out.persist(Record::Ballot(ballot));

@@ -180,6 +180,8 @@ pub(super) struct Log {
     leader: Option<NodeId>,
     /// When that leader's last append arrived.
     heard_at: Option<Time>,
+    /// When the vote of this term was given.
+    voted_at: Option<Time>,
     role: Role,
     /// When a voter that does not lead asks to be elected.
     timer: Time,
@@ -212,6 +214,7 @@ impl Log {
             heard: Epoch(0),
             leader: None,
             heard_at: None,
+            voted_at: None,
             role: Role::Follower,
             timer: Time::NEVER,
             draw: None,

@@ -294,7 +294,6 @@ impl Net {
                         None => self.transmit(node, to, message),
                     }
                 }
-                Effect::Left => panic!("the log does not leave"),
                 Effect::Observe(Observation::Led { epoch }) => {
                     self.tally.reigns += 1;
                     self.oracle.leads(machine.id, machine.life, epoch, &machine.log);
@@ -389,6 +388,11 @@ impl Net {
             let (epoch, leader) = (machine.log.epoch(), machine.log.leader());
             self.carry(from, to, Event::Hear { to, epoch, leader });
         }
+    }
+
+    /// A message of a former time turns up.
+    pub(super) fn say(&mut self, from: usize, to: usize, message: LogMessage) {
+        self.carry(from, to, Event::Deliver { to, from: id(from), message });
     }
 
     /// `node` hears of a reign.

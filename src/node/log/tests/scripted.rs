@@ -279,6 +279,81 @@ fn a_leader_that_nobody_hears_answers_no_read() {
     assert_eq!(net.machines[leader].reads_done, 0);
 }
 
+#[test]
+fn a_vote_is_refused_to_a_longer_log_of_an_earlier_term() {
+    let mut net = by_hand();
+    elect(&mut net, 0, &[0, 1, 2, 3, 4]);
+    for _ in 0..4 {
+        net.time_passes(0);
+        net.deliver(among(&[0, 1]));
+    }
+    assert_eq!(last(&net, 1), (2, 3));
+    for (index, epoch, granted) in [(100, 1, false), (2, 2, false), (3, 2, true)] {
+        let term = Epoch(net.machines[1].log.epoch().0 + 1);
+        let last = Position { epoch: Epoch(epoch), index: Index(index) };
+        net.say(4, 1, LogMessage::Vote { epoch: term, last, transfer: true });
+        net.deliver(|from, to, _| (from, to) == (4, 1));
+        assert_eq!(net.machines[1].disk.ballot.vote, granted.then_some(id(4)), "{last:?}");
+    }
+}
+
+#[test]
+fn a_learner_that_hears_of_a_new_term_while_it_draws_writes_it_before_it_answers_in_it() {
+    let mut net = Net::new(6, 3, 1);
+    net.run_ms(1_500);
+    let leader = net.leader().expect("all is well");
+    for _ in 0..20 {
+        net.propose(leader);
+        net.run_ms(10);
+    }
+    net.compact(leader);
+    net.propose(leader);
+    net.run_ms(100);
+    net.compact(leader);
+    let mut seats = net.seats_of(leader);
+    seats.number += 1;
+    seats.learners.push(id(3));
+    assert!(net.propose_seats(leader, seats));
+    while net.machines[3].log.draw.is_none() {
+        net.run_ms(1);
+    }
+    let newer = Epoch(net.machines[leader].log.epoch().0 + 1);
+    net.hear(3, newer, Some(id(leader)));
+    net.run_ms(2_000);
+    assert!(net.machines[3].restored > 0 && net.machines[3].disk.ballot.epoch >= newer);
+}
+
+#[test]
+fn a_suffix_that_takes_longer_than_a_time_out_arrives_all_the_same() {
+    let mut net = Net::new(7, 5, 0);
+    net.resize(1);
+    net.run_ms(1_500);
+    let old = net.leader().expect("all is well");
+    let hub = (old + 1) % 5;
+    net.run_ms(100);
+    net.weather.delay_ms = (2, 2);
+    // The hub holds a long end of the log, and does not know that it is committed.
+    for _ in 0..200 {
+        net.propose(old).expect("it leads");
+    }
+    net.run_ms(3);
+    net.cut(|a, _| a == hub);
+    net.run_ms(200);
+    net.crash(old);
+    net.run_ms(1_500);
+    let new = net.leader().expect("three are enough");
+    assert!(
+        net.machines[hub].log.last().index.0 - net.machines[hub].applied().0 >= 200,
+        "not the case that is meant"
+    );
+    net.restart(old);
+    net.weather.delay_ms = (5, 8);
+    net.weather.cut.clear();
+    net.cut(|a, b| a != hub && b != hub || a == new);
+    net.run_ms(8_000);
+    assert_eq!(net.leaders(), [hub]);
+}
+
 fn entry(epoch: u64, index: u64) -> Entry {
     let position = Position { epoch: Epoch(epoch), index: Index(index) };
     Entry { position, at: Time::ZERO, payload: Arc::new(Payload::Noop) }

@@ -1,0 +1,248 @@
+//! The shipped scenarios: clean under many seeds, and as quick to recover as the README says.
+//!
+//! All times here are simulated, so that these tests measure the protocol and never the machine that they run on.
+
+use std::collections::BTreeMap;
+
+use idunno::base::{Epoch, Span, Time};
+use idunno::check::{Checker, Verdict};
+use idunno::history::{FaultPhase, Record, What};
+use idunno::node::{Observation, StepDown};
+use idunno::scenario::{Plan, Until, find_shipped, shipped};
+use idunno::sim::{self, Outcome};
+
+/// How many seeds each shipped scenario is run with; `IDUNNO_SEEDS` asks for more.
+const SEEDS: u64 = 10;
+
+/// A trial with its checker and everything that was recorded.
+struct Trial {
+    plan: Plan,
+    outcome: Outcome,
+    verdict: Verdict,
+    records: Vec<Record>,
+}
+
+fn plan(name: &str) -> Plan {
+    let source = find_shipped(name).unwrap_or_else(|| panic!("{name} is not shipped"));
+    Plan::read(source, &format!("scenarios/{name}.toml")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn run(plan: Plan, seed: u64) -> Trial {
+    let mut sink = (Checker::new(&plan, seed), Vec::new());
+    let outcome = sim::run(&plan, seed, &mut sink, &|| false);
+    let (checker, records) = sink;
+    Trial { verdict: checker.finish(outcome.ended_at), plan, outcome, records }
+}
+
+/// Runs a scenario under many seeds and insists that nothing is wrong.
+fn trials(name: &str, seeds: u64) -> Vec<Trial> {
+    (1..=seeds)
+        .map(|seed| {
+            let trial = run(plan(name), seed);
+            let wrong: Vec<String> = trial.verdict.violations.iter().map(ToString::to_string).collect();
+            assert!(wrong.is_empty(), "{name}, seed {seed}: {wrong:#?}");
+            assert!(
+                trial.outcome.unfinished.is_empty(),
+                "{name}, seed {seed}: {:?}",
+                trial.outcome.unfinished
+            );
+            assert_eq!(
+                (trial.verdict.queries_lost, trial.verdict.queries_doubled),
+                (0, 0),
+                "{name}, seed {seed}"
+            );
+            trial
+        })
+        .collect()
+}
+
+impl Trial {
+    /// When the first fault began, and on which machines.
+    fn fault(&self) -> (Time, Vec<u32>) {
+        let began = self.records.iter().find_map(|record| match &record.what {
+            What::Fault(event) if event.phase == FaultPhase::Began => {
+                Some((record.at, event.machines.clone()))
+            }
+            _ => None,
+        });
+        began.expect("the scenario has a fault")
+    }
+
+    fn observations(&self) -> impl Iterator<Item = (Time, u32, &Observation)> {
+        self.records.iter().filter_map(|record| match (&record.what, record.machine) {
+            (What::Node(observation), Some(machine)) => Some((record.at, machine, observation)),
+            _ => None,
+        })
+    }
+
+    /// The reign at the time of the first fault.
+    fn reign(&self) -> Epoch {
+        let at = self.fault().0;
+        let led = self.observations().filter_map(|(time, _, observation)| match observation {
+            Observation::Led { epoch } if time < at => Some(*epoch),
+            _ => None,
+        });
+        led.max().expect("someone leads before the fault")
+    }
+
+    /// From the first fault to the first dispatch of a later reign.
+    fn coordinator_recovery(&self) -> Span {
+        let (at, reign) = (self.fault().0, self.reign());
+        let first = self.observations().find_map(|(time, _, observation)| match observation {
+            Observation::Dispatched { attempt, .. } if attempt.epoch > reign => Some(time),
+            _ => None,
+        });
+        first.expect("a later reign dispatches").since(at)
+    }
+
+    /// From the first fault to the first time that a query of a dead worker is given to another one.
+    fn worker_recovery(&self) -> Span {
+        let (at, machines) = self.fault();
+        let mut held = BTreeMap::new();
+        let ups = self.records.iter().filter_map(|record| match record.what {
+            What::Up(id) if record.machine.is_some_and(|machine| machines.contains(&machine)) => Some(id),
+            _ => None,
+        });
+        let ids: Vec<_> = ups.collect();
+        for (time, _, observation) in self.observations() {
+            match observation {
+                Observation::Dispatched { query, worker, .. } if time < at && ids.contains(worker) => {
+                    held.insert(*query, *worker);
+                }
+                Observation::Arrived { query, .. } if time < at => {
+                    held.remove(query);
+                }
+                Observation::Dispatched { query, .. } if time >= at && held.contains_key(query) => {
+                    return time.since(at);
+                }
+                _ => {}
+            }
+        }
+        panic!("nothing was dispatched again");
+    }
+}
+
+/// The nearest-rank quantile.
+fn quantile(mut spans: Vec<Span>, q: f64) -> Span {
+    spans.sort_unstable();
+    spans[((spans.len() as f64 * q).ceil() as usize).clamp(1, spans.len()) - 1]
+}
+
+#[test]
+fn every_shipped_scenario_is_clean() {
+    let seeds =
+        std::env::var("IDUNNO_SEEDS").map_or(SEEDS, |text| text.parse().expect("IDUNNO_SEEDS is a number"));
+    for (name, _) in shipped() {
+        for trial in trials(name, seeds) {
+            let faults = trial.plan.faults.len();
+            let took = |record: &&Record| matches!(&record.what, What::Fault(event) if event.phase == FaultPhase::TookEffect);
+            assert!(trial.records.iter().filter(took).count() >= faults, "{name}: a fault did nothing");
+            assert_eq!(trial.plan.until, Until::Done, "{name} ends by itself");
+        }
+    }
+}
+
+#[test]
+fn a_crashed_coordinator_is_replaced_within_the_promised_time() {
+    let spans: Vec<Span> = trials("coord_fail", 30).iter().map(Trial::coordinator_recovery).collect();
+    let (p50, p95) = (quantile(spans.clone(), 0.5), quantile(spans, 0.95));
+    assert!(p50 < Span::millis(400) && p95 < Span::secs(1), "p50 {p50}, p95 {p95}");
+}
+
+#[test]
+fn the_queries_of_a_crashed_worker_are_dispatched_again_within_the_promised_time() {
+    let spans: Vec<Span> = trials("worker_fail", 30).iter().map(Trial::worker_recovery).collect();
+    let p95 = quantile(spans, 0.95);
+    assert!(p95 < Span::millis(500), "p95 {p95}");
+}
+
+#[test]
+fn three_losses_at_once_do_not_stop_the_cluster() {
+    for trial in trials("three_at_once", 10) {
+        assert_eq!(trial.fault().1.len(), 3);
+        assert!(trial.coordinator_recovery() < Span::secs(2));
+    }
+}
+
+#[test]
+fn a_paused_coordinator_wakes_up_deposed_and_commits_nothing() {
+    for trial in trials("pause_coordinator", 20) {
+        let (at, machines) = trial.fault();
+        let reign = trial.reign();
+        let resumed = trial.records.iter().find(|record| matches!(record.what, What::Resumed(_)));
+        let resumed = resumed.expect("the pause ends").at;
+        let stepped_down = trial.observations().find_map(|(time, machine, observation)| match observation {
+            Observation::SteppedDown { epoch, reason } if *epoch == reign && machines.contains(&machine) => {
+                Some((time, *reason))
+            }
+            _ => None,
+        });
+        let (time, reason) = stepped_down.expect("the old coordinator steps down");
+        assert!(time >= resumed && time.since(resumed) < Span::millis(50), "{time} after {resumed}");
+        assert!(matches!(reason, StepDown::Superseded | StepDown::NoQuorum), "{reason:?}");
+        // Whatever its reign had proposed was committed before its successor's first entry, or never.
+        let mut later_reign_applied = None;
+        for (time, _, observation) in trial.observations().filter(|(time, ..)| *time > at) {
+            if let Observation::Applied { entry, .. } = observation {
+                if entry.position.epoch > reign {
+                    later_reign_applied = later_reign_applied.or(Some(entry.position.index));
+                } else if let Some(first) = later_reign_applied {
+                    assert!(entry.position.index < first, "{time}: {:?} of the old reign", entry.position);
+                }
+            }
+        }
+        assert!(later_reign_applied.is_some());
+    }
+}
+
+/// When each job was submitted first, by name, and when its first query began.
+fn starts(trial: &Trial) -> BTreeMap<String, (Time, Time)> {
+    let mut asked = BTreeMap::new();
+    let mut jobs = BTreeMap::new();
+    let mut starts = BTreeMap::new();
+    for record in &trial.records {
+        match &record.what {
+            What::Client(idunno::history::ClientEvent::Asked { request, .. }) => {
+                if let idunno::node::Request::Submit(spec) = &**request {
+                    asked.entry(spec.name.to_string()).or_insert(record.at);
+                }
+            }
+            What::Node(Observation::Applied { changes, .. }) => {
+                for change in changes.iter() {
+                    if let idunno::node::Change::JobAdded { job, spec } = change {
+                        jobs.insert(*job, spec.name.to_string());
+                    }
+                }
+            }
+            What::Node(Observation::Began { query, .. }) => {
+                let name = &jobs[&query.job];
+                starts.entry(name.clone()).or_insert((asked[name], record.at));
+            }
+            _ => {}
+        }
+    }
+    starts
+}
+
+#[test]
+fn a_second_job_starts_at_once_where_its_model_is_warm_and_slots_are_free() {
+    for trial in trials("second_job", 30) {
+        let (asked, began) = starts(&trial)["second"];
+        assert!(began.since(asked) <= Span::millis(100), "{}", began.since(asked));
+    }
+}
+
+#[test]
+fn a_second_job_waits_for_the_first_free_slot_and_the_load_and_nothing_else() {
+    let mut excess = Vec::new();
+    for trial in trials("second_job_busy", 30) {
+        let (asked, began) = starts(&trial)["second"];
+        let ended = trial.observations().find_map(|(time, _, observation)| {
+            matches!(observation, Observation::Ended { .. }).then_some(time).filter(|time| *time > asked)
+        });
+        let shortest = ended.expect("something runs").since(asked);
+        excess.push(began.since(asked) - shortest - Span::millis(600));
+    }
+    let p95 = quantile(excess, 0.95);
+    assert!(p95 <= Span::millis(100), "p95 {p95}");
+}
