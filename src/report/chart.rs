@@ -37,8 +37,8 @@ const LEGEND_WIDTH: i32 = 330;
 const HEAD_HEIGHT: i32 = 132;
 /// One row of fault labels.
 const LABEL_HEIGHT: i32 = 38;
-/// Between a fault's line and its label, and between the label and the next line.
-const LABEL_GAP: i32 = 8;
+/// Between two labels of a row.
+const LABEL_GAP: i32 = 20;
 /// More rows of fault labels than this are not drawn; the lines are.
 const LABEL_ROWS_MAX: usize = 4;
 /// Jobs with a line of their own; all others share one.
@@ -174,7 +174,7 @@ fn draw<B: DrawingBackend>(root: &Area<B>, scene: &Scene) -> Outcome<B> {
     let (right, bottom) = (width - LEGEND_WIDTH, height - 110);
     let column = |x_s: f64| left + (x_s / scene.end_s * f64::from(right - left)).round() as i32;
     let labels = place(&scene.faults, &column);
-    let rows = labels.iter().flatten().map(|row| row + 1).max().unwrap_or(0) as i32;
+    let rows = labels.iter().flatten().map(|label| label.row + 1).max().unwrap_or(0) as i32;
     let top = HEAD_HEIGHT + rows * LABEL_HEIGHT + 14;
 
     let area = root.clone().margin(0, 0, 0, 0);
@@ -191,14 +191,16 @@ fn draw<B: DrawingBackend>(root: &Area<B>, scene: &Scene) -> Outcome<B> {
         shade(&mut plot, scene, mark)?;
     }
     mesh(&mut plot)?;
-    for (mark, row) in scene.faults.iter().zip(&labels) {
-        let x = column(mark.from_s);
-        let from = row.map_or(high - 10, |row| HEAD_HEIGHT + row as i32 * LABEL_HEIGHT);
-        dashed(root, x, from, low)?;
-        if row.is_some() {
-            let room = f64::from(width - x - LABEL_GAP * 2);
-            write(root, &fitting(&mark.label, 24, room), (x + LABEL_GAP, from + 2), 24, false, INK)?;
-        }
+    for (mark, label) in scene.faults.iter().zip(&labels) {
+        let from = label.map_or(high - 10, |label| HEAD_HEIGHT + (label.row as i32 + 1) * LABEL_HEIGHT);
+        dashed(root, column(mark.from_s), from, low)?;
+    }
+    for (mark, label) in scene.faults.iter().zip(&labels) {
+        let Some(Label { row, left, right }) = *label else { continue };
+        let y = HEAD_HEIGHT + row as i32 * LABEL_HEIGHT + 4;
+        // Lines of other faults pass behind it.
+        root.draw(&Rectangle::new([(left - 4, y), (right + 4, y + LABEL_HEIGHT - 4)], WHITE.filled()))?;
+        write(root, &mark.label, (left, y), 24, false, INK)?;
     }
     for (position, (_, row)) in scene.lines.iter().enumerate() {
         plot.draw_series(std::iter::once(PathElement::new(stairs(scene, row), line_style(scene, position))))?;
@@ -287,22 +289,30 @@ fn legend<B: DrawingBackend>(root: &Area<B>, scene: &Scene, (x, y): (i32, i32)) 
     Ok(())
 }
 
-/// The rows of the faults' labels, which stand like flags to the right of their lines: for each the first row from which on
-/// downwards its line crosses no earlier label, none where there is no such row.
-fn place(marks: &[Mark], column: &impl Fn(f64) -> i32) -> Vec<Option<usize>> {
+/// Where a fault's label stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Label {
+    row: usize,
+    left: i32,
+    right: i32,
+}
+
+/// Puts each fault's label above its line, in the first row where it does not touch its neighbour; none where all rows are
+/// taken.
+fn place(marks: &[Mark], column: &impl Fn(f64) -> i32) -> Vec<Option<Label>> {
     let mut order: Vec<usize> = (0..marks.len()).collect();
     order.sort_by(|&a, &b| marks[a].from_s.total_cmp(&marks[b].from_s));
     let mut ends = [0; LABEL_ROWS_MAX];
-    let mut rows = vec![None; marks.len()];
+    let mut labels = vec![None; marks.len()];
     for position in order {
-        let x = column(marks[position].from_s);
-        let crossed = ends.iter().rposition(|end| *end > x).map_or(0, |row| row + 1);
-        if crossed < LABEL_ROWS_MAX {
-            ends[crossed] = x + text_width(&marks[position].label, 24) + LABEL_GAP * 2;
-            rows[position] = Some(crossed);
+        let width = text_width(&marks[position].label, 24);
+        let left = (column(marks[position].from_s) - width / 2).min(SIZE.0 as i32 - width - 20).max(20);
+        if let Some(row) = ends.iter().position(|end| *end <= left) {
+            ends[row] = left + width + LABEL_GAP;
+            labels[position] = Some(Label { row, left, right: left + width });
         }
     }
-    rows
+    labels
 }
 
 /// How wide a text can get, in pixels.
@@ -346,7 +356,8 @@ mod tests {
         let mark = |from_s: &f64| Mark { from_s: *from_s, to_s: None, label: "crash n1".to_owned() };
         let marks: Vec<Mark> = times.iter().map(mark).collect();
         register();
-        place(&marks, &|seconds| (seconds * 100.0) as i32)
+        let labels = place(&marks, &|seconds| (seconds * 100.0) as i32);
+        labels.iter().map(|label| label.map(|label| label.row)).collect()
     }
 
     #[test]
