@@ -9,7 +9,7 @@ use super::sim::Findings;
 use super::text::{columns, count, duration, list, number, quoted, some, wrapped};
 use super::{Format, Sim};
 use crate::report::{Finished, Stats};
-use crate::scenario::{Plan, Target};
+use crate::scenario::{FaultKind, Plan, Target};
 
 /// More jobs than this are not shown one by one.
 const JOBS_MAX: usize = 12;
@@ -64,10 +64,11 @@ fn complain(text: &str) {
 fn tables(plan: &Plan, finished: &Finished, findings: &Findings) -> String {
     let mut parts = vec![heading(plan), jobs(finished)];
     parts.extend(groups(plan).iter().filter_map(|(label, faults)| recovery(label, faults, finished)));
-    parts.push(checks(findings));
+    parts.push(checks(finished, findings));
     parts.push(format!("Results are in {}.", finished.folder.display()));
     parts.retain(|part| !part.is_empty());
-    parts.join("\n\n") + "\n"
+    // A blank line after it sets it apart from the next scenario and from the prompt.
+    parts.join("\n\n") + "\n\n"
 }
 
 fn heading(plan: &Plan) -> String {
@@ -94,7 +95,7 @@ fn jobs(finished: &Finished) -> String {
     if jobs.is_empty() {
         return "No job was accepted.".to_owned();
     }
-    let head = ["Jobs", "done", "queries/s", "query mean", "p50", "p95", "p99"];
+    let head = ["Jobs", "done", "start delay", "queries/s", "query mean", "p50", "p95", "p99"];
     let mut rows: Vec<Vec<String>> = vec![head.map(str::to_owned).to_vec()];
     for job in jobs.iter().take(JOBS_MAX) {
         let time = |value| shown(value, duration);
@@ -102,6 +103,7 @@ fn jobs(finished: &Finished) -> String {
         rows.push(vec![
             job.name.to_string(),
             format!("{} of {}", job.ended, job.trials),
+            time(job.start_delay_s.p50),
             shown(job.rate_qps.mean, number),
             time(query.mean),
             time(query.p50),
@@ -110,6 +112,15 @@ fn jobs(finished: &Finished) -> String {
         ]);
     }
     let mut text = columns(&rows);
+    let (together, gap) = (finished.summary.metric("aggregate_qps"), finished.summary.metric("rate_gap"));
+    if let Some(together) = together.mean
+        && jobs.len() > 1
+    {
+        let _ = write!(text, "\n  together {} queries/s", number(together));
+        if let Some(gap) = gap.mean {
+            let _ = write!(text, "; the jobs' rates are {:.1} % apart on average", gap * 100.0);
+        }
+    }
     if jobs.len() > JOBS_MAX {
         let _ = write!(text, "\n  and {} more in jobs.csv", jobs.len() - JOBS_MAX);
     }
@@ -129,10 +140,33 @@ fn groups(plan: &Plan) -> Vec<(String, Vec<u32>)> {
         }
         groups
     };
-    let kind = |position: usize| plan.faults[position].kind.name().replace('_', " ");
+    let what = |position: usize| what(&plan.faults[position].kind);
     let whom = |position: usize| target(plan, &plan.faults[position].target);
-    let fine = group(&|position| format!("{} of {}", kind(position), whom(position)));
-    if fine.len() <= GROUPS_MAX { fine } else { group(&|position| format!("each {}", kind(position))) }
+    let fine = group(&|position| {
+        let (event, place) = what(position);
+        format!("the {event} {place} {}", whom(position))
+    });
+    if fine.len() <= GROUPS_MAX { fine } else { group(&|position| format!("each {}", what(position).0)) }
+}
+
+/// What a fault is, and the word between that and whom it hits.
+fn what(kind: &FaultKind) -> (&'static str, &'static str) {
+    match kind {
+        FaultKind::Crash { wipe: false } => ("crash", "of"),
+        FaultKind::Crash { wipe: true } => ("crash and wiped disk", "of"),
+        FaultKind::Restart => ("restart", "of"),
+        FaultKind::Pause => ("pause", "of"),
+        FaultKind::Isolate => ("isolation", "of"),
+        FaultKind::Cut { .. } => ("cut", "around"),
+        FaultKind::Loss(_) => ("loss of messages", "at"),
+        FaultKind::Delay(_) => ("delay of messages", "at"),
+        FaultKind::Duplicate(_) => ("doubling of messages", "at"),
+        FaultKind::Reorder(_) => ("reordering of messages", "at"),
+        FaultKind::Slow(_) => ("slowing", "of"),
+        FaultKind::LoadFailure { .. } => ("failure to load", "on"),
+        FaultKind::EngineDeath => ("death of the engine", "on"),
+        FaultKind::Stuck => ("stuck query", "on"),
+    }
 }
 
 fn target(plan: &Plan, whom: &Target) -> String {
@@ -154,7 +188,7 @@ const SPANS: [&str; 5] =
 
 fn recovery(label: &str, faults: &[u32], finished: &Finished) -> Option<String> {
     let stats = finished.summary.recovery(faults);
-    let head = [format!("After the {label}"), "n".into(), "p50".into(), "p95".into(), "max".into()];
+    let head = [format!("After {label}"), "n".into(), "p50".into(), "p95".into(), "max".into()];
     let mut rows: Vec<Vec<String>> = vec![head.to_vec()];
     for (name, stats) in SPANS.iter().zip(&stats).filter(|(_, stats)| stats.n > 0) {
         let time = |value| shown(value, duration);
@@ -164,7 +198,7 @@ fn recovery(label: &str, faults: &[u32], finished: &Finished) -> Option<String> 
     (rows.len() > 1).then(|| columns(&rows))
 }
 
-fn checks(findings: &Findings) -> String {
+fn checks(finished: &Finished, findings: &Findings) -> String {
     let census = &findings.census;
     let verdict = if findings.violations_found == 0 {
         "Invariants 1 to 8 and 11 held".to_owned()
@@ -193,8 +227,17 @@ fn checks(findings: &Findings) -> String {
             some(census.faults_began + census.faults_missed, "fault", "faults")
         )
     };
+    let total = |name| {
+        let stats = finished.summary.metric(name);
+        stats.mean.map_or(0, |mean| (mean * stats.n as f64).round() as u64)
+    };
+    let alarms = format!(
+        "{} and {} of nodes that no fault had silenced.",
+        some(total("false_suspicions"), "suspicion", "suspicions"),
+        some(total("false_evictions"), "eviction", "evictions"),
+    );
     format!(
-        "{}: {} lost, {} counted twice.\n{looked}{faults}",
+        "{}: {} lost, {} counted twice.\n{alarms}\n{looked}{faults}",
         some(findings.counted, "query", "queries"),
         count(findings.lost),
         count(findings.doubled)
@@ -273,7 +316,7 @@ fn json(plan: &Plan, finished: &Finished, findings: &Findings) -> serde_json::Va
         .map(|job| {
             serde_json::json!({
                 "job": job.name, "trials": job.trials, "done": job.ended,
-                "rate_qps": stats(&job.rate_qps), "query_s": stats(&job.query_s),
+                "start_delay_s": stats(&job.start_delay_s), "rate_qps": stats(&job.rate_qps), "query_s": stats(&job.query_s),
             })
         })
         .collect();

@@ -36,7 +36,9 @@ const LEGEND_WIDTH: i32 = 330;
 /// Title and subtitle.
 const HEAD_HEIGHT: i32 = 132;
 /// One row of fault labels.
-const LABEL_HEIGHT: i32 = 34;
+const LABEL_HEIGHT: i32 = 38;
+/// Between two labels of a row.
+const LABEL_GAP: i32 = 20;
 /// More rows of fault labels than this are not drawn; the lines are.
 const LABEL_ROWS_MAX: usize = 4;
 /// Jobs with a line of their own; all others share one.
@@ -119,7 +121,11 @@ impl Scene {
         let bin = if shares.bin_s > 1.0 { format!("{} s", shares.bin_s) } else { "1 s".to_owned() };
         Scene {
             title: format!("Workers per job: {}", plan.name),
-            subtitle: format!("Trial 0, means over {bin}; dashed lines are faults, shaded while they last"),
+            subtitle: if hits.is_empty() {
+                format!("Trial 0, means over {bin}")
+            } else {
+                format!("Trial 0, means over {bin}; dashed lines are faults, shaded while they last")
+            },
             workers: plan.nodes.iter().filter(|node| node.worker).count() as u32,
             end_s: end.as_secs().max(1e-3),
             bin_s: shares.bin_s,
@@ -158,13 +164,7 @@ type Outcome<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorTy
 type Plot<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 fn draw<B: DrawingBackend>(root: &Area<B>, scene: &Scene) -> Outcome<B> {
-    let fonts = [(FontStyle::Normal, notosans::REGULAR_TTF), (FontStyle::Bold, notosans::BOLD_TTF)];
-    for (style, bytes) in fonts {
-        // The fonts are part of this program, and the same ones each time.
-        if register_font(FONT, style, bytes).is_err() {
-            unreachable!("the embedded font is a font");
-        }
-    }
+    register();
     root.fill(&WHITE)?;
     let (width, height) = (SIZE.0 as i32, SIZE.1 as i32);
     write(root, &scene.title, (56, 34), 40, true, INK)?;
@@ -173,8 +173,8 @@ fn draw<B: DrawingBackend>(root: &Area<B>, scene: &Scene) -> Outcome<B> {
     let left = 130;
     let (right, bottom) = (width - LEGEND_WIDTH, height - 110);
     let column = |x_s: f64| left + (x_s / scene.end_s * f64::from(right - left)).round() as i32;
-    let labels = place(&scene.faults, &column, right);
-    let rows = labels.iter().flatten().map(|(row, _)| row + 1).max().unwrap_or(0) as i32;
+    let labels = place(&scene.faults, &column);
+    let rows = labels.iter().flatten().map(|label| label.row + 1).max().unwrap_or(0) as i32;
     let top = HEAD_HEIGHT + rows * LABEL_HEIGHT + 14;
 
     let area = root.clone().margin(0, 0, 0, 0);
@@ -187,23 +187,33 @@ fn draw<B: DrawingBackend>(root: &Area<B>, scene: &Scene) -> Outcome<B> {
         .y_label_area_size(80)
         .build_cartesian_2d(0.0..scene.end_s, 0.0..f64::from(scene.workers.max(1)) * 1.04)?;
     let [low, high] = [0, 1].map(|i| if i == 0 { bottom } else { top });
-    for (mark, label) in scene.faults.iter().zip(&labels) {
+    for mark in &scene.faults {
         shade(&mut plot, scene, mark)?;
-        let x = column(mark.from_s);
-        let from =
-            label.as_ref().map_or(high - 10, |(row, _)| HEAD_HEIGHT + (*row as i32 + 1) * LABEL_HEIGHT);
-        dashed(root, x, from, low)?;
     }
     mesh(&mut plot)?;
     for (mark, label) in scene.faults.iter().zip(&labels) {
-        if let Some((row, x)) = label {
-            write(root, &mark.label, (*x, HEAD_HEIGHT + *row as i32 * LABEL_HEIGHT + 2), 22, false, INK)?;
-        }
+        let from = label.map_or(high - 10, |label| HEAD_HEIGHT + (label.row as i32 + 1) * LABEL_HEIGHT);
+        dashed(root, column(mark.from_s), from, low)?;
+    }
+    for (mark, label) in scene.faults.iter().zip(&labels) {
+        let Some(Label { row, left, right }) = *label else { continue };
+        let y = HEAD_HEIGHT + row as i32 * LABEL_HEIGHT + 4;
+        // Lines of other faults pass behind it.
+        root.draw(&Rectangle::new([(left - 4, y), (right + 4, y + LABEL_HEIGHT - 4)], WHITE.filled()))?;
+        write(root, &mark.label, (left, y), 24, false, INK)?;
     }
     for (position, (_, row)) in scene.lines.iter().enumerate() {
         plot.draw_series(std::iter::once(PathElement::new(stairs(scene, row), line_style(scene, position))))?;
     }
     legend(root, scene, (right + 34, top + 4))
+}
+
+/// Makes the embedded fonts known to the drawing library; harmless when repeated.
+fn register() {
+    for (style, bytes) in [(FontStyle::Normal, notosans::REGULAR_TTF), (FontStyle::Bold, notosans::BOLD_TTF)]
+    {
+        assert!(register_font(FONT, style, bytes).is_ok(), "the embedded fonts are fonts");
+    }
 }
 
 /// Grid, axes and their labels.
@@ -220,7 +230,7 @@ fn mesh<B: DrawingBackend>(plot: &mut Plot<'_, B>) -> Outcome<B> {
         .bold_line_style(FAINT.stroke_width(2))
         .axis_style(INK.stroke_width(2))
         .x_desc("Time since the beginning of the trial (s)")
-        .y_desc("Workers that serve the job (count)")
+        .y_desc("Number of workers that serve the job")
         .label_style(label.clone())
         .axis_desc_style(label)
         .x_label_formatter(&number)
@@ -245,10 +255,13 @@ fn dashed<B: DrawingBackend>(root: &Area<B>, x: i32, from: i32, to: i32) -> Outc
     Ok(())
 }
 
-/// The means as a staircase.
+/// The means as a staircase, from the first bin with workers to the last.
 fn stairs(scene: &Scene, row: &[f64]) -> Vec<(f64, f64)> {
     let edge = |bin: usize| (bin as f64 * scene.bin_s).min(scene.end_s);
-    row.iter().enumerate().flat_map(|(bin, mean)| [(edge(bin), *mean), (edge(bin + 1), *mean)]).collect()
+    let first = row.iter().position(|mean| *mean > 0.0).unwrap_or(0);
+    let last = row.iter().rposition(|mean| *mean > 0.0).map_or(0, |last| last + 1);
+    let steps = (first..last).flat_map(|bin| [(edge(bin), row[bin]), (edge(bin + 1), row[bin])]);
+    std::iter::once((edge(first), 0.0)).chain(steps).chain([(edge(last), 0.0)]).collect()
 }
 
 /// Earlier lines are wider, so that equal ones show below each other.
@@ -264,30 +277,42 @@ fn legend<B: DrawingBackend>(root: &Area<B>, scene: &Scene, (x, y): (i32, i32)) 
         let row = y + 48 + 42 * position as i32;
         let style = line_style(scene, position);
         root.draw(&PathElement::new([(x, row + 8), (x + 44, row + 8)], style))?;
-        write(root, &fitting(name, f64::from(LEGEND_WIDTH - 34 - 60 - 16)), (x + 60, row), 26, false, INK)?;
+        write(
+            root,
+            &fitting(name, 26, f64::from(LEGEND_WIDTH - 34 - 60 - 16)),
+            (x + 60, row),
+            26,
+            false,
+            INK,
+        )?;
     }
     Ok(())
 }
 
-/// Where the faults' labels go, as (row, left edge): each in the first row where it does not touch its neighbour, none
-/// where all rows are taken.
-fn place(marks: &[Mark], column: &impl Fn(f64) -> i32, right: i32) -> Vec<Option<(usize, i32)>> {
+/// Where a fault's label stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Label {
+    row: usize,
+    left: i32,
+    right: i32,
+}
+
+/// Puts each fault's label above its line, in the first row where it does not touch its neighbour; none where all rows are
+/// taken.
+fn place(marks: &[Mark], column: &impl Fn(f64) -> i32) -> Vec<Option<Label>> {
     let mut order: Vec<usize> = (0..marks.len()).collect();
     order.sort_by(|&a, &b| marks[a].from_s.total_cmp(&marks[b].from_s));
-    let mut ends: Vec<i32> = Vec::new();
-    let mut places = vec![None; marks.len()];
+    let mut ends = [0; LABEL_ROWS_MAX];
+    let mut labels = vec![None; marks.len()];
     for position in order {
-        let width = text_width(&marks[position].label, 22);
-        let centre = column(marks[position].from_s);
-        let x = (centre - width / 2).min(right - width).max(56);
-        let free = (0..LABEL_ROWS_MAX).find(|&row| ends.get(row).is_none_or(|&end| end + 18 <= x));
-        if let Some(row) = free {
-            ends.resize(ends.len().max(row + 1), 0);
-            ends[row] = x + width;
-            places[position] = Some((row, x));
+        let width = text_width(&marks[position].label, 24);
+        let left = (column(marks[position].from_s) - width / 2).min(SIZE.0 as i32 - width - 20).max(20);
+        if let Some(row) = ends.iter().position(|end| *end <= left) {
+            ends[row] = left + width + LABEL_GAP;
+            labels[position] = Some(Label { row, left, right: left + width });
         }
     }
-    places
+    labels
 }
 
 /// How wide a text can get, in pixels.
@@ -296,17 +321,17 @@ fn text_width(text: &str, size: i32) -> i32 {
     (f64::from(width) * SVG_WIDER).ceil() as i32
 }
 
-/// As much of a name as fits into `width` pixels.
-fn fitting(name: &str, width: f64) -> String {
-    let fits = |text: &str| f64::from(text_width(text, 26)) <= width;
-    if fits(name) {
-        return name.to_owned();
+/// A text, or as much of its beginning and its end, which tells names in a series apart, as fits into `width` pixels.
+fn fitting(text: &str, size: i32, width: f64) -> String {
+    let fits = |text: &str| f64::from(text_width(text, size)) <= width;
+    if fits(text) {
+        return text.to_owned();
     }
-    let mut letters: Vec<char> = name.chars().take(64).collect();
-    while letters.len() > 1 && !fits(&format!("{}…", letters.iter().collect::<String>())) {
-        letters.pop();
-    }
-    format!("{}…", letters.iter().collect::<String>())
+    let letters: Vec<char> = text.chars().collect();
+    let tail: String = letters[letters.len().saturating_sub(4)..].iter().collect();
+    let shortened = |kept: usize| format!("{}…{tail}", letters[..kept].iter().collect::<String>());
+    let most = letters.len().saturating_sub(4).min(64);
+    (0..=most).rev().map(shortened).find(|text| fits(text)).unwrap_or_default()
 }
 
 fn write<B: DrawingBackend>(
@@ -321,4 +346,32 @@ fn write<B: DrawingBackend>(
     let font = FontDesc::new(FontFamily::Name(FONT), f64::from(size), style);
     let style = font.color(&color).pos(Pos::new(HPos::Left, VPos::Top));
     root.draw(&Text::new(text.to_owned(), at, style))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(times: &[f64]) -> Vec<Option<usize>> {
+        let mark = |from_s: &f64| Mark { from_s: *from_s, to_s: None, label: "crash n1".to_owned() };
+        let marks: Vec<Mark> = times.iter().map(mark).collect();
+        register();
+        let labels = place(&marks, &|seconds| (seconds * 100.0) as i32);
+        labels.iter().map(|label| label.map(|label| label.row)).collect()
+    }
+
+    #[test]
+    fn labels_of_near_faults_stand_below_each_other_and_those_of_far_ones_at_the_top() {
+        assert_eq!(rows(&[1.0, 1.1, 1.2, 9.0]), [Some(0), Some(1), Some(2), Some(0)]);
+        assert_eq!(rows(&[1.0, 1.0, 1.0, 1.0, 1.0]), [Some(0), Some(1), Some(2), Some(3), None]);
+    }
+
+    #[test]
+    fn names_that_are_too_long_keep_their_ends() {
+        register();
+        let name = "a_rather_long_name_of_a_stream-17";
+        let short = fitting(name, 26, 200.0);
+        assert!(short.starts_with("a_r") && short.ends_with("…m-17"), "{short}");
+        assert_eq!(fitting("resnet", 26, 200.0), "resnet");
+    }
 }

@@ -124,7 +124,8 @@ impl<'a> Gather<'a> {
         let jobs = self.work.jobs.iter().zip(&tables.jobs).map(|((id, job), row)| {
             let name = Arc::clone(&names[id]);
             let times = self.work.processing(*id).collect();
-            JobSample { name, rate: row.rate_qps.0, times, ended: job.ended.is_some() }
+            let (rate, start_delay) = (row.rate_qps.0, row.start_delay_s.value());
+            JobSample { name, rate, start_delay, times, ended: job.ended.is_some() }
         });
         let submitted = self.work.jobs.values().map(|job| job.submitted).min();
         let ended: Option<Vec<Time>> = self.work.jobs.values().map(|job| job.ended).collect();

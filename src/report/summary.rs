@@ -28,6 +28,7 @@ pub(super) struct Sample {
 pub(super) struct JobSample {
     pub(super) name: Arc<str>,
     pub(super) rate: Option<f64>,
+    pub(super) start_delay: Option<f64>,
     /// The times that its queries ran.
     pub(super) times: Vec<f64>,
     pub(super) ended: bool,
@@ -72,6 +73,7 @@ pub struct Summary {
 struct JobSamples {
     name: Arc<str>,
     rates: Vec<f64>,
+    delays: Vec<f64>,
     times: Vec<f64>,
     trials: u32,
     ended: u32,
@@ -88,6 +90,8 @@ pub struct JobSummary {
     pub ended: u32,
     /// Its rate in queries per second; a sample is a trial.
     pub rate_qps: Stats,
+    /// The seconds from its submission to the start of its first query; a sample is a trial.
+    pub start_delay_s: Stats,
     /// The seconds that a query ran; a sample is a query of any trial.
     pub query_s: Stats,
 }
@@ -122,6 +126,7 @@ impl Summary {
         for one in &sample.jobs {
             let job = self.job(&one.name);
             job.rates.extend(one.rate);
+            job.delays.extend(one.start_delay);
             job.times.extend(&one.times);
             job.trials += 1;
             job.ended += u32::from(one.ended);
@@ -131,7 +136,14 @@ impl Summary {
     fn job(&mut self, name: &Arc<str>) -> &mut JobSamples {
         let place = self.jobs.iter().position(|job| job.name == *name).unwrap_or_else(|| {
             let name = Arc::clone(name);
-            self.jobs.push(JobSamples { name, rates: Vec::new(), times: Vec::new(), trials: 0, ended: 0 });
+            self.jobs.push(JobSamples {
+                name,
+                rates: Vec::new(),
+                delays: Vec::new(),
+                times: Vec::new(),
+                trials: 0,
+                ended: 0,
+            });
             self.jobs.len() - 1
         });
         &mut self.jobs[place]
@@ -177,6 +189,7 @@ impl Summary {
             trials: job.trials,
             ended: job.ended,
             rate_qps: Stats::of(&job.rates),
+            start_delay_s: Stats::of(&job.delays),
             query_s: Stats::of(&job.times),
         };
         self.jobs.iter().map(summary).collect()
