@@ -155,6 +155,7 @@ fn what(kind: &FaultKind) -> (&'static str, &'static str) {
         FaultKind::Crash { wipe: false } => ("crash", "of"),
         FaultKind::Crash { wipe: true } => ("crash and wiped disk", "of"),
         FaultKind::Restart => ("restart", "of"),
+        FaultKind::Leave => ("departure", "of"),
         FaultKind::Pause => ("pause", "of"),
         FaultKind::Isolate => ("isolation", "of"),
         FaultKind::Cut { .. } => ("cut", "around"),

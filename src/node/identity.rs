@@ -25,8 +25,13 @@ pub struct Identity {
 pub enum Start {
     /// It founds a new cluster, of which it is the only voter.
     Found,
-    /// Its disk is empty, and it asks these members, in turn, to be let in.
-    Join(Vec<NodeId>),
+    /// Its disk holds no view, and it asks these members, in turn, to be let in. An earlier try may have left its life on the disk.
+    Join {
+        /// Whom to ask.
+        seeds: Vec<NodeId>,
+        /// What the disk holds.
+        disk: Box<Disk>,
+    },
     /// It goes on from what its disk holds.
     Restart(Box<Disk>),
 }

@@ -94,14 +94,14 @@ impl Node {
     /// Drivers hand over only disks whose checksums are right; a snapshot that does not decode is a bug and panics.
     pub fn new(identity: Identity, config: Arc<Config>, start: Start, rng: Rng) -> Node {
         let disk = match &start {
-            Start::Restart(disk) => Some(&**disk),
-            Start::Found | Start::Join(_) => None,
+            Start::Restart(disk) | Start::Join { disk, .. } => Some(&**disk),
+            Start::Found => None,
         };
         let (view, seats) = disk
             .and_then(|disk| disk.view.clone())
             .unwrap_or_else(|| (Arc::new(View::empty()), Arc::default()));
         let seeds = match &start {
-            Start::Join(seeds) => seeds.clone(),
+            Start::Join { seeds, .. } => seeds.clone(),
             Start::Found | Start::Restart(_) => Vec::new(),
         };
         let incarnation = disk.map_or(Incarnation(0), |disk| disk.incarnation).next();

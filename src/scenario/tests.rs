@@ -143,10 +143,6 @@ at = "1s..2s"
 kind = "restart"
 target = "node 3"
 [[fault]]
-at = "1s..2s"
-kind = "leave"
-target = "node 3"
-[[fault]]
 at = "1s"
 kind = "pause"
 target = "fast2"
@@ -205,6 +201,10 @@ target = "plain"
 at = "1s"
 kind = "stuck"
 target = "worker"
+[[fault]]
+at = "1s..2s"
+kind = "leave"
+target = "node 3"
 "#;
 
 #[test]

@@ -12,19 +12,21 @@ use crate::history::{Machine, What};
 use crate::node::{Identity, Input, Start};
 
 impl<P: Process> World<'_, P> {
-    /// A process begins on `machine`, where none runs, from what its disk holds; on an empty disk it joins.
+    /// A process begins on `machine`, where none runs, from what its disk holds; on one that holds no view it joins.
     pub(super) fn start(&mut self, machine: Machine) {
         let index = machine as usize;
         let plan = &self.plan.nodes[index];
         let host = &self.hosts[index];
         let (id, life) = (host.id, host.life + 1);
         let disk = self.disks[index].durable();
-        let start = if *disk == crate::node::Disk::default() {
+        let disk = Box::new(disk.clone());
+        let start = if disk.view.is_none() {
             // Everyone else of the plan, beginning with the next machine, so that not all ask the same one.
             let n = self.hosts.len();
-            Start::Join((1..n).map(|i| self.hosts[(index + i) % n].id).collect())
+            let seeds = (1..n).map(|i| self.hosts[(index + i) % n].id).collect();
+            Start::Join { seeds, disk }
         } else {
-            Start::Restart(Box::new(disk.clone()))
+            Start::Restart(disk)
         };
         let identity = Identity {
             id,

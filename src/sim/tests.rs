@@ -44,7 +44,7 @@ impl Process for Echo {
                 let life = disk.incarnation;
                 (peers, u64::from(life.0), Observation::Born { incarnation: life })
             }
-            Start::Join(seeds) => {
+            Start::Join { seeds, .. } => {
                 (seeds, 0, Observation::SteppedDown { epoch: Epoch(0), reason: StepDown::Unseated })
             }
             Start::Found => unreachable!("nobody founds"),

@@ -29,6 +29,25 @@ fn plan(name: &str) -> Plan {
     Plan::read(source, &format!("scenarios/{name}.toml")).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Plans that once found a bug; each says which.
+fn regression(text: &str) -> Plan {
+    let common = r#"
+        nodes = 5
+        [network]
+        latency = "lognormal(150us, 0.3)"
+        [disk]
+        sync = "lognormal(4ms, 0.3)"
+        [model.m]
+        load = "100ms"
+        per_input = "lognormal(50ms, 0.3)"
+        [[job]]
+        name = "job"
+        model = "m"
+        inputs = 300
+    "#;
+    Plan::read(&format!("{common}{text}"), "regression.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn run(plan: Plan, seed: u64) -> Trial {
     let mut sink = (Checker::new(&plan, seed), Vec::new());
     let outcome = sim::run(&plan, seed, &mut sink, &|| false);
@@ -258,4 +277,53 @@ fn a_second_job_waits_for_the_first_free_slot_and_the_load_and_nothing_else() {
     });
     let p95 = quantile(excess, 0.95);
     assert!(p95 <= Span::millis(100), "p95 {p95}");
+}
+
+/// A node that died between the record of its first life and its admission started again as if it had been a member,
+/// knew nobody to ask, and stayed outside for ever.
+#[test]
+fn a_node_that_dies_while_it_joins_joins_when_it_returns() {
+    let plan = || {
+        regression(
+            r#"
+            [[fault]]
+            at = "2s"
+            kind = "crash"
+            wipe = true
+            target = "node 5"
+            for = "100ms"
+            [[fault]]
+            at = "2.1s..2.13s"
+            kind = "crash"
+            target = "node 5"
+            for = "100ms"
+            "#,
+        )
+    };
+    for seed in 0..40 {
+        let trial = run(plan(), seed);
+        assert!(trial.outcome.unfinished.is_empty(), "seed {seed}: {:?}", trial.outcome.unfinished);
+        assert!(trial.verdict.is_clean(), "seed {seed}: {:?}", trial.verdict.violations);
+    }
+}
+
+/// Queries that got stuck before anything was known about their job held their engines for ten minutes.
+#[test]
+fn queries_that_are_stuck_from_the_beginning_hold_nothing_up_for_long() {
+    let plan = || {
+        regression(
+            r#"
+            [[fault]]
+            at = "300ms"
+            kind = "stuck"
+            target = "random 2"
+            "#,
+        )
+    };
+    for seed in 0..20 {
+        let trial = run(plan(), seed);
+        assert!(trial.outcome.unfinished.is_empty(), "seed {seed}: {:?}", trial.outcome.unfinished);
+        assert!(trial.verdict.is_clean(), "seed {seed}: {:?}", trial.verdict.violations);
+        assert!(trial.outcome.ended_at < Time(120_000_000_000), "seed {seed}: {}", trial.outcome.ended_at);
+    }
 }

@@ -115,7 +115,7 @@ impl Coordinator {
         if let Some(view) = self.jobs.iter_mut().find(|view| view.job == query.job) {
             view.held = queue.held;
         }
-        let limit = queue.pace.limit();
+        let limit = queue.pace.limit(queue.efforts.get(&query).map_or(0, |effort| effort.failures));
         let cost = queue.pace.seconds();
         let order = Order {
             attempt,

@@ -11,11 +11,13 @@ const BUCKETS: u64 = 100;
 const RECENT_MAX: usize = 128;
 /// With fewer durations than this nothing is known about the tail.
 const RECENT_MIN: usize = 16;
-/// Before anything is known about a model, a query may take this long.
-const LIMIT_UNKNOWN: Span = Span::secs(600);
+/// Before anything is known about a job, a query may take this long at its first attempt, and twice as long at each further one.
+const LIMIT_UNKNOWN: Span = Span::secs(60);
+/// No limit is doubled more often than this.
+const DOUBLINGS_MAX: u32 = 6;
 /// No query is called stuck before this time.
 const LIMIT_LEAST: Span = Span::secs(10);
-/// A query is stuck when it takes this many times what one in a hundred takes.
+/// A query is stuck when it takes this many times what one in a hundred takes, or as the slowest of a few.
 const LIMIT_FACTOR: u64 = 20;
 
 /// The pace of one job in one reign.
@@ -149,9 +151,12 @@ impl Pace {
         Some(sorted[(sorted.len() * 99).div_ceil(100) - 1])
     }
 
-    /// A query that takes longer than this is stuck.
-    pub(super) fn limit(&self) -> Span {
-        self.tail().map_or(LIMIT_UNKNOWN, |tail| (tail * LIMIT_FACTOR).max(LIMIT_LEAST))
+    /// An attempt at a query that takes longer than this is stuck. The limit grows with the attempts that have `failed`, so that
+    /// one that was wrong does not fail the query for good.
+    pub(super) fn limit(&self, failed: u32) -> Span {
+        let slowest = self.tail().or_else(|| self.recent.iter().copied().max());
+        let limit = slowest.map_or(LIMIT_UNKNOWN, |slowest| (slowest * LIMIT_FACTOR).max(LIMIT_LEAST));
+        limit * (1 << failed.min(DOUBLINGS_MAX))
     }
 }
 
@@ -183,6 +188,14 @@ mod tests {
         assert_eq!(pace.tail(), Some(Span::millis(99)));
         pace.advance(Time(60_000_000_000));
         assert!((pace.seconds() - 0.0505).abs() < 1e-9);
-        assert_eq!(pace.limit(), Span::secs(10));
+        assert_eq!((pace.limit(0), pace.limit(2)), (Span::secs(10), Span::secs(40)));
+    }
+
+    #[test]
+    fn a_query_of_which_nothing_is_known_is_not_waited_for_without_end() {
+        let mut pace = Pace::new(Time::ZERO, Span::secs(10));
+        assert_eq!((pace.limit(0), pace.limit(1)), (Span::secs(60), Span::secs(120)));
+        pace.answered(Time(1), &"cpu".into(), Span::secs(2));
+        assert_eq!(pace.limit(0), Span::secs(40));
     }
 }

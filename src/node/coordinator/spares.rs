@@ -1,14 +1,16 @@
 //! Hedging: an idle worker also tries a query that takes unusually long elsewhere.
 
+use std::collections::BTreeMap;
+
 use super::super::observation::Dispatch;
 use super::{Coordinator, Facts, Outbox};
 use crate::base::{QueryId, Span, Time};
 
-/// Attempts that a query can have at the same time.
-const ATTEMPTS_MAX: usize = 2;
+/// Attempts that a query can have at the same time: the second one may be stuck as well.
+const ATTEMPTS_MAX: usize = 3;
 
 impl Coordinator {
-    /// Gives each idle worker a second attempt at the query that has run longest beyond what one in a hundred takes.
+    /// Gives each idle worker a further attempt at the query that has run longest beyond what one in a hundred takes.
     pub(super) fn hedge(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         let mut late = self.late(facts.now);
         // The longest beyond its limit last, so that it is popped first.
@@ -24,25 +26,34 @@ impl Coordinator {
         }
     }
 
-    /// The queries with a single attempt that has run beyond its job's tail, and by how much.
+    /// The queries all of whose attempts have run beyond their job's tail, and by how much the latest of them has.
     fn late(&self, now: Time) -> Vec<(Span, QueryId)> {
-        let mut late = Vec::new();
+        // Per query: how many attempts are late, and the least lateness.
+        let mut late: BTreeMap<QueryId, (usize, Span)> = BTreeMap::new();
         for desk in self.desks.values() {
             let head = desk.slots.values().find(|slot| !slot.arrived);
             let Some((slot, since)) = head.and_then(|slot| slot.head_since.map(|since| (slot, since))) else {
                 continue;
             };
-            let Some(queue) = self.queues.get(&slot.query.job) else { continue };
-            let single = queue.efforts.get(&slot.query).is_some_and(|effort| {
-                effort.attempts.len() < ATTEMPTS_MAX && !effort.completing && !effort.waiting
-            });
-            let Some(tail) = queue.pace.tail().filter(|_| single) else { continue };
+            let Some(tail) = self.queues.get(&slot.query.job).and_then(|queue| queue.pace.tail()) else {
+                continue;
+            };
             // A quarter on top of the tail: the slowest of many healthy queries is no reason for a second one.
             let patience = tail + tail / 4;
             if now.since(since) > patience {
-                late.push((now.since(since) - patience, slot.query));
+                let (attempts, least) = late.entry(slot.query).or_insert((0, Span::FOREVER));
+                *attempts += 1;
+                *least = (*least).min(now.since(since) - patience);
             }
         }
-        late
+        let helps = |query: &QueryId, attempts: usize| {
+            let effort = self.queues.get(&query.job).and_then(|queue| queue.efforts.get(query));
+            effort.is_some_and(|effort| {
+                let all = effort.attempts.len() == attempts && attempts < ATTEMPTS_MAX;
+                all && !effort.completing && !effort.waiting
+            })
+        };
+        late.retain(|query, (attempts, _)| helps(query, *attempts));
+        late.into_iter().map(|(query, (_, lateness))| (lateness, query)).collect()
     }
 }
