@@ -42,6 +42,8 @@ pub(super) struct Engine {
     activity: Activity,
     warm: Vec<Arc<str>>,
     serial: u64,
+    /// It died, and its node has not been told yet: it may stand still.
+    unheard: bool,
     slow: Vec<(u32, f64)>,
     load_failures: Vec<(u32, Option<Arc<str>>)>,
     /// Faults that wait for a query to get stuck.
@@ -63,6 +65,7 @@ impl Engine {
             activity: Activity::Idle,
             warm: Vec::new(),
             serial: 0,
+            unheard: false,
             slow: Vec::new(),
             load_failures: Vec::new(),
             stick: Vec::new(),
@@ -72,18 +75,18 @@ impl Engine {
         }
     }
 
-    /// Carries out a command of its node. One that finds the engine restarting is lost, as it would be with a child process
-    /// that has just died: the node hears of the death before it hears of anything else. Only a kill may interrupt what runs.
+    /// Carries out a command of its node. One from before the node heard of the engine's death is lost, as it would be with a
+    /// child process that has just died: it was meant for the dead engine. Only a kill may interrupt what runs.
     pub(super) fn command(
         &mut self,
         command: EngineCommand,
         models: &BTreeMap<Arc<str>, ModelPlan>,
     ) -> Option<Alarm> {
+        if self.unheard {
+            return None;
+        }
         if matches!(command, EngineCommand::Kill) {
             return self.die("killed by its node");
-        }
-        if matches!(self.activity, Activity::Restarting(_)) {
-            return None;
         }
         assert!(
             matches!(self.activity, Activity::Idle),
@@ -164,18 +167,26 @@ impl Engine {
         }
     }
 
-    /// The engine dies with everything it had in memory, and a new one starts. One that is restarting already goes on with it.
+    /// The engine dies with everything it had in memory, and a new one starts. One whose death the node has not heard of yet
+    /// has done nothing that could be lost.
     pub(super) fn die(&mut self, reason: &str) -> Option<Alarm> {
-        if matches!(self.activity, Activity::Restarting(_)) {
+        if self.unheard {
             return None;
         }
         self.forget();
+        self.unheard = true;
         self.activity = Activity::Restarting(reason.into());
         Some(self.alarm(RESTART))
     }
 
+    /// The node is being told of the death: what it says from now on is meant for the new engine.
+    pub(super) fn heard(&mut self) {
+        self.unheard = false;
+    }
+
     /// The machine's process died, and its engine with it.
     pub(super) fn forget(&mut self) {
+        self.unheard = false;
         self.over.extend(self.stuck_by.take());
         self.warm.clear();
         self.activity = Activity::Idle;
@@ -300,6 +311,9 @@ mod tests {
         assert_eq!(engine.ring(running.serial), None);
         assert_eq!(engine.command(EngineCommand::Kill, &models()), None, "it is dying already");
         assert!(matches!(engine.ring(dying.serial), Some(EngineEvent::Died { .. })));
+        assert_eq!(engine.command(infer(0), &models()), None, "this is for the one that died");
+        assert_eq!(engine.die("once more"), None, "nobody has heard of the first time");
+        engine.heard();
         let alarm = engine.command(infer(0), &models()).expect("it answers");
         assert!(matches!(engine.ring(alarm.serial), Some(EngineEvent::Failed { .. })));
     }
@@ -315,6 +329,7 @@ mod tests {
         let dying = engine.command(EngineCommand::Kill, &models()).expect("it answers");
         assert_eq!(engine.over, [5]);
         assert!(engine.ring(dying.serial).is_some());
+        engine.heard();
         engine.stick(6);
         let alarm = engine.command(load("letters"), &models()).expect("loads are not concerned");
         engine.ring(alarm.serial);

@@ -16,7 +16,8 @@ use super::{Outcome, Traffic, size};
 use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time, ViewId};
 use crate::history::{Machine, Record, Sink, What};
 use crate::node::{
-    self, Body, Effect, EngineCommand, Input, Member, Message, Observation, Outbox, Seats, Token, View,
+    self, Body, Effect, EngineCommand, EngineEvent, Input, Member, Message, Observation, Outbox, Seats,
+    Token, View,
 };
 use crate::scenario::{Plan, Until};
 
@@ -292,7 +293,12 @@ impl<'a, P: Process> World<'a, P> {
         }
         match local {
             Local::Synced => self.synced(machine),
-            Local::Engine(event) => self.step(machine, Input::Engine(event)),
+            Local::Engine(event) => {
+                if matches!(event, EngineEvent::Died { .. }) {
+                    self.engines[machine as usize].heard();
+                }
+                self.step(machine, Input::Engine(event));
+            }
             Local::Client { session, number, request } => {
                 self.step(machine, Input::Client { session, number, request });
             }

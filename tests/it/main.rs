@@ -2,5 +2,6 @@
 
 mod command;
 mod readme;
+mod regressions;
 mod rehearsals;
 mod tidy;

@@ -175,6 +175,11 @@ impl WorkerDesk {
         out.send(self.view.id, Body::Work(WorkMessage::Desk(Arc::new(desk))));
     }
 
+    /// Whether a worker that has followed this version has followed all that its coordinator wants so far.
+    pub(super) fn is_followed(&self, version: u64) -> bool {
+        !self.dirty && version == self.version
+    }
+
     /// Whether the worker has yet to answer its newest desk.
     pub(super) fn is_unanswered(&self) -> bool {
         self.dirty || self.acknowledged < self.version

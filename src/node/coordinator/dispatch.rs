@@ -267,8 +267,9 @@ impl Coordinator {
     /// Nothing waits any more: idle workers take over what waits behind other queries, and later on watch for what takes
     /// unusually long.
     fn use_spares(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
-        // Each round makes one idle worker busy.
-        while let Some(&(0, idle)) = self.free.first() {
+        let idle: Vec<NodeId> =
+            self.free.iter().take_while(|(held, _)| *held == 0).map(|&(_, id)| id).collect();
+        for idle in idle {
             if self.queues.values().any(|queue| queue.waiting() > 0) {
                 break;
             }
@@ -278,10 +279,12 @@ impl Coordinator {
                 .filter(|worker| worker.held > 1 && worker.id != idle)
                 .max_by_key(|worker| (worker.held, std::cmp::Reverse(worker.id)))
                 .map(|worker| worker.id);
-            let last = fullest.and_then(|worker| {
-                self.desks[&worker].queued().next().map(|(attempt, slot)| (worker, attempt, slot.query))
-            });
-            let Some((worker, attempt, query)) = last else { break };
+            let Some(worker) = fullest else { break };
+            // What the idle worker must not try would come back, to be moved again and again.
+            let last = self.desks[&worker].queued().map(|(attempt, slot)| (attempt, slot.query)).find(
+                |(_, query)| self.queues.get(&query.job).is_some_and(|queue| queue.suits(*query, idle)),
+            );
+            let Some((attempt, query)) = last else { continue };
             self.withdraw(worker, attempt, query, facts.now, out);
             let state = facts.ledger.job(query.job).expect("queues belong to jobs");
             let taken = self.queues.get_mut(&query.job).and_then(|queue| queue.take(state, idle));

@@ -74,6 +74,11 @@ impl JobQueue {
         self.waiting.len() + self.urgent.len()
     }
 
+    /// Whether this worker may try it: it did not fail it last, and does not work on it already.
+    pub(super) fn suits(&self, query: QueryId, worker: NodeId) -> bool {
+        self.efforts.get(&query).is_none_or(|effort| !effort.unsuited(worker))
+    }
+
     /// Whether this worker has an attempt at it.
     pub(super) fn is_tried_by(&self, query: QueryId, worker: NodeId) -> bool {
         self.efforts

@@ -29,8 +29,10 @@ impl Coordinator {
         if desk.view.warm != report.warm {
             desk.view.warm.clone_from(&report.warm);
         }
+        // An older report may name what has ended or was withdrawn since, and what will not come back on this desk.
+        let current = report.epoch == self.epoch && desk.is_followed(report.version);
         for held in &report.held {
-            self.take_in(from, held, facts, out);
+            self.take_in(from, held, current, facts, out);
         }
         self.refresh(from);
         if self.survey_until.is_some() && self.desks.values().all(|desk| desk.surveyed || desk.suspect) {
@@ -38,9 +40,9 @@ impl Coordinator {
         }
     }
 
-    fn take_in(&mut self, from: NodeId, held: &Held, facts: &Facts<'_>, out: &mut Outbox) {
+    fn take_in(&mut self, from: NodeId, held: &Held, current: bool, facts: &Facts<'_>, out: &mut Outbox) {
         let known = self.desks.get(&from).is_some_and(|desk| desk.slots.contains_key(&held.attempt));
-        if !known && !self.inherit(from, held, facts, out) {
+        if !known && !self.inherit(from, held, current, facts, out) {
             // It is not wanted any more, and its holder has to be told so.
             if let Some(desk) = self.desks.get_mut(&from) {
                 desk.remind();
@@ -64,8 +66,15 @@ impl Coordinator {
     }
 
     /// Takes over an attempt that this reign did not make, or has given up: an answer always, work that goes on only where
-    /// no one else does it. False when it is of no use.
-    fn inherit(&mut self, from: NodeId, held: &Held, facts: &Facts<'_>, out: &mut Outbox) -> bool {
+    /// no one else does it, and only if the report is `current`. False when it is of no use.
+    fn inherit(
+        &mut self,
+        from: NodeId,
+        held: &Held,
+        current: bool,
+        facts: &Facts<'_>,
+        out: &mut Outbox,
+    ) -> bool {
         let Some(job) = facts.ledger.job(held.query.job) else { return false };
         let Some(queue) = self.queues.get_mut(&held.query.job) else { return false };
         if !job.is_open(held.query) {
@@ -75,7 +84,9 @@ impl Coordinator {
         let useful = match &held.progress {
             Progress::Ended { outcome: Outcome::Answered(_), .. } => !effort.completing,
             Progress::Ended { outcome: Outcome::Failed(_), .. } => false,
-            Progress::Waiting | Progress::Running => effort.attempts.is_empty() && !effort.completing,
+            Progress::Waiting | Progress::Running => {
+                current && effort.attempts.is_empty() && !effort.completing
+            }
         };
         if !useful {
             return false;
