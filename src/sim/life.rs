@@ -15,11 +15,6 @@ impl<P: Process> World<'_, P> {
     /// A process begins on `machine`, where none runs, from what its disk holds; on one that holds no view it joins.
     pub(super) fn start(&mut self, machine: Machine) {
         let index = machine as usize;
-        let disk = self.disks[index].durable();
-        // Who died before it heard that it was let in knows nobody, and may be known to others: it asks again as someone new.
-        if disk.view.is_none() && *disk != crate::node::Disk::default() {
-            self.wipe(machine);
-        }
         let plan = &self.plan.nodes[index];
         let host = &self.hosts[index];
         let (id, life) = (host.id, host.life + 1);
