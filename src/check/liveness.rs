@@ -16,7 +16,7 @@ use super::roster::{Roster, Seat};
 use super::verdict::{Findings, Invariant, ceiling};
 use crate::base::{JobId, NodeId, SessionId, Span, Time, ViewId};
 use crate::history::Machine;
-use crate::node::Seats;
+use crate::node::{Seats, limits};
 use crate::scenario::{FaultKind, Plan, Until};
 
 /// What is due at a deadline.
@@ -318,7 +318,7 @@ impl Liveness {
         for (id, job) in &facts.ledger.jobs {
             let since = job.progress.max(calm).max(self.viewed);
             if !job.ended
-                && since + self.within <= end
+                && since + self.within + self.work.stuck <= end
                 && Work::workers(facts) > 0
                 && !self.stranded.contains(id)
             {
@@ -360,6 +360,8 @@ struct Work {
     window: Option<u8>,
     /// How often a query may be tried where attempts fail by plan.
     tries: u64,
+    /// How long it may take until what is stuck by plan is found to be so, at the first attempt and at a second one.
+    stuck: Span,
 }
 
 impl Work {
@@ -388,7 +390,9 @@ impl Work {
             let profile = &model.profile;
             (name.clone(), [profile.load, profile.setup, profile.per_input].map(longest))
         });
+        let sticks = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Stuck));
         Work {
+            stuck: if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO },
             models: models.collect(),
             longest: Span::ZERO,
             window: plan.config.dispatch.window,
@@ -426,6 +430,6 @@ impl Work {
         let small = (Span::millis(2).0 / query.0.max(1)).clamp(2, 64);
         let window = self.window.map_or(small, u64::from);
         let turns = 1 + facts.ledger.open_jobs as u64 / Work::workers(facts).max(1) as u64;
-        self.longest.max(load + query) * window * turns * self.tries
+        self.longest.max(load + query) * window * turns * self.tries + self.stuck
     }
 }

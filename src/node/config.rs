@@ -118,6 +118,11 @@ impl Default for Scheduler {
 
 /// The limits that no setting changes. Whatever exceeds one is refused, and said so.
 pub mod limits {
+    use crate::base::Span;
+
+    /// How long the first attempt at a query may take before anything is known about its job; one that takes longer is stuck.
+    /// Each further attempt may take twice as long.
+    pub const QUERY_UNKNOWN_MAX: Span = Span::secs(60);
     /// Client sessions remembered; the least recently used leaves.
     pub const SESSIONS_MAX: usize = 10_000;
     /// Jobs that the ledger holds, ended ones that were not forgotten among them.

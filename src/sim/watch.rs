@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{JobId, NodeId, Span, Time};
-use crate::node::{Change, Entry, Index, View};
+use crate::node::{Change, Entry, Index, View, limits};
 use crate::scenario::{FaultKind, Plan};
 
 /// How often a run is asked whether it is done.
@@ -114,5 +114,7 @@ fn allowance(plan: &Plan) -> Span {
         })
         .max()
         .unwrap_or(Span::ZERO);
-    longest.scaled(WORK_FACTOR / pace)
+    // What is stuck is found to be so only then, when it hits the first queries of a job.
+    let sticks = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Stuck));
+    longest.scaled(WORK_FACTOR / pace) + if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO }
 }

@@ -233,7 +233,7 @@ impl Coordinator {
                     }
                     self.finish(*query, facts.now, out);
                 }
-                Change::Uncounted { query, attempt, .. } => self.discard(*query, *attempt, facts.now, out),
+                Change::Uncounted { query, attempt, .. } => self.discard(*query, *attempt, facts, out),
                 Change::JobEnded { job, .. } => self.end_job(*job, facts.now, out),
                 Change::JobForgotten { .. } => {}
                 Change::ViewChanged { .. } => {
@@ -398,14 +398,20 @@ impl Coordinator {
     }
 
     /// A completion was not counted: its attempt is settled all the same.
-    fn discard(&mut self, query: QueryId, attempt: AttemptId, now: Time, out: &mut Outbox) {
+    fn discard(&mut self, query: QueryId, attempt: AttemptId, facts: &Facts<'_>, out: &mut Outbox) {
         let holder = self.desks.iter().find(|(_, desk)| desk.slots.contains_key(&attempt)).map(|(&id, _)| id);
         if let Some(worker) = holder {
-            self.remove_slot(worker, attempt, now, GiveUp::Settled, out);
+            self.remove_slot(worker, attempt, facts.now, GiveUp::Settled, out);
         }
-        if let Some(effort) = self.queues.get_mut(&query.job).and_then(|queue| queue.efforts.get_mut(&query))
-        {
+        let open = facts.ledger.job(query.job).is_some_and(|job| job.is_open(query));
+        let Some(queue) = self.queues.get_mut(&query.job) else { return };
+        if let Some(effort) = queue.efforts.get_mut(&query) {
             effort.attempts.retain(|&(other, _)| other != attempt);
+            // The answer is gone, and the query has to be tried again if it still counts.
+            effort.completing = false;
+            if open && effort.attempts.is_empty() {
+                queue.put_first(query, Dispatch::Retry);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::super::config::limits;
 use crate::base::{Span, Time};
 
 /// The rate window is kept in this many buckets.
@@ -11,8 +12,10 @@ const BUCKETS: u64 = 100;
 const RECENT_MAX: usize = 128;
 /// With fewer durations than this nothing is known about the tail.
 const RECENT_MIN: usize = 16;
-/// Before anything is known about a job, a query may take this long at its first attempt, and twice as long at each further one.
-const LIMIT_UNKNOWN: Span = Span::secs(60);
+/// ... and a query is waited for as many times as long as the longest one so far took ...
+const PATIENCE_FACTOR: u64 = 4;
+/// ... or this long, when it is the first; its load is part of that.
+const PATIENCE_UNKNOWN: Span = Span::secs(30);
 /// No limit is doubled more often than this.
 const DOUBLINGS_MAX: u32 = 6;
 /// No query is called stuck before this time.
@@ -151,11 +154,22 @@ impl Pace {
         Some(sorted[(sorted.len() * 99).div_ceil(100) - 1])
     }
 
+    /// A query that takes longer than this is worth a further attempt on an idle worker.
+    pub(super) fn patience(&self) -> Span {
+        match (self.tail(), self.recent.iter().max()) {
+            // A quarter on top of the tail: the slowest of many healthy queries is no reason for a second one.
+            (Some(tail), _) => tail + tail / 4,
+            (None, Some(&longest)) => longest * PATIENCE_FACTOR,
+            (None, None) => PATIENCE_UNKNOWN,
+        }
+    }
+
     /// An attempt at a query that takes longer than this is stuck. The limit grows with the attempts that have `failed`, so that
     /// one that was wrong does not fail the query for good.
     pub(super) fn limit(&self, failed: u32) -> Span {
         let slowest = self.tail().or_else(|| self.recent.iter().copied().max());
-        let limit = slowest.map_or(LIMIT_UNKNOWN, |slowest| (slowest * LIMIT_FACTOR).max(LIMIT_LEAST));
+        let limit =
+            slowest.map_or(limits::QUERY_UNKNOWN_MAX, |slowest| (slowest * LIMIT_FACTOR).max(LIMIT_LEAST));
         limit * (1 << failed.min(DOUBLINGS_MAX))
     }
 }
@@ -181,7 +195,10 @@ mod tests {
     #[test]
     fn means_survive_an_idle_window_and_the_tail_needs_samples() {
         let mut pace = Pace::new(Time::ZERO, Span::secs(10));
-        assert_eq!(pace.tail(), None);
+        assert_eq!((pace.tail(), pace.patience()), (None, Span::secs(30)));
+        pace.answered(Time(0), &"cpu".into(), Span::millis(1));
+        assert_eq!((pace.tail(), pace.patience()), (None, Span::millis(4)));
+        let mut pace = Pace::new(Time::ZERO, Span::secs(10));
         for i in 1..=100 {
             pace.answered(Time(i), &"cpu".into(), Span::millis(i));
         }

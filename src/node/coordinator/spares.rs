@@ -10,7 +10,7 @@ use crate::base::{QueryId, Span, Time};
 const ATTEMPTS_MAX: usize = 3;
 
 impl Coordinator {
-    /// Gives each idle worker a further attempt at the query that has run longest beyond what one in a hundred takes.
+    /// Gives each idle worker a further attempt at the query that has run longest beyond its job's patience.
     pub(super) fn hedge(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         let mut late = self.late(facts.now);
         // The longest beyond its limit last, so that it is popped first.
@@ -26,7 +26,7 @@ impl Coordinator {
         }
     }
 
-    /// The queries all of whose attempts have run beyond their job's tail, and by how much the latest of them has.
+    /// The queries all of whose attempts have run beyond their job's patience, and by how much the latest of them has.
     fn late(&self, now: Time) -> Vec<(Span, QueryId)> {
         // Per query: how many attempts are late, and the least lateness.
         let mut late: BTreeMap<QueryId, (usize, Span)> = BTreeMap::new();
@@ -35,11 +35,8 @@ impl Coordinator {
             let Some((slot, since)) = head.and_then(|slot| slot.head_since.map(|since| (slot, since))) else {
                 continue;
             };
-            let Some(tail) = self.queues.get(&slot.query.job).and_then(|queue| queue.pace.tail()) else {
-                continue;
-            };
-            // A quarter on top of the tail: the slowest of many healthy queries is no reason for a second one.
-            let patience = tail + tail / 4;
+            let Some(queue) = self.queues.get(&slot.query.job) else { continue };
+            let patience = queue.pace.patience();
             if now.since(since) > patience {
                 let (attempts, least) = late.entry(slot.query).or_insert((0, Span::FOREVER));
                 *attempts += 1;
