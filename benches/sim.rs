@@ -1,7 +1,7 @@
 //! How fast the simulator is: events per second and simulated node-hours per second of wall time, beside a hold model.
 //!
 //! An event is a delivered message or a wake-up. The *driver* runs a stand-in that only sends heartbeats, so that it measures
-//! queue, network, clocks and trace hash alone; the *cluster* runs the real node. The *hold model* pops the earliest event of
+//! queue, network, clocks and trace hash alone; the *cluster* runs the real node. The checker is attached to both. The *hold model* pops the earliest event of
 //! std's `BinaryHeap` and pushes another, with as many pending as the simulator has, and does nothing else.
 
 use std::cmp::Reverse;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use idunno::base::{ClusterId, Draw, Epoch, Incarnation, NodeId, Rng, Span, Time, ViewId};
-use idunno::history::Ignore;
+use idunno::check::Checker;
 use idunno::node::{
     Body, Config, Effect, Identity, Input, MembershipMessage, Message, Node, Outbox, Start, Status,
 };
@@ -105,7 +105,7 @@ fn plan(nodes: usize, horizon: Span) -> Plan {
 }
 
 fn trial<P: Process>(plan: &Plan) -> Outcome {
-    sim::run_process::<P>(plan, plan.seed, &mut Ignore, &|| false)
+    sim::run_process::<P>(plan, plan.seed, &mut Checker::new(plan, plan.seed), &|| false)
 }
 
 /// Pops the earliest of `pending` 24-byte items and pushes a later one, `holds` times.

@@ -373,6 +373,7 @@ impl Work {
                 FaultKind::LoadFailure { .. } | FaultKind::EngineDeath | FaultKind::Stuck => fails = true,
                 FaultKind::Crash { .. }
                 | FaultKind::Restart
+                | FaultKind::Leave
                 | FaultKind::Pause
                 | FaultKind::Isolate
                 | FaultKind::Cut { .. }

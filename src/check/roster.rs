@@ -188,6 +188,7 @@ fn severs(kind: &FaultKind) -> bool {
         | FaultKind::Reorder(_) => true,
         FaultKind::Crash { .. }
         | FaultKind::Restart
+        | FaultKind::Leave
         | FaultKind::Pause
         | FaultKind::Slow(_)
         | FaultKind::LoadFailure { .. }

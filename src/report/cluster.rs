@@ -294,7 +294,7 @@ impl Cluster {
 
 /// Whether a fault of this kind can keep a machine from being heard.
 pub(super) fn silences(kind: &str) -> bool {
-    matches!(kind, "crash" | "wipe" | "restart" | "pause" | "isolate" | "cut" | "loss" | "delay")
+    matches!(kind, "crash" | "wipe" | "restart" | "leave" | "pause" | "isolate" | "cut" | "loss" | "delay")
 }
 
 fn step_down_word(reason: StepDown) -> &'static str {

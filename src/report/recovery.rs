@@ -203,5 +203,5 @@ impl Hit {
 
 /// Whether a fault of this kind takes its machines away for as long as it lasts.
 fn takes_away(kind: &str) -> bool {
-    matches!(kind, "crash" | "wipe" | "restart" | "pause" | "isolate" | "cut")
+    matches!(kind, "crash" | "wipe" | "restart" | "leave" | "pause" | "isolate" | "cut")
 }

@@ -284,6 +284,7 @@ fn fault(section: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Option
     let kind = match kind {
         "crash" => FaultKind::Crash { wipe: section.switch("wipe") },
         "restart" => FaultKind::Restart,
+        "leave" => FaultKind::Leave,
         "pause" => FaultKind::Pause,
         "isolate" => FaultKind::Isolate,
         "cut" => FaultKind::Cut {

@@ -224,9 +224,10 @@ fn fault_kinds() -> Vec<&'static str> {
 }
 
 /// The kinds of faults, each with the keys that it has beside `at`, `kind` and `target`.
-pub(super) const FAULT_KINDS: [(&str, &[&str]); 13] = [
+pub(super) const FAULT_KINDS: [(&str, &[&str]); 14] = [
     ("crash", &["for", "wipe"]),
     ("restart", &[]),
+    ("leave", &["for"]),
     ("pause", &["for"]),
     ("isolate", &["for"]),
     ("cut", &["for", "other", "direction"]),

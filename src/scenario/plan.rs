@@ -145,6 +145,9 @@ pub enum FaultKind {
     },
     /// The process dies and starts again at once.
     Restart,
+    /// The node leaves on purpose, handing over first if it leads, and its process ends; it comes back as a new life when the
+    /// fault does.
+    Leave,
     /// The process stands still; messages to it queue.
     Pause,
     /// Nothing goes in or out.
@@ -183,6 +186,7 @@ impl FaultKind {
         match self {
             FaultKind::Crash { .. } => "crash",
             FaultKind::Restart => "restart",
+            FaultKind::Leave => "leave",
             FaultKind::Pause => "pause",
             FaultKind::Isolate => "isolate",
             FaultKind::Cut { .. } => "cut",

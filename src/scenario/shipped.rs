@@ -11,6 +11,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
     shipped![
         "coord_and_voter_fail",
         "coord_fail",
+        "handover",
         "lossy_network",
         "partition_leader_one_way",
         "partition_minority",

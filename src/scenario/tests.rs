@@ -143,6 +143,10 @@ at = "1s..2s"
 kind = "restart"
 target = "node 3"
 [[fault]]
+at = "1s..2s"
+kind = "leave"
+target = "node 3"
+[[fault]]
 at = "1s"
 kind = "pause"
 target = "fast2"

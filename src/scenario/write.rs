@@ -176,7 +176,7 @@ fn fault(file: &mut File, fault: &Fault) {
     match &fault.kind {
         // What happens in a moment has no end to write.
         FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck => return,
-        FaultKind::Pause | FaultKind::Isolate => {}
+        FaultKind::Leave | FaultKind::Pause | FaultKind::Isolate => {}
         FaultKind::Crash { wipe } => file.put("wipe", wipe),
         FaultKind::Cut { other, direction } => {
             file.or_word("other", other.as_ref().map(targets::text), "rest");

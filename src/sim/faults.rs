@@ -6,6 +6,7 @@ use super::network::{Harm, Machines, Scope};
 use super::world::{Event, World};
 use crate::base::{Draw, Rng, Span, Time};
 use crate::history::{FaultEvent, FaultPhase, Machine, What};
+use crate::node::Input;
 use crate::scenario::{FaultKind, Plan};
 
 /// How often a role that nobody has is looked for again.
@@ -100,6 +101,7 @@ fn breaks(kind: &FaultKind) -> bool {
         FaultKind::Delay(by) => by.mean() >= Span::millis(100),
         FaultKind::Crash { .. }
         | FaultKind::Restart
+        | FaultKind::Leave
         | FaultKind::Duplicate(_)
         | FaultKind::Reorder(_)
         | FaultKind::Slow(_)
@@ -152,7 +154,7 @@ impl<P: Process> World<'_, P> {
                 | FaultKind::Restart
                 | FaultKind::EngineDeath
                 | FaultKind::Stuck => host.runs(),
-                FaultKind::Pause => host.runs() && !host.paused,
+                FaultKind::Pause | FaultKind::Leave => host.runs() && !host.paused,
                 FaultKind::Crash { wipe: true }
                 | FaultKind::Isolate
                 | FaultKind::Cut { .. }
@@ -219,6 +221,14 @@ impl<P: Process> World<'_, P> {
                 self.faults.all[fault as usize].lives = lives;
                 self.took_effect(vec![fault]);
             }
+            FaultKind::Leave => {
+                // The life that follows the one that leaves.
+                let next = |&machine: &Machine| self.hosts[machine as usize].life + 1;
+                self.faults.all[fault as usize].lives = machines.iter().map(next).collect();
+                for &machine in machines {
+                    self.step(machine, Input::Leave);
+                }
+            }
             FaultKind::Pause => {
                 for &machine in machines {
                     self.pause(machine);
@@ -278,6 +288,18 @@ impl<P: Process> World<'_, P> {
                     }
                 }
             }
+            FaultKind::Leave => {
+                for (&machine, life) in machines.iter().zip(lives) {
+                    // Who could not leave in time is ended like any process that takes too long.
+                    if self.hosts[machine as usize].life + 1 == life {
+                        self.crash(machine);
+                    }
+                    let host = &self.hosts[machine as usize];
+                    if !host.runs() && host.life == life {
+                        self.start(machine);
+                    }
+                }
+            }
             FaultKind::Pause => machines.iter().for_each(|&machine| self.resume(machine)),
             FaultKind::Isolate
             | FaultKind::Cut { .. }
@@ -293,6 +315,17 @@ impl<P: Process> World<'_, P> {
             FaultKind::EngineDeath => {}
         }
         self.report(fault, FaultPhase::Ended);
+    }
+
+    /// A node has left, and its process ends.
+    pub(super) fn left(&mut self, machine: Machine) {
+        self.crash(machine);
+        let leaves = |fault: &u32| {
+            let asked = matches!(self.plan.faults[*fault as usize].kind, FaultKind::Leave);
+            asked && self.faults.all[*fault as usize].machines.contains(&machine)
+        };
+        let faults = (0..self.plan.faults.len() as u32).filter(leaves).collect();
+        self.took_effect(faults);
     }
 
     /// One fault less is due or will end.

@@ -316,7 +316,7 @@ impl<'a, P: Process> World<'a, P> {
             }
             Effect::Engine(command) => self.command(machine, command),
             // A node that has left needs its process no more.
-            Effect::Left => self.crash(machine),
+            Effect::Left => self.left(machine),
             Effect::Observe(observation) => {
                 if let Observation::Applied { entry, changes, .. } = &observation {
                     self.watch.applied(self.now, entry, changes);

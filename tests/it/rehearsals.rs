@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
 use idunno::base::{Epoch, Span, Time};
 use idunno::check::{Checker, Verdict};
 use idunno::history::{FaultPhase, Record, What};
@@ -34,9 +36,10 @@ fn run(plan: Plan, seed: u64) -> Trial {
     Trial { verdict: checker.finish(outcome.ended_at), plan, outcome, records }
 }
 
-/// Runs a scenario under many seeds and insists that nothing is wrong.
-fn trials(name: &str, seeds: u64) -> Vec<Trial> {
+/// Runs a scenario under many seeds, insists that nothing is wrong, and looks at each trial.
+fn trials<T: Send>(name: &str, seeds: u64, look: impl Fn(Trial) -> T + Sync) -> Vec<T> {
     (1..=seeds)
+        .into_par_iter()
         .map(|seed| {
             let trial = run(plan(name), seed);
             let wrong: Vec<String> = trial.verdict.violations.iter().map(ToString::to_string).collect();
@@ -51,7 +54,7 @@ fn trials(name: &str, seeds: u64) -> Vec<Trial> {
                 (0, 0),
                 "{name}, seed {seed}"
             );
-            trial
+            look(trial)
         })
         .collect()
 }
@@ -133,40 +136,40 @@ fn every_shipped_scenario_is_clean() {
     let seeds =
         std::env::var("IDUNNO_SEEDS").map_or(SEEDS, |text| text.parse().expect("IDUNNO_SEEDS is a number"));
     for (name, _) in shipped() {
-        for trial in trials(name, seeds) {
-            let faults = trial.plan.faults.len();
+        trials(name, seeds, |trial| {
             let took = |record: &&Record| matches!(&record.what, What::Fault(event) if event.phase == FaultPhase::TookEffect);
-            assert!(trial.records.iter().filter(took).count() >= faults, "{name}: a fault did nothing");
+            let took = trial.records.iter().filter(took).count();
+            assert_eq!(took, trial.plan.faults.len(), "{name}: every fault does something");
             assert_eq!(trial.plan.until, Until::Done, "{name} ends by itself");
-        }
+        });
     }
 }
 
 #[test]
 fn a_crashed_coordinator_is_replaced_within_the_promised_time() {
-    let spans: Vec<Span> = trials("coord_fail", 30).iter().map(Trial::coordinator_recovery).collect();
+    let spans: Vec<Span> = trials("coord_fail", 30, |trial| trial.coordinator_recovery());
     let (p50, p95) = (quantile(spans.clone(), 0.5), quantile(spans, 0.95));
     assert!(p50 < Span::millis(400) && p95 < Span::secs(1), "p50 {p50}, p95 {p95}");
 }
 
 #[test]
 fn the_queries_of_a_crashed_worker_are_dispatched_again_within_the_promised_time() {
-    let spans: Vec<Span> = trials("worker_fail", 30).iter().map(Trial::worker_recovery).collect();
+    let spans: Vec<Span> = trials("worker_fail", 30, |trial| trial.worker_recovery());
     let p95 = quantile(spans, 0.95);
     assert!(p95 < Span::millis(500), "p95 {p95}");
 }
 
 #[test]
 fn three_losses_at_once_do_not_stop_the_cluster() {
-    for trial in trials("three_at_once", 10) {
+    trials("three_at_once", 10, |trial| {
         assert_eq!(trial.fault().1.len(), 3);
         assert!(trial.coordinator_recovery() < Span::secs(2));
-    }
+    });
 }
 
 #[test]
 fn a_paused_coordinator_wakes_up_deposed_and_commits_nothing() {
-    for trial in trials("pause_coordinator", 20) {
+    trials("pause_coordinator", 20, |trial| {
         let (at, machines) = trial.fault();
         let reign = trial.reign();
         let resumed = trial.records.iter().find(|record| matches!(record.what, What::Resumed(_)));
@@ -192,7 +195,18 @@ fn a_paused_coordinator_wakes_up_deposed_and_commits_nothing() {
             }
         }
         assert!(later_reign_applied.is_some());
-    }
+    });
+}
+
+#[test]
+fn a_planned_handover_costs_less_than_a_tenth_of_a_second() {
+    trials("handover", 30, |trial| {
+        assert!(trial.coordinator_recovery() < Span::millis(100), "{}", trial.coordinator_recovery());
+        let handed_over = trial.observations().any(|(_, _, observation)| {
+            matches!(observation, Observation::SteppedDown { reason: StepDown::HandedOver, .. })
+        });
+        assert!(handed_over);
+    });
 }
 
 /// When each job was submitted first, by name, and when its first query began.
@@ -226,23 +240,22 @@ fn starts(trial: &Trial) -> BTreeMap<String, (Time, Time)> {
 
 #[test]
 fn a_second_job_starts_at_once_where_its_model_is_warm_and_slots_are_free() {
-    for trial in trials("second_job", 30) {
+    trials("second_job", 30, |trial| {
         let (asked, began) = starts(&trial)["second"];
         assert!(began.since(asked) <= Span::millis(100), "{}", began.since(asked));
-    }
+    });
 }
 
 #[test]
 fn a_second_job_waits_for_the_first_free_slot_and_the_load_and_nothing_else() {
-    let mut excess = Vec::new();
-    for trial in trials("second_job_busy", 30) {
+    let excess = trials("second_job_busy", 30, |trial| {
         let (asked, began) = starts(&trial)["second"];
         let ended = trial.observations().find_map(|(time, _, observation)| {
             matches!(observation, Observation::Ended { .. }).then_some(time).filter(|time| *time > asked)
         });
         let shortest = ended.expect("something runs").since(asked);
-        excess.push(began.since(asked) - shortest - Span::millis(600));
-    }
+        began.since(asked) - shortest - Span::millis(600)
+    });
     let p95 = quantile(excess, 0.95);
     assert!(p95 <= Span::millis(100), "p95 {p95}");
 }
