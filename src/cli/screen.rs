@@ -218,7 +218,7 @@ fn checks(finished: &Finished, findings: &Findings) -> String {
         looked.into_iter().filter(|(seen, _)| *seen > 0).map(|(_, words)| words).collect();
     let records = some(census.records, "record", "records");
     let looked = if looked.is_empty() { String::new() } else { format!(": {}", list(&looked)) };
-    let looked = format!("{verdict}, over {records}{looked}.");
+    let looked = wrapped(&format!("{verdict}, over {records}{looked}."), "");
     let faults = if census.faults_began + census.faults_missed == 0 {
         String::new()
     } else {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::example::{ms, plan, records};
 use super::*;
 use crate::base::Time;
-use crate::history::{Record, Sink, What};
+use crate::history::{Observation, Record, Sink, What};
 
 fn end() -> TrialEnd {
     let trace = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
@@ -91,6 +91,10 @@ fn an_entry_counts_once_however_many_voters_apply_it() {
     let committed = trial.tables.queries.iter().filter(|query| query.committed_s != Seconds::NONE).count();
     assert_eq!(counted, committed as u64);
     assert!(counted > 1000);
+    let mut summary = Summary::default();
+    summary.add(&trial);
+    let together = counted as f64 / (30.0 - 1.0);
+    assert!((summary.metric("aggregate_qps").mean.unwrap() - together).abs() < 1e-9);
 }
 
 #[test]
@@ -145,6 +149,43 @@ fn only_a_suspicion_that_no_fault_explains_is_false_and_it_counts_once() {
     summary.add(&trial(0));
     assert_eq!(summary.metric("false_suspicions").mean, Some(1.0));
     assert_eq!(summary.metric("false_evictions").mean, Some(0.0));
+}
+
+#[test]
+fn a_member_that_nobody_can_reach_is_not_suspected_falsely() {
+    let plan = plan();
+    let mut gather = Gather::new(&plan, 0, 7);
+    for mut record in records() {
+        match &mut record.what {
+            What::Paused(_) | What::Resumed(_) => continue,
+            What::Fault(event) if &*event.kind == "pause" => event.kind = "isolate".into(),
+            _ => {}
+        }
+        gather.record(&record);
+    }
+    let mut summary = Summary::default();
+    summary.add(&gather.finish(end()));
+    assert_eq!(summary.metric("false_suspicions").mean, Some(1.0), "the other one remains");
+}
+
+#[test]
+fn an_application_that_disagrees_is_written_in_full() {
+    let plan = plan();
+    let mut gather = Gather::new(&plan, 0, 7);
+    let mut all = records();
+    let mut applied = all.iter_mut().filter_map(|record| match &mut record.what {
+        What::Node(Observation::Applied { state, .. }) => Some(state),
+        _ => None,
+    });
+    *applied.nth(1).expect("a second voter applies") ^= 1;
+    for record in &all {
+        gather.record(record);
+    }
+    let mut bytes = super::history::first_line("example", "sim");
+    bytes.extend(&gather.finish(end()).history);
+    let mut back: Vec<Vec<Record>> = Vec::new();
+    read_history(bytes.as_slice(), |_| Vec::new(), |_, records| back.push(records)).unwrap();
+    assert_eq!(back, [all]);
 }
 
 #[test]
