@@ -8,17 +8,17 @@
 //! Data flows one way: a scenario (TOML) becomes a plan, the simulator carries it out, what happens becomes a history, the
 //! history is checked, and reports are made of it.
 //!
-//! | module | one idea |
-//! |---|---|
-//! | [`base`] | time, identities, seeded randomness, what a model costs: plain values |
-//! | [`policy`] | scheduling policies: pure functions of a view of the cluster |
-//! | [`node`] | the state machine of one cluster node; no clock, socket, thread, file or global randomness |
-//! | [`history`] | what happened, one record per observation, fed to a sink while a run goes on |
-//! | [`scenario`] | TOML as people write it, checked and turned into a plan |
-//! | [`sim`] | virtual clock, event queue, network, disks, engines, clients, faults |
-//! | [`check`] | the invariants, while a run goes on and over a finished history |
-//! | [`report`] | CSV files, statistics, charts |
-//! | [`cli`] | the commands; wires the rest together |
+//! | module | one idea | may import |
+//! |---|---|---|
+//! | [`base`] | time, identities, seeded randomness, what a model costs: plain values | nothing |
+//! | [`policy`] | scheduling policies: pure functions of a view of the cluster | base |
+//! | [`node`] | the state machine of one cluster node; no clock, socket, thread, file or global randomness | base, policy |
+//! | [`history`] | what happened, one record per observation, fed to a sink while a run goes on | base, node |
+//! | [`scenario`] | TOML as people write it, checked and turned into a plan | base, node, policy |
+//! | [`sim`] | virtual clock, event queue, network, disks, engines, clients, faults | base, node, history, scenario |
+//! | [`check`] | the invariants, while a run goes on and over a finished history | base, node, history, scenario |
+//! | [`report`] | CSV files, statistics, charts | base, history, scenario, check |
+//! | [`cli`] | the commands; wires the rest together | all of them |
 //!
 //! # What always holds
 //!

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::scenario::SEED_MAX;
+
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -111,19 +113,19 @@ struct Sim {
     #[arg(required = true, value_name = "SCENARIO")]
     scenarios: Vec<String>,
     /// The seed of the first trial; trial i uses this seed plus i [default: the scenario's].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     seed: Option<u64>,
     /// How many trials [default: the scenario's].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     trials: Option<u32>,
-    /// Where results go: into DIR/<scenario>/sim, in the place of earlier ones.
+    /// Where results go: into DIR/<scenario>/sim, in the place of all that is there.
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
     /// Set a key of the scenario, such as membership.heartbeat=20ms; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// Show only what went wrong.
     #[arg(long, short)]
@@ -131,6 +133,12 @@ struct Sim {
     /// How to show the summary.
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     format: Format,
+}
+
+/// A seed, within the same bounds as in a scenario.
+fn seed(text: &str) -> Result<u64, String> {
+    let wanted = || format!("wanted a whole number from 0 to {}", text::count(SEED_MAX));
+    text.parse().ok().filter(|seed| *seed <= SEED_MAX).ok_or_else(wanted)
 }
 
 /// How a summary is shown.

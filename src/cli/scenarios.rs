@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::text::wrapped;
+use super::text::{list, some, wrapped};
 use super::{Exit, Scenario, Sim, screen};
 use crate::scenario::{Plan, Preset, keys, nearest, shipped, to_toml};
 
@@ -32,7 +32,10 @@ pub(super) fn plans(sim: &Sim) -> Result<Vec<Plan>> {
 fn plan(argument: &str, set: &[String]) -> Result<Plan> {
     let path = Path::new(argument);
     if path.is_file() {
-        let source = fs::read_to_string(path).with_context(|| format!("cannot read {argument}"))?;
+        let bytes = fs::read(path).with_context(|| format!("cannot read {argument}"))?;
+        let Ok(source) = String::from_utf8(bytes) else {
+            bail!("{argument} is not a scenario: it is not text in UTF-8")
+        };
         return Ok(Plan::with_overrides(&source, argument, set)?);
     }
     if let Some((name, source)) = shipped().iter().find(|(name, _)| *name == argument) {
@@ -63,10 +66,7 @@ pub(super) fn run(command: &Scenario) -> Exit {
         Scenario::Keys => Ok(explained()),
     };
     match said {
-        Ok(text) => {
-            screen::say(&text);
-            Exit::Fine
-        }
+        Ok(text) => screen::say(&text),
         Err(error) => {
             screen::error(&error);
             Exit::Usage
@@ -88,7 +88,10 @@ fn checked(scenarios: &[String]) -> Exit {
     let mut exit = Exit::Fine;
     for argument in scenarios {
         match plan(argument, &[]) {
-            Ok(plan) => screen::say(&format!("{argument} is right: {}.\n", plan.name)),
+            Ok(plan) => {
+                let said = screen::say(&format!("{argument} is right: {}.\n", size(&plan)));
+                exit = exit.graver(said);
+            }
             Err(error) => {
                 screen::error(&error);
                 exit = Exit::Usage;
@@ -96,6 +99,19 @@ fn checked(scenarios: &[String]) -> Exit {
         }
     }
     exit
+}
+
+/// What a plan comes to, so that a table that was forgotten is missed.
+fn size(plan: &Plan) -> String {
+    let parts = [
+        (plan.nodes.len(), "node", "nodes"),
+        (plan.jobs.len(), "job", "jobs"),
+        (plan.arrivals.len(), "stream of jobs", "streams of jobs"),
+        (plan.faults.len(), "fault", "faults"),
+        (plan.trials as usize, "trial", "trials"),
+    ];
+    let parts = parts.into_iter().filter(|(number, ..)| *number > 0);
+    list(&parts.map(|(number, one, many)| some(number as u64, one, many)).collect::<Vec<_>>())
 }
 
 fn explained() -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::sim::Findings;
 use super::text::{columns, count, duration, list, number, quoted, some, wrapped};
-use super::{Format, Sim};
+use super::{Exit, Format, Sim};
 use crate::report::{Finished, Stats};
 use crate::scenario::{FaultKind, Plan, Target};
 
@@ -21,9 +21,17 @@ pub(super) fn error(error: &anyhow::Error) {
     complain(&format!("error: {error:#}"));
 }
 
-/// What was asked for. Whoever closes the pipe early does not want the rest.
-pub(super) fn say(text: &str) {
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+/// What was asked for. Whoever closes the pipe early does not want the rest; anything else that keeps it from being
+/// written is a failure.
+pub(super) fn say(text: &str) -> Exit {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+            error(&anyhow::Error::new(cause).context("cannot write to the standard output"));
+            Exit::Failed
+        }
+        _ => Exit::Fine,
+    }
 }
 
 /// A run that Ctrl-C ended.
@@ -43,18 +51,20 @@ pub(super) fn took(elapsed: Duration) {
 }
 
 /// The results of one scenario.
-pub(super) fn show(sim: &Sim, argument: &str, plan: &Plan, finished: &Finished, findings: &Findings) {
+pub(super) fn show(sim: &Sim, argument: &str, plan: &Plan, finished: &Finished, findings: &Findings) -> Exit {
+    let mut exit = Exit::Fine;
     if !sim.quiet {
         let text = match sim.format {
             Format::Table => tables(plan, finished, findings),
             Format::Json => format!("{}\n", json(plan, finished, findings)),
             Format::Csv => csv(finished),
         };
-        say(&text);
+        exit = say(&text);
     }
     for line in complaints(sim, argument, plan, findings) {
         complain(&line);
     }
+    exit
 }
 
 fn complain(text: &str) {

@@ -69,8 +69,8 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
     for ((plan, results), argument) in scenarios.into_iter().zip(&sim.scenarios) {
         match scenario(sim, &plan, results, &pool, stop) {
             Ok((finished, findings)) => {
-                screen::show(sim, argument, &plan, &finished, &findings);
-                exit = exit.graver(findings.exit());
+                let shown = screen::show(sim, argument, &plan, &finished, &findings);
+                exit = exit.graver(findings.exit()).graver(shown);
             }
             Err(Halt::Interrupted) => {
                 screen::interrupted(&plan, &sim.out);

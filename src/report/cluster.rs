@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::format::Seconds;
 use super::rows::MembershipRow;
-use crate::base::{Epoch, NodeId, Span, Time, ViewId};
+use crate::base::{Epoch, Incarnation, NodeId, Span, Time, ViewId};
 use crate::history::{Change, FaultEvent, FaultPhase, Machine, Observation, Seats, StepDown, What};
 use crate::scenario::Plan;
 
@@ -20,7 +20,9 @@ struct State {
     silenced: u32,
     /// Until when silence is the fault's doing, faults in force aside.
     excused_until: Time,
-    /// The voters that suspect it.
+    /// The newest of its lives that was suspected.
+    suspected_life: Incarnation,
+    /// The voters that suspect that life.
     suspected_by: BTreeSet<Machine>,
     /// Whether the present suspicion, or the last one, was nobody's fault.
     falsely: bool,
@@ -60,6 +62,7 @@ impl Cluster {
             paused: false,
             silenced: 0,
             excused_until: Time::ZERO,
+            suspected_life: Incarnation(0),
             suspected_by: BTreeSet::new(),
             falsely: false,
         };
@@ -195,8 +198,12 @@ impl Cluster {
                 self.row_in(at, self.machine_name(machine), "opened", *epoch);
             }
             Observation::Seated { seats } if self.voters.is_none() => self.seat(at, seats),
-            Observation::Suspected { subject, .. } => self.suspect(at, *subject, machine),
-            Observation::Trusted { subject, .. } => self.trust(at, *subject, machine),
+            Observation::Suspected { subject, incarnation } => {
+                self.suspect(at, *subject, *incarnation, machine);
+            }
+            Observation::Trusted { subject, incarnation } => {
+                self.trust(at, *subject, *incarnation, machine);
+            }
             Observation::Expelled { .. } => self.row(at, self.machine_name(machine), "expelled"),
             _ => {}
         }
@@ -228,12 +235,20 @@ impl Cluster {
         }
     }
 
-    fn suspect(&mut self, at: Time, subject: NodeId, voter: Machine) {
+    fn suspect(&mut self, at: Time, subject: NodeId, life: Incarnation, voter: Machine) {
         let Some(subject) = self.machine(subject) else { return };
         self.suspected.push((at, subject, voter));
         let voter_is_well = self.is_well(voter, at);
         let subject_is_well = self.is_well(subject, at);
         let state = &mut self.machines[subject as usize];
+        if life < state.suspected_life {
+            return;
+        }
+        if life > state.suspected_life {
+            // A machine that came back before it was evicted is a member again, and nobody says that it is trusted.
+            state.suspected_life = life;
+            state.suspected_by.clear();
+        }
         let first = state.suspected_by.is_empty();
         state.suspected_by.insert(voter);
         if first {
@@ -243,9 +258,12 @@ impl Cluster {
         }
     }
 
-    fn trust(&mut self, at: Time, subject: NodeId, voter: Machine) {
+    fn trust(&mut self, at: Time, subject: NodeId, life: Incarnation, voter: Machine) {
         let Some(subject) = self.machine(subject) else { return };
         let state = &mut self.machines[subject as usize];
+        if life != state.suspected_life {
+            return;
+        }
         if state.suspected_by.remove(&voter) && state.suspected_by.is_empty() {
             self.row(at, self.machine_name(subject), "trusted");
         }

@@ -26,7 +26,7 @@ pub enum ReportError {
         name: String,
     },
     /// A file or folder could not be made, written or moved.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}", path.display())]
     Write {
         /// Which one.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum ReportError {
         source: io::Error,
     },
     /// A table could not be written.
-    #[error("cannot write {file}: {source}")]
+    #[error("cannot write {file}")]
     Table {
         /// Which one.
         file: &'static str,
@@ -124,11 +124,7 @@ impl Results {
             table::<MembershipRow>(path, FILES[5])?,
             table::<RecoveryRow>(path, FILES[6])?,
         ];
-        let version = env!("CARGO_PKG_VERSION");
-        write(
-            &path.join("scenario.toml"),
-            format!("# As run by idunno {version}, with every default.\n{resolved}").as_bytes(),
-        )?;
+        write(&path.join("scenario.toml"), resolved.as_bytes())?;
         let history_path = path.join("history.jsonl");
         let mut history = BufWriter::new(File::create(&history_path).map_err(at(&history_path))?);
         history.write_all(&first_line(&plan.name, driver)).map_err(at(&history_path))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::example::{ms, plan, records};
 use super::*;
-use crate::base::Time;
+use crate::base::{Incarnation, Time};
 use crate::history::{Observation, Record, Sink, What};
 
 fn end() -> TrialEnd {
@@ -141,6 +141,33 @@ fn workers_leave_before_they_serve_another_job() {
         };
         assert_eq!(before, None, "{row:?}");
     }
+}
+
+#[test]
+fn a_machine_that_came_back_unnoticed_is_suspected_anew() {
+    let subject = records().iter().find_map(|record| match record.what {
+        What::Up(id) if record.machine == Some(0) => Some(id),
+        _ => None,
+    });
+    let subject = subject.expect("the first machine starts");
+    // It is back before it is evicted: it joins anew, and nobody says that the life that ended is trusted.
+    let trusted = |record: &Record| matches!(&record.what, What::Node(Observation::Trusted { subject: whom, .. }) if *whom == subject);
+    let mut all = records();
+    all.retain(|record| !trusted(record));
+    let anew = Observation::Suspected { subject, incarnation: Incarnation(2) };
+    all.push(Record { at: ms(25_000), machine: Some(3), what: What::Node(anew) });
+    all.sort_by_key(|record| record.at);
+    let plan = plan();
+    let mut gather = Gather::new(&plan, 0, 7);
+    for record in &all {
+        gather.record(record);
+    }
+    let trial = gather.finish(end());
+    let suspected = |row: &&super::rows::MembershipRow| &*row.node == "n1" && &*row.event == "suspected";
+    assert_eq!(trial.tables.membership.iter().filter(suspected).count(), 2);
+    let mut summary = Summary::default();
+    summary.add(&trial);
+    assert_eq!(summary.metric("false_suspicions").mean, Some(2.0), "no fault explains the second one");
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub(super) const NODES_MAX: usize = 100_000;
 pub(super) const FAULTS_MAX: usize = 10_000;
 /// The most trials.
 pub(super) const TRIALS_MAX: u32 = 1_000_000;
+/// The largest seed of a first trial: the last trial's is a number of 64 bits as well.
+pub const SEED_MAX: u64 = u64::MAX - TRIALS_MAX as u64;
 /// The least and the most that a machine can be made to send, in bytes per second.
 pub(super) const BANDWIDTH_RANGE: (u64, u64) = (1_000, 1_000_000_000_000);
 
@@ -265,7 +267,7 @@ pub(super) fn key_at(group: &str, name: &str) -> &'static Key {
 static KEYS: &[Key] = &[
     key("name", Name, Derived("the file's name"), "The scenario's name; results land in a folder of this name."),
     key("about", Text, Value(""), "A sentence or two on what to look for; line breaks count as spaces."),
-    key("seed", Whole(0, u64::MAX as i128 - TRIALS_MAX as i128), Value("1"), "The seed of the first trial; trial i uses seed + i, from 0."),
+    key("seed", Whole(0, SEED_MAX as i128), Value("1"), "The seed of the first trial; trial i uses seed + i, from 0."),
     key("trials", Whole(1, TRIALS_MAX as i128), Value("1"), "How many trials."),
     key("until", SpanKind(Span::millis(1), LONGEST), Value("done"), "When a trial ends: at this time, or once all jobs have ended, all faults are over and the cluster is whole again.").or("done"),
     key("liveness_within", SpanKind(Span::millis(1), DAY), Value("30s"), "Once faults are over, the time within which the cluster must be whole again and have finished what it accepted."),

@@ -20,7 +20,7 @@ mod units;
 mod write;
 
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
-pub use keys::{Key, Kind, Preset, keys};
+pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use plan::{
     Arrivals, Direction, DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target,
     Until,

@@ -56,7 +56,12 @@ fn round_trip(plan: &Plan) {
     let again = Plan::read(&text, "resolved.toml").unwrap_or_else(|error| panic!("{text}\n{error}"));
     assert_eq!(shown(&again), shown(plan));
     assert_eq!(to_toml(&again), text);
-    assert!(text.starts_with(&format!("# Resolved by idunno {}.\n", env!("CARGO_PKG_VERSION"))));
+    assert!(
+        text.starts_with(&format!(
+            "# Resolved by idunno {}, with every default.\n",
+            env!("CARGO_PKG_VERSION")
+        ))
+    );
 }
 
 /// A scenario that uses every key at least once.

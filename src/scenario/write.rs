@@ -13,7 +13,7 @@ use crate::node::{Config, DispatchConfig, Failover, Inputs, JobSpec, MembershipC
 /// models need none.
 pub fn to_toml(plan: &Plan) -> String {
     let mut file = File { text: String::new() };
-    file.line(&format!("# Resolved by idunno {}.", env!("CARGO_PKG_VERSION")));
+    file.line(&format!("# Resolved by idunno {}, with every default.", env!("CARGO_PKG_VERSION")));
     top(&mut file, plan);
     config(&mut file, &plan.config);
     file.line("\n[network]");

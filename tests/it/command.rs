@@ -171,6 +171,41 @@ fn a_mistyped_scenario_is_refused_with_a_suggestion_and_changes_nothing() {
 }
 
 #[test]
+fn a_bad_number_is_refused_with_what_is_allowed() {
+    for (option, value, wanted) in [
+        ("--seed", "-1", "from 0 to 18,446,744,073,708,551,615"),
+        ("--seed", "18446744073709551615", "from 0 to 18,446,744,073,708,551,615"),
+        ("--trials", "-1", "1..=1000000"),
+        ("--threads", "0", "1..=1024"),
+    ] {
+        let shown = output(&["sim", "steady", option, value]);
+        let said = text(&shown.stderr);
+        assert_eq!(shown.status.code(), Some(2), "{said}");
+        assert!(said.contains(wanted), "{option} {value}: {said}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scenario.toml");
+    fs::write(&path, [0xff, 0xfe, 0]).unwrap();
+    let shown = output(&["scenario", "check", path.to_str().unwrap()]);
+    assert_eq!(shown.status.code(), Some(2));
+    assert!(text(&shown.stderr).contains("not text"), "{}", text(&shown.stderr));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_summary_that_cannot_be_written_is_a_failure() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let shown = idunno(&["scenario", "keys"]).stdout(full).output().unwrap();
+    let said = text(&shown.stderr);
+    assert_eq!(shown.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write to the standard output"), "{said}");
+}
+
+#[test]
 fn a_bad_setting_is_refused_by_its_name() {
     let shown = output(&["sim", "steady", "--set", "membership.heartbaet=20ms"]);
     let said = text(&shown.stderr);
@@ -188,6 +223,7 @@ fn results_that_cannot_be_written_are_an_error_before_anything_runs() {
     let said = text(&shown.stderr);
     assert_eq!(shown.status.code(), Some(2), "{said}");
     assert!(said.contains("there is no place for the results") && said.contains("cannot write"), "{said}");
+    assert_eq!(said.matches("os error").count(), 1, "the cause is said once: {said}");
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
@@ -204,7 +240,7 @@ fn ctrl_c_ends_a_run_and_leaves_earlier_results_whole() {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // As soon as it writes beside the earlier results it is in the middle of things.
     let home = Path::new(out).join("small");
-    let deadline = Instant::now() + Duration::from_secs(45);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while fs::read_dir(&home).unwrap().count() < 2 {
         assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "it does not begin");
         std::thread::sleep(Duration::from_millis(20));
