@@ -468,6 +468,9 @@ mod tests {
                 assert_eq!(after.observers, built.observers, "seed {seed}");
                 assert_eq!(after.subjects, built.subjects, "seed {seed}");
                 assert_eq!(after.sum, built.sum, "seed {seed}");
+                let nodes: std::collections::BTreeSet<NodeId> =
+                    after.ended.iter().map(|&(id, _)| id).collect();
+                assert_eq!(nodes.len(), after.ended.len(), "seed {seed}: one record per node is enough");
                 assert!(after.members().is_sorted_by_key(|member| member.id), "seed {seed}");
                 for member in view.members() {
                     let stays = after.contains(member.id, member.incarnation);
