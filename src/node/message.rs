@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, Index, JobSpec, Outcome, Position, Seats};
-use super::view::{Member, ViewUpdate};
+use super::update::ViewUpdate;
+use super::view::Member;
 use crate::base::{
     AttemptId, ClusterId, Epoch, Incarnation, JobId, NodeId, QueryId, SessionId, Span, ViewId,
 };

@@ -24,6 +24,7 @@ mod message;
 mod observation;
 mod record;
 mod route;
+mod update;
 mod view;
 mod worker;
 
@@ -39,7 +40,8 @@ pub use io::{Effect, EngineCommand, EngineEvent, Input, Outbox, Token};
 pub use message::*;
 pub use observation::*;
 pub use record::{Ballot, Disk, Record, Snapshot};
-pub use view::{Member, Memo, View, ViewChange, ViewUpdate};
+pub use update::{Memo, ViewUpdate};
+pub use view::{Member, View, ViewChange};
 
 use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time};
 use coordinator::{Coordinator, Wish};

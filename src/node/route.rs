@@ -6,7 +6,7 @@ use super::coordinator::{self, Coordinator, Wish};
 use super::log::LogEvent;
 use super::membership::{self, MembershipEvent};
 use super::observation::{Change, Observation, StepDown};
-use super::view::{Memo, ViewUpdate};
+use super::update::{Memo, ViewUpdate};
 use super::{
     Body, ClientMessage, ClusterId, Command, Entry, Ledger, Life, LogMessage, MembershipMessage, Message,
     Node, Outbox, Payload, Record, Refusal, Reply, Request, Snapshot, Start, Token, View, ViewChange,

@@ -7,7 +7,8 @@ use crate::base::{NodeId, Span, Time, ViewId};
 use crate::node::io::Outbox;
 use crate::node::message::{Announcement, Body, MembershipMessage};
 use crate::node::observation::Observation;
-use crate::node::view::{View, ViewUpdate};
+use crate::node::update::ViewUpdate;
+use crate::node::view::View;
 
 /// How long a node that hears of a newer view waits for the announcement before it asks.
 const PATIENCE: Span = Span::millis(20);

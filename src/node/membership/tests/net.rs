@@ -10,7 +10,8 @@ use crate::node::config::Membership as MembershipConfig;
 use crate::node::entry::Seats;
 use crate::node::io::{Effect, Outbox};
 use crate::node::message::{Body, MembershipMessage};
-use crate::node::view::{Member, Memo, View, ViewChange, ViewUpdate};
+use crate::node::update::{Memo, ViewUpdate};
+use crate::node::view::{Member, View, ViewChange};
 
 /// How long a write takes.
 const SYNC: Span = Span::millis(4);

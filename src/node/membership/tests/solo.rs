@@ -10,7 +10,8 @@ use crate::node::config::Membership as MembershipConfig;
 use crate::node::entry::Seats;
 use crate::node::io::{Effect, Outbox};
 use crate::node::message::{Announcement, Body, MembershipMessage};
-use crate::node::view::{Memo, View, ViewChange, ViewUpdate};
+use crate::node::update::{Memo, ViewUpdate};
+use crate::node::view::{View, ViewChange};
 
 /// One machine without a network.
 struct Solo {
