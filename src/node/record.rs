@@ -103,6 +103,7 @@ impl Disk {
     ///
     /// `members` carry incarnation 1, which is what the first start from this disk counts up to.
     pub fn formed(cluster: ClusterId, me: NodeId, view: &Arc<View>, seats: &Arc<Seats>) -> Disk {
+        assert!(seats.voters.is_sorted() && seats.learners.is_sorted(), "seats are listed in order");
         let holds_log = seats.voters.contains(&me) || seats.learners.contains(&me);
         let entry = |index, payload| Entry {
             position: Position { epoch: Epoch(1), index: Index(index) },

@@ -86,7 +86,8 @@ impl<'a, P: Process> World<'a, P> {
             address: Arc::clone(&node.name),
         });
         let view = Arc::new(View::new(ViewId(1), plan.config.membership.observers, members.collect()));
-        let voters = ids[..plan.config.failover.voters_for(ids.len())].to_vec();
+        let mut voters = ids[..plan.config.failover.voters_for(ids.len())].to_vec();
+        voters.sort_unstable();
         let seats = Arc::new(Seats { number: 1, voters, learners: Vec::new() });
         let mut book = Book::new(ids.len());
         for (machine, &id) in ids.iter().enumerate() {

@@ -2,7 +2,7 @@
 //!
 //! All times here are simulated, so that these tests measure the protocol and never the machine that they run on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -107,6 +107,24 @@ impl Trial {
         led.max().expect("someone leads before the fault")
     }
 
+    /// Who holds the log at the end, by machine, and how many of them run.
+    fn voters_at_the_end(&self) -> (usize, usize) {
+        let seats = self.observations().filter_map(|(_, _, observation)| match observation {
+            Observation::Seated { seats } => Some(seats),
+            _ => None,
+        });
+        let seats = seats.max_by_key(|seats| seats.number).expect("there are voters");
+        let mut up = BTreeSet::new();
+        for record in &self.records {
+            match record.what {
+                What::Up(id) => up.insert(id),
+                What::Down(id) => up.remove(&id),
+                _ => false,
+            };
+        }
+        (seats.voters.len(), seats.voters.iter().filter(|id| up.contains(id)).count())
+    }
+
     /// From the first fault to the first dispatch of a later reign.
     fn coordinator_recovery(&self) -> Span {
         let (at, reign) = (self.fault().0, self.reign());
@@ -182,6 +200,8 @@ fn the_queries_of_a_crashed_worker_are_dispatched_again_within_the_promised_time
 fn three_losses_at_once_do_not_stop_the_cluster() {
     trials("three_at_once", 10, |trial| {
         assert_eq!(trial.fault().1.len(), 3);
+        // The dead held seats, which members that live have taken over.
+        assert_eq!(trial.voters_at_the_end(), (7, 7));
         assert!(trial.coordinator_recovery() < Span::secs(2));
     });
 }
@@ -325,5 +345,23 @@ fn queries_that_are_stuck_from_the_beginning_hold_nothing_up_for_long() {
         assert!(trial.outcome.unfinished.is_empty(), "seed {seed}: {:?}", trial.outcome.unfinished);
         assert!(trial.verdict.is_clean(), "seed {seed}: {:?}", trial.verdict.violations);
         assert!(trial.outcome.ended_at < Time(120_000_000_000), "seed {seed}: {}", trial.outcome.ended_at);
+    }
+}
+
+#[test]
+fn five_seats_with_two_dead_and_nobody_to_replace_them_shrink_to_three() {
+    for seed in 0..10 {
+        let mut plan = regression(
+            r#"
+            [[fault]]
+            at = "2s"
+            kind = "crash"
+            target = "random 2"
+            "#,
+        );
+        plan.until = Until::At(Span::secs(20));
+        let trial = run(plan, seed);
+        assert!(trial.verdict.is_clean(), "seed {seed}: {:?}", trial.verdict.violations);
+        assert_eq!(trial.voters_at_the_end(), (3, 3), "seed {seed}");
     }
 }
