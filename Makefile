@@ -38,7 +38,7 @@ same-bytes:
 	diff -r target/same-bytes/debug target/same-bytes/release
 	@echo "The same bytes in debug and release, with one thread and two."
 
-# Every shipped scenario under a thousand seeds; takes about ten minutes on two cores.
+# Every shipped scenario under a thousand seeds; takes about fifteen minutes on two cores.
 campaign:
 	IDUNNO_SEEDS=1000 $(CARGO) test --locked --release --test it every_shipped_scenario_is_clean -- --nocapture
 

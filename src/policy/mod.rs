@@ -18,8 +18,6 @@ pub use rate_balance::RateBalance;
 pub use time_share::TimeShare;
 pub use view::{ClusterView, JobView, WorkerView};
 
-use crate::base::JobId;
-
 /// A way to divide workers among jobs.
 pub trait Policy: Debug + Send + Sync {
     /// What scenarios call it.
@@ -63,9 +61,4 @@ pub fn by_name(name: &str) -> Option<Arc<dyn Policy>> {
 /// The policy of clusters that choose none: [`RateBalance`].
 pub fn default() -> Arc<dyn Policy> {
     Arc::new(RateBalance)
-}
-
-/// The job that a pick names, for readers of its answer.
-pub fn picked(view: &ClusterView<'_>, position: Option<usize>) -> Option<JobId> {
-    position.map(|position| view.jobs[position].job)
 }
