@@ -10,6 +10,7 @@
 mod allocation;
 mod chart;
 mod cluster;
+mod figure;
 mod folder;
 mod format;
 mod gather;
@@ -28,6 +29,10 @@ mod example;
 mod tests;
 
 pub use chart::ChartError;
+pub use figure::{
+    Axis, Bar, Bars, Curve, Curves, Estimate, Figure, Join, Lane, Lanes, Look, Mark, Panel, Scale, State,
+    Stretch,
+};
 pub use folder::{Finished, ReportError, Results};
 pub use format::{Number, Seconds};
 pub use gather::{Gather, Trial, TrialEnd};
