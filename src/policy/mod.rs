@@ -6,6 +6,7 @@
 //! [`all`].
 
 mod even;
+mod options;
 mod rate_balance;
 mod time_share;
 mod view;
@@ -14,6 +15,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use even::Even;
+pub use options::{Need, Options};
 pub use rate_balance::RateBalance;
 pub use time_share::TimeShare;
 pub use view::{ClusterView, JobView, WorkerView};
@@ -22,6 +24,11 @@ pub use view::{ClusterView, JobView, WorkerView};
 pub trait Policy: Debug + Send + Sync {
     /// What scenarios call it.
     fn name(&self) -> &'static str;
+
+    /// What it has to know about jobs beyond what every caller knows; nothing by default.
+    fn needs(&self) -> &'static [Need] {
+        &[]
+    }
 
     /// How many workers each job of `view.jobs` shall have, in their order; together at most the number of workers.
     ///
@@ -48,14 +55,14 @@ pub trait Policy: Debug + Send + Sync {
     }
 }
 
-/// Every policy, in order of their names.
-pub fn all() -> Vec<Arc<dyn Policy>> {
+/// Every policy, in order of their names, each with those of the options that it has a meaning for.
+pub fn all(_options: &Options) -> Vec<Arc<dyn Policy>> {
     vec![Arc::new(Even), Arc::new(RateBalance), Arc::new(TimeShare)]
 }
 
 /// The policy of this name.
-pub fn by_name(name: &str) -> Option<Arc<dyn Policy>> {
-    all().into_iter().find(|policy| policy.name() == name)
+pub fn by_name(name: &str, options: &Options) -> Option<Arc<dyn Policy>> {
+    all(options).into_iter().find(|policy| policy.name() == name)
 }
 
 /// The policy of clusters that choose none: [`RateBalance`].

@@ -48,6 +48,9 @@ pub struct JobView {
     pub seconds_per_query: f64,
     /// The same for each kind of worker on which something has ended, in order of the kinds' names.
     pub seconds_by_kind: Vec<(Arc<str>, f64)>,
+    /// Seconds that the whole job would take with all workers to itself, where the caller knows better than what follows from
+    /// `total` and `seconds_per_query`.
+    pub isolated_seconds: Option<f64>,
     /// Its share relative to other jobs; 1 is usual.
     pub weight: f64,
     /// Higher goes first where a policy has a meaning for it; 0 is usual.

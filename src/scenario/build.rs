@@ -154,7 +154,10 @@ fn config(root: &Section<'_>) -> Config {
             survey: dispatch.span("survey"),
         },
         scheduler: Scheduler {
-            policy: scheduler.choice("policy").and_then(policy::by_name).unwrap_or_else(policy::default),
+            policy: scheduler
+                .choice("policy")
+                .and_then(|name| policy::by_name(name, &policy::Options::default()))
+                .unwrap_or_else(policy::default),
             rate_window: scheduler.span("rate_window"),
         },
     }

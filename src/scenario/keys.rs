@@ -8,6 +8,7 @@ use std::fmt;
 use super::units::bandwidth_text;
 use crate::base::Span;
 use crate::node::limits;
+use crate::policy::Options;
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -210,7 +211,7 @@ pub(super) fn grouped(n: i128) -> String {
 }
 
 fn policies() -> Vec<&'static str> {
-    crate::policy::all().iter().map(|policy| policy.name()).collect()
+    crate::policy::all(&Options::default()).iter().map(|policy| policy.name()).collect()
 }
 
 fn engines() -> Vec<&'static str> {

@@ -183,6 +183,7 @@ impl Coordinator {
                     rate_span: Span::ZERO,
                     seconds_per_query: 0.0,
                     seconds_by_kind: queue.pace.seconds_by_kind(),
+                    isolated_seconds: None,
                     weight: spec.weight,
                     priority: spec.priority,
                 }
