@@ -1,0 +1,75 @@
+//! The figures over time of one trial: who worked for whom, how fast, and what each node went through.
+
+mod rates;
+mod timeline;
+
+use super::figure::{Axis, Figure, Mark};
+use super::lives::Lives;
+use super::queries::Source;
+use super::recovery::{Hit, Hits};
+use crate::base::Time;
+use crate::scenario::Plan;
+
+/// What the figures of a trial are made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) source: Source<'a>,
+    pub(super) hits: &'a Hits,
+    pub(super) lives: &'a Lives,
+}
+
+/// The figures, each with the name of its file without the ending.
+pub(super) fn figures(facts: &Facts<'_>) -> Vec<(&'static str, Figure)> {
+    vec![("rates", rates::figure(facts)), ("timeline", timeline::figure(facts))]
+}
+
+impl Facts<'_> {
+    /// When the trial ended, in seconds; never zero.
+    fn end_s(&self) -> f64 {
+        self.source.end.as_secs().max(1e-3)
+    }
+
+    /// The axis of time, from the beginning of the trial to its end.
+    fn time(&self) -> Axis {
+        Axis {
+            label: "Time since the beginning of the trial (s)".to_owned(),
+            from: Some(0.0),
+            to: Some(self.end_s()),
+            ..Axis::default()
+        }
+    }
+
+    /// The faults that hit somebody.
+    fn marks(&self) -> Vec<Mark> {
+        self.hits.0.iter().filter(|hit| !hit.machines.is_empty()).map(|hit| self.mark(hit)).collect()
+    }
+
+    fn mark(&self, hit: &Hit) -> Mark {
+        let whom = match hit.machines.as_slice() {
+            few @ ([_] | [_, _]) => {
+                let names = few.iter().map(|&machine| self.source.cluster.machine_name(machine).to_string());
+                names.collect::<Vec<_>>().join(" ")
+            }
+            many => format!("{} nodes", many.len()),
+        };
+        let lasted = hit.ended.filter(|ended| *ended > hit.at);
+        Mark {
+            from: hit.at.as_secs(),
+            to: lasted.map(Time::as_secs),
+            label: format!("{} {whom}", hit.kind.replace('_', " ")),
+        }
+    }
+
+    /// Which trial it is, what else is to be said, and how faults are marked, if there are any.
+    fn subtitle(&self, what: &str) -> String {
+        let trial = self.source.trial;
+        let marks = self.marks();
+        let faults = match (marks.is_empty(), marks.iter().any(|mark| mark.to.is_some())) {
+            (true, _) => "",
+            (false, false) => "; dashed lines are faults",
+            (false, true) => "; dashed lines are faults, shaded while they last",
+        };
+        format!("Trial {trial}; {what}{faults}")
+    }
+}
