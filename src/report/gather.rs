@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::allocation::{Allocation, assignments};
-use super::chart::Scene;
 use super::cluster::Cluster;
+use super::figure::Figure;
+use super::figures;
 use super::history::Lines;
 use super::queries::Source;
 use super::recovery::Hits;
@@ -62,8 +63,8 @@ pub struct Trial {
     pub(super) history: Vec<u8>,
     /// What it adds to the summary.
     pub(super) sample: Sample,
-    /// What a chart of it shows; only trial 0 is drawn.
-    pub(super) scene: Option<Scene>,
+    /// Workers per job over time; only trial 0 is drawn.
+    pub(super) workers: Option<Figure>,
 }
 
 impl<'a> Gather<'a> {
@@ -106,12 +107,13 @@ impl<'a> Gather<'a> {
             recovery: self.hits.rows(self.number, &self.cluster, &self.work),
             allocation: allocation.rows,
         };
-        let scene = (self.number == 0).then(|| {
-            Scene::of(self.plan, end.ended_at, &self.serving.moves, &names, &self.hits.0, &self.cluster)
+        let workers = (self.number == 0).then(|| {
+            let (moves, hits) = (&self.serving.moves, &self.hits.0);
+            figures::workers(self.plan, end.ended_at, moves, &names, hits, &self.cluster)
         });
         let sample = self.sample(end, &tables, &names, allocation.gap);
         let history = self.history.finish(self.number, self.seed, end.trace, end.ended_at);
-        Trial { number: self.number, seed: self.seed, tables, history, sample, scene }
+        Trial { number: self.number, seed: self.seed, tables, history, sample, workers }
     }
 
     fn sample(
