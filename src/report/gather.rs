@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::allocation::{Allocation, assignments};
-use super::chart::Scene;
 use super::cluster::Cluster;
 use super::fairness::Fairness;
 use super::figure::Figure;
@@ -68,8 +67,6 @@ pub struct Trial {
     pub(super) history: Vec<u8>,
     /// What it adds to the summary.
     pub(super) sample: Sample,
-    /// What a chart of it shows, if it shall be drawn.
-    pub(super) scene: Option<Scene>,
     /// Its figures over time, each with the name of its file without the ending; none unless it was gathered
     /// [`Gather::with_figures`].
     pub figures: Vec<(&'static str, Figure)>,
@@ -126,16 +123,19 @@ impl<'a> Gather<'a> {
             allocation: allocation.rows,
             fairness: std::mem::take(&mut fairness.rows),
         };
-        let scene = self.lives.is_some().then(|| {
-            Scene::of(self.plan, end.ended_at, &self.serving.moves, &names, &self.hits.0, &self.cluster)
-        });
         let lives = self.lives.take().map(|lives| lives.finish(end.ended_at));
         let figures = lives.map_or_else(Vec::new, |lives| {
-            figures(&Facts { plan: self.plan, source, hits: &self.hits, lives: &lives })
+            figures(&Facts {
+                plan: self.plan,
+                source,
+                moves: &self.serving.moves,
+                hits: &self.hits,
+                lives: &lives,
+            })
         });
         let sample = self.sample(end, &tables, &names, allocation.gap, fairness);
         let history = self.history.finish(self.number, self.seed, end.trace, end.ended_at);
-        Trial { number: self.number, seed: self.seed, tables, history, sample, scene, figures }
+        Trial { number: self.number, seed: self.seed, tables, history, sample, figures }
     }
 
     /// Something may have changed what machines are in.

@@ -8,7 +8,6 @@
 //! What each file and column means is said at its row type.
 
 mod allocation;
-mod chart;
 mod cluster;
 mod fairness;
 mod figure;
@@ -18,6 +17,7 @@ mod format;
 mod gather;
 mod history;
 mod lives;
+mod paint;
 mod queries;
 mod recovery;
 mod rows;
@@ -31,7 +31,6 @@ mod example;
 #[cfg(test)]
 mod tests;
 
-pub use chart::ChartError;
 pub use figure::{
     Axis, Bar, Bars, Curve, Curves, Estimate, Figure, Join, Lane, Lanes, Look, Mark, Panel, Scale, State,
     Stretch,
@@ -40,6 +39,7 @@ pub use folder::{Finished, ReportError, Results};
 pub use format::{Number, Seconds};
 pub use gather::{Gather, Trial, TrialEnd};
 pub use history::{HistoryError, TrialLine, read_history};
+pub use paint::{ChartError, Width, WidthError, png, svg};
 pub use rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
     SummaryRow, Tables,

@@ -1,27 +1,37 @@
-//! The figures over time of one trial: who worked for whom, how fast, and what each node went through.
+//! The figures that results come with: each is built from what a trial gathered, in a file of its own.
 
 mod rates;
 mod timeline;
+mod workers;
 
 use super::figure::{Axis, Figure, Mark};
 use super::lives::Lives;
 use super::queries::Source;
 use super::recovery::{Hit, Hits};
+use super::serving::Move;
 use crate::base::Time;
 use crate::scenario::Plan;
+
+/// Machines that a fault's mark names; of more it says how many.
+const NAMED_MAX: usize = 4;
 
 /// What the figures of a trial are made from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
     pub(super) plan: &'a Plan,
     pub(super) source: Source<'a>,
+    pub(super) moves: &'a [Move],
     pub(super) hits: &'a Hits,
     pub(super) lives: &'a Lives,
 }
 
 /// The figures, each with the name of its file without the ending.
 pub(super) fn figures(facts: &Facts<'_>) -> Vec<(&'static str, Figure)> {
-    vec![("rates", rates::figure(facts)), ("timeline", timeline::figure(facts))]
+    vec![
+        ("workers", workers::figure(facts)),
+        ("rates", rates::figure(facts)),
+        ("timeline", timeline::figure(facts)),
+    ]
 }
 
 impl Facts<'_> {
@@ -47,9 +57,9 @@ impl Facts<'_> {
 
     fn mark(&self, hit: &Hit) -> Mark {
         let whom = match hit.machines.as_slice() {
-            few @ ([_] | [_, _]) => {
+            few if few.len() <= NAMED_MAX => {
                 let names = few.iter().map(|&machine| self.source.cluster.machine_name(machine).to_string());
-                names.collect::<Vec<_>>().join(" ")
+                names.collect::<Vec<_>>().join(", ")
             }
             many => format!("{} nodes", many.len()),
         };

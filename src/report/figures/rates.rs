@@ -1,9 +1,9 @@
 //! The figure of query rates: how many queries of each job were counted per second, over a window that moves.
 
-use super::super::allocation::{Running, running};
-use super::super::figure::{Axis, Curve, Curves, Figure, Join, Panel};
 use super::Facts;
 use crate::base::{Span, Time};
+use crate::report::allocation::{Running, running};
+use crate::report::figure::{Axis, Curve, Curves, Figure, Join, Panel};
 
 /// Samples along the axis of time, arrivals and ends of jobs aside.
 const SAMPLES_MAX: u64 = 1_000;

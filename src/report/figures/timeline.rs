@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::figure::{Figure, Lane, Lanes, Look, Panel, State, Stretch};
-use super::super::lives::{Doing, Life, Plight, Stay};
 use super::Facts;
 use crate::base::{JobId, Span, Time};
+use crate::report::figure::{Figure, Lane, Lanes, Look, Panel, State, Stretch};
+use crate::report::lives::{Doing, Life, Plight, Stay};
 use crate::scenario::NodePlan;
 
-/// Jobs, models or groups of jobs with a colour of their own.
-const COLORS_MAX: usize = 5;
+/// Jobs, models or groups of jobs with a colour of their own: the first ones of the palette.
+const COLORS_MAX: usize = 6;
+/// Two greys of the palette, for engines that load and processes that stand still.
+const PALE: usize = 13;
+const DARK: usize = 20;
 /// More stretches of what engines did than this are not drawn one by one.
 const STRETCHES_MAX: usize = 8_000;
 
@@ -47,7 +50,7 @@ const PLIGHTS: [(Plight, &str, Look); 5] = [
     (Plight::Leads, "leads", Look::Crowned),
     (Plight::Suspect, "is suspected", Look::Hatched),
     (Plight::Cut, "connections cut", Look::Boxed),
-    (Plight::Paused, "stands still", Look::Filled(COLORS_MAX + 1)),
+    (Plight::Paused, "stands still", Look::Filled(DARK)),
     (Plight::Absent, "dead or evicted", Look::Absent),
 ];
 
@@ -95,7 +98,7 @@ impl Groups {
         }
         let color = |(number, name)| State { name, look: Look::Filled(number) };
         let mut states: Vec<State> = names.into_iter().enumerate().map(color).collect();
-        states.push(State { name: "loads a model".to_owned(), look: Look::Filled(COLORS_MAX) });
+        states.push(State { name: "loads a model".to_owned(), look: Look::Filled(PALE) });
         Groups { states, of }
     }
 
@@ -118,15 +121,16 @@ fn engines(facts: &Facts<'_>, groups: &Groups) -> (Vec<Vec<Stay<usize>>>, Option
     if count(&exact) <= STRETCHES_MAX {
         return (exact, None);
     }
-    let round = (1..).flat_map(|power| [1, 2, 5].map(|factor| Span::millis(factor * 10_u64.pow(power))));
-    // Longer cells than the trial would show nothing more of it.
-    for cell in round {
+    // 20 ms, 50 ms, 100 ms, 200 ms and so on; cells longer than the trial would show nothing more of it.
+    let (mut cell, mut factors) = (Span::millis(10), [(2, 1), (5, 2), (2, 1)].into_iter().cycle());
+    loop {
+        let (times, part) = factors.next().expect("it never ends");
+        cell = Span(cell.0 * times / part);
         let coarse: Vec<_> = exact.iter().map(|lane| mostly(lane, cell)).collect();
         if count(&coarse) <= STRETCHES_MAX || Time::ZERO + cell > facts.source.end {
             return (coarse, Some(cell));
         }
     }
-    unreachable!("some power of ten is longer than any trial")
 }
 
 /// Stretches that follow each other without a gap, and are alike, as one.
@@ -161,4 +165,36 @@ fn mostly(stays: &[Stay<usize>], cell: Span) -> Vec<Stay<usize>> {
         (time >= (to - from).saturating_sub(busy)).then_some(Stay { what, from: Time(from), to: Time(to) })
     });
     joined(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stay(what: usize, from_ms: u64, to_ms: u64) -> Stay<usize> {
+        Stay { what, from: Time(from_ms * 1_000_000), to: Time(to_ms * 1_000_000) }
+    }
+
+    #[test]
+    fn stretches_without_a_gap_are_one() {
+        let stays = [stay(0, 0, 10), stay(0, 10, 30), stay(0, 31, 40), stay(1, 40, 50)];
+        assert_eq!(joined(stays.into_iter()), [stay(0, 0, 30), stay(0, 31, 40), stay(1, 40, 50)]);
+    }
+
+    #[test]
+    fn a_cell_shows_what_was_done_most_of_it_and_nothing_where_that_was_nothing() {
+        let stays =
+            [stay(0, 0, 60), stay(1, 60, 100), stay(0, 100, 190), stay(1, 200, 240), stay(1, 310, 350)];
+        // In the third cell the engine was idle most of the time; the last one ends with the last stretch.
+        assert_eq!(mostly(&stays, Span::millis(100)), [stay(0, 0, 200), stay(1, 300, 350)]);
+        assert_eq!(mostly(&[], Span::millis(100)), []);
+    }
+
+    #[test]
+    fn cells_make_few_stretches_of_many() {
+        let flicker: Vec<Stay<usize>> =
+            (0..10_000).map(|i| stay(i as usize % 2, i * 10, i * 10 + 10)).collect();
+        let coarse = mostly(&flicker, Span::millis(1_000));
+        assert_eq!(coarse, [stay(0, 0, 100_000)], "of equal shares the first one shows");
+    }
 }
