@@ -183,9 +183,6 @@ impl Cluster {
                 state.paused = false;
                 state.leads = None;
                 self.end_reign(machine, at);
-                for other in &mut self.machines {
-                    other.suspected_by.remove(&machine);
-                }
                 "down"
             }
             What::Paused(_) => {
@@ -200,6 +197,9 @@ impl Cluster {
             What::Node(_) | What::Fault(_) | What::Client(_) => return,
         };
         self.row(at, self.machine_name(machine), event);
+        if matches!(what, What::Down(_)) {
+            self.silence(at, machine);
+        }
     }
 
     /// A fault began or ended.
@@ -311,9 +311,15 @@ impl Cluster {
         self.suspected.push((at, subject, voter));
         let voter_is_well = self.is_well(voter, at);
         let subject_is_well = self.is_well(subject, at);
+        let voter_belongs = self.machines.get(voter as usize).is_some_and(|state| state.member);
         let state = &mut self.machines[subject as usize];
         // A voter that lags suspects what has left the view already, and will not say that it was wrong.
-        if state.node != Some(node) || life <= state.ended_life || life < state.suspected_life {
+        // So does one that has left the view itself; it may not know.
+        if !voter_belongs
+            || state.node != Some(node)
+            || life <= state.ended_life
+            || life < state.suspected_life
+        {
             return;
         }
         if life > state.suspected_life {
@@ -348,6 +354,17 @@ impl Cluster {
         state.suspected_by.clear();
         let falsely = std::mem::take(&mut state.falsely);
         self.false_evictions += u64::from(well && falsely);
+        self.silence(at, machine);
+    }
+
+    /// A voter is gone, and its suspicions with it.
+    fn silence(&mut self, at: Time, voter: Machine) {
+        for subject in 0..self.machines.len() {
+            let state = &mut self.machines[subject];
+            if state.suspected_by.remove(&voter) && state.suspected_by.is_empty() {
+                self.row(at, self.machine_name(subject as Machine), "trusted");
+            }
+        }
     }
 
     /// The machine on which a node lives; none once that machine has lost its disk and is another node.

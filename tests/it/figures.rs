@@ -107,7 +107,7 @@ fn lanes_show_what_membership_csv_says() {
                         || (suspect && !["trusted", "evicted", "joined"].contains(&event));
                     suspect
                 };
-                same("is suspected", told(trial, node, end, suspected));
+                same("a voter suspects it", told(trial, node, end, suspected));
                 let (mut leads, mut still) = (false, false);
                 let led = |event: &str| {
                     let over = event == "down" || event.starts_with("stepped down");
@@ -129,7 +129,7 @@ fn every_scenario_shows_what_it_is_about() {
         stays.map(|(from, to)| to - from).sum()
     };
     trials("partition_minority", |_, trial, which| {
-        let cut = total(trial, "connections cut");
+        let cut = total(trial, "connections are cut");
         assert!((cut - 4.0 * 8.0).abs() < 1e-6, "{which}: four nodes are cut off for 8 s, not {cut}");
         let absent = total(trial, "dead or evicted");
         assert!(absent > 4.0 * 5.5 && absent < 4.0 * 7.0, "{which}: they are evicted after 2 s: {absent}");
@@ -140,7 +140,7 @@ fn every_scenario_shows_what_it_is_about() {
     });
     trials("coord_fail", |_, trial, which| {
         assert!(
-            total(trial, "is suspected") > 1.5,
+            total(trial, "a voter suspects it") > 1.5,
             "{which}: the dead one is suspected before it is evicted"
         );
         let loads = total(trial, "loads a model");

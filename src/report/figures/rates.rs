@@ -24,14 +24,11 @@ pub(super) fn figure(facts: &Facts<'_>) -> Figure {
     let curves = running(&facts.source).into_iter().map(curve).collect();
     Figure {
         title: format!("Query rate per job: {}", facts.plan.name),
-        subtitle: facts.subtitle(&format!("rates over the last {window}, or since the job's arrival")),
+        subtitle: facts
+            .subtitle(&format!("rates over the last {} s, or since the job's arrival", window.as_secs())),
         panel: Panel::Curves(Curves {
             x: facts.time(),
-            y: Axis {
-                label: "Queries counted per second (1/s)".to_owned(),
-                from: Some(0.0),
-                ..Axis::default()
-            },
+            y: Axis { label: "Query rate (queries/s)".to_owned(), from: Some(0.0), ..Axis::default() },
             legend: "Job".to_owned(),
             curves,
             marks: facts.marks(),

@@ -13,7 +13,7 @@ use crate::scenario::NodePlan;
 const COLORS_MAX: usize = 6;
 /// Two greys of the palette, for engines that load and processes that stand still.
 const PALE: usize = 13;
-const DARK: usize = 20;
+const DARK: usize = 6;
 
 /// What each node did and went through.
 pub(super) fn figure(facts: &Facts<'_>) -> Figure {
@@ -33,7 +33,7 @@ pub(super) fn figure(facts: &Facts<'_>) -> Figure {
     let lanes = facts.lives.0.iter().zip(engines).zip(&facts.plan.nodes).map(lane).collect();
     Figure {
         title: format!("What each node did and went through: {}", facts.plan.name),
-        subtitle: facts.subtitle("empty stretches are idle engines"),
+        subtitle: facts.subtitle("engines are idle where nothing is drawn"),
         panel: Panel::Lanes(Lanes { x: facts.time(), states, lanes, marks: facts.marks() }),
     }
 }
@@ -41,8 +41,8 @@ pub(super) fn figure(facts: &Facts<'_>) -> Figure {
 /// How each plight is called and drawn, in the order of the legend.
 const PLIGHTS: [(Plight, &str, Look); 5] = [
     (Plight::Leads, "leads", Look::Crowned),
-    (Plight::Suspect, "is suspected", Look::Hatched),
-    (Plight::Cut, "connections cut", Look::Boxed),
+    (Plight::Suspect, "a voter suspects it", Look::Hatched),
+    (Plight::Cut, "connections are cut", Look::Boxed),
     (Plight::Paused, "stands still", Look::Filled(DARK)),
     (Plight::Absent, "dead or evicted", Look::Absent),
 ];
