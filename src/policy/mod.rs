@@ -6,6 +6,7 @@
 //! [`all`].
 
 mod even;
+pub mod fair;
 mod options;
 mod rate_balance;
 mod time_share;

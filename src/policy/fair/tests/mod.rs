@@ -1,0 +1,4 @@
+//! Exactness: the fast answers are those of an exhaustive search.
+
+mod brute;
+mod exact;
