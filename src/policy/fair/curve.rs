@@ -45,12 +45,26 @@ impl Curve {
         self.work / (workers * (self.elapsed * (workers + 1.0) + self.work))
     }
 
-    /// Workers, as a real number, at which the rate is `1 / pace`, and how steeply their number falls as the pace grows.
+    /// Workers, as a real number, with which a query takes `pole + pace` seconds over the job's life, and how steeply their
+    /// number falls as the pace grows. What is near the pole is better told from it as two numbers.
     #[inline]
-    pub(super) fn workers_at(&self, pace: f64) -> (f64, f64) {
-        let room = 1.0 / (pace * self.queries - self.elapsed);
+    pub(super) fn workers_at(&self, pole: f64, pace: f64) -> (f64, f64) {
+        let room = 1.0 / ((pole * self.queries - self.elapsed) + pace * self.queries);
         let workers = self.work * room;
         if room > 0.0 { (workers, workers * self.queries * room) } else { (f64::INFINITY, 0.0) }
+    }
+
+    /// The seconds per query that not even infinitely many workers fall below, and how much more they are with `workers`.
+    #[inline]
+    pub(super) fn pole(&self, workers: u64) -> (f64, f64) {
+        (self.elapsed / self.queries, self.work / (workers as f64 * self.queries))
+    }
+
+    /// With `W` the work and `d(t) = t·Q − e`: `W`, `W·Q`, and `W·d(pole)`.
+    #[inline]
+    pub(super) fn moments(&self, pole: f64) -> [f64; 3] {
+        let Curve { queries, elapsed, work, .. } = *self;
+        [work, work * queries, work * (pole * queries - elapsed)]
     }
 
     /// The largest number of workers up to `most` with which the rate is at most `level`, which is not negative.
@@ -72,10 +86,16 @@ impl Curve {
         }
     }
 
+    /// The largest number of workers up to `most` with which the rate is below `level`, which is more than 0.
+    #[inline]
+    pub(super) fn below(&self, level: f64, most: u64) -> u64 {
+        self.at_most(level.next_down(), most)
+    }
+
     /// The smallest number of workers with which the rate is at least `level`; one more than `self.most` where that is not
     /// enough.
     pub(super) fn at_least(&self, level: f64) -> u64 {
-        if level <= 0.0 { 0 } else { 1 + self.at_most(level.next_down(), self.most) }
+        if level <= 0.0 { 0 } else { 1 + self.below(level, self.most) }
     }
 
     /// The same as [`Curve::at_most`], where `low` workers are known to be at most `level`.

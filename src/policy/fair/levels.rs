@@ -5,6 +5,10 @@
 //! counting with evaluated rates, and a wrong one is put right by bisecting the bit patterns of doubles, so that the result is
 //! exact whatever the guess was.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+
 use super::curve::Curve;
 
 /// Steps of Newton's method; it takes about five.
@@ -31,34 +35,45 @@ impl<R: Fn(usize) -> (u64, u64)> Rates<'_, R> {
         self.each().fold(0, |sum, (_, from, to)| sum.saturating_add((to + 1).saturating_sub(from)))
     }
 
-    /// How many are at most `level`.
-    fn count(&self, level: f64) -> u64 {
-        self.each().fold(0, |sum, (curve, from, to)| {
-            sum.saturating_add((curve.at_most(level, to) + 1).saturating_sub(from))
-        })
+    /// How many are at most `level`, and how many are below it.
+    fn count(&self, level: f64) -> (u64, u64) {
+        let (mut counted, mut below) = (0_u64, 0_u64);
+        for (curve, from, to) in self.each() {
+            let most = curve.at_most(level, to);
+            let less =
+                if most == 0 || curve.rate(most) < level { most } else { curve.below(level, most - 1) };
+            counted = counted.saturating_add((most + 1).saturating_sub(from));
+            below = below.saturating_add((less + 1).saturating_sub(from));
+        }
+        (counted, below)
     }
 
     /// The `rank`-th smallest, counted from 1; infinite when there are fewer.
-    pub(super) fn nth(&self, rank: u64) -> f64 {
+    ///
+    /// `near` is where the last search with these curves ended, for a faster one; 0 is nowhere.
+    pub(super) fn nth(&self, rank: u64, near: &mut f64) -> f64 {
         let len = self.len();
         if rank >= len {
             let last = self.each().filter(|(_, from, to)| from <= to).map(|(curve, _, to)| curve.rate(to));
             return if rank == len { last.fold(0.0, f64::max) } else { f64::INFINITY };
         }
-        self.exactly(rank, self.guess(rank))
+        let guess = self.guess(rank, near);
+        let (counted, below) = self.count(guess);
+        if counted >= rank && below < rank { guess } else { self.exactly(rank, guess) }
     }
 
-    /// The smallest double at which `rank` rates are counted, looked for near `guess`.
+    /// The smallest double at which `rank` rates are counted, looked for near `guess`, in at most 128 passes.
+    #[cold]
     fn exactly(&self, rank: u64, guess: f64) -> f64 {
-        let enough = |bits: u64| self.count(f64::from_bits(bits)) >= rank;
+        let enough = |bits: u64| self.count(f64::from_bits(bits)).0 >= rank;
         // Doubles that are not negative are ordered like their bit patterns.
-        let (first, last) = (0, f64::MAX.to_bits());
-        let guess = if guess >= 0.0 { guess.to_bits().min(last) } else { first };
-        let (mut low, mut high, mut step) = (guess, guess, 1);
+        let last = f64::MAX.to_bits();
+        let guess = if guess >= 0.0 { guess.to_bits().min(last) } else { 0 };
+        let (mut low, mut high, mut step) = (guess, guess, 1_u64);
         // `low` becomes one that is not enough and `high` one that is.
         if enough(guess) {
             loop {
-                if low == first {
+                if low == 0 {
                     return 0.0;
                 }
                 low = low.saturating_sub(step);
@@ -88,95 +103,150 @@ impl<R: Fn(usize) -> (u64, u64)> Rates<'_, R> {
     }
 
     /// A rate that is nearly always the `rank`-th smallest. `rank` is less than the number of rates.
-    fn guess(&self, rank: u64) -> f64 {
-        let jobs = self.curves.len() as f64;
-        let mut pace = self.pace_least(rank);
-        let mut start = Vec::with_capacity(self.curves.len());
-        // Rounding down takes half a worker per job on average; aiming a little lower leaves few rates to the wanted one.
-        let mut target = (rank as f64 + jobs / 2.0 - 2.0 * jobs.sqrt() - 1.0).max(0.5);
-        for _ in 0..3 {
-            pace = self.pace_of(target, pace);
-            start.clear();
-            let mut below = 0_u64;
-            for (curve, from, to) in self.each() {
-                let workers = (curve.workers_at(pace).0 as u64).min(to);
-                below = below.saturating_add((workers + 1).saturating_sub(from));
-                start.push(workers.max(from.saturating_sub(1)));
-            }
-            if below < rank {
-                return self.onward(&start, rank - below).unwrap_or(1.0 / pace);
-            }
-            target = (target - (below - rank) as f64 - jobs.sqrt() - 1.0).max(0.0);
-        }
-        1.0 / pace
-    }
-
-    /// The `rank`-th smallest of the rates beyond `start`; `None` when that takes too long to say.
-    fn onward(&self, start: &[u64], rank: u64) -> Option<f64> {
-        let rank = usize::try_from(rank).ok()? - 1;
-        let room = || self.each().zip(start).filter(|((_, from, to), at)| from <= to && *at < to);
-        let mut next: Vec<f64> = room().map(|((curve, ..), &at)| curve.rate(at + 1)).collect();
-        if rank >= next.len() {
-            return None;
-        }
-        let bound = *next.select_nth_unstable_by(rank, f64::total_cmp).1;
-        let enough = 4 * self.curves.len() + 64;
-        let mut all = Vec::with_capacity(2 * rank + 8);
-        for ((curve, _, to), &at) in room() {
-            for workers in at + 1..=to {
-                let rate = curve.rate(workers);
-                if rate > bound {
-                    break;
-                }
-                all.push(rate);
-                if all.len() > enough {
-                    return Some(bound);
-                }
-            }
-        }
-        Some(*all.select_nth_unstable_by(rank, f64::total_cmp).1)
-    }
-
-    /// A pace at which `rank` rates or more are reached, as far as that is easily said.
-    fn pace_least(&self, rank: u64) -> f64 {
-        self.each().map(|(curve, _, to)| 1.0 / curve.rate(rank.min(to).max(1))).fold(0.0, f64::max)
-    }
-
-    /// A pace that takes about `target` workers beyond those at which the ranges begin, from a first idea of it on.
-    ///
-    /// `1 / s` is concave as long as no job is at the end of its range, so that Newton's method comes from the left without
-    /// overshooting; otherwise it is kept within what is known.
-    fn pace_of(&self, target: f64, mut pace: f64) -> f64 {
-        let tolerance = 0.25 + 0.1 * (self.curves.len() as f64).sqrt();
+    fn guess(&self, rank: u64, near: &mut f64) -> f64 {
+        let (pole, begin) = self.begin(rank);
+        let mut pace = begin.max(*near);
+        // Beyond this many rates there is nothing to gain from coming nearer.
+        let close = 2.0 + 3.0 * (self.curves.len() as f64).sqrt();
         let (mut low, mut high) = (0.0, f64::INFINITY);
         for _ in 0..STEPS_MAX {
-            let (mut sum, mut slope) = (0.0, 0.0);
-            for (curve, from, to) in self.each() {
-                let (least, most) = (from.saturating_sub(1) as f64, to as f64);
-                let (workers, fall) = curve.workers_at(pace);
-                if workers >= most {
-                    sum += (most - least).max(0.0);
-                } else if workers > least {
-                    sum += workers - least;
-                    slope += fall;
-                }
-            }
-            if (sum - target).abs() <= tolerance {
-                break;
-            }
-            if sum > target {
+            let Taken { real, whole, slope } = self.taken(pole, pace, rank);
+            let missing = rank as f64 - whole;
+            if missing < 1.0 {
                 low = pace;
             } else {
                 high = pace;
+                if missing <= close {
+                    break;
+                }
             }
-            let next = pace + sum * (sum / target - 1.0) / slope;
-            let inside = next > low && next < high;
-            pace = match (inside, high < f64::INFINITY) {
+            // Rounding down takes about as much at the next pace as at this one.
+            let target = rank as f64 - close / 2.0 + (real - whole);
+            let next = pace + real * (real / target - 1.0) / slope;
+            pace = match (next > low && next < high, high < f64::INFINITY) {
                 (true, _) => next,
                 (false, true) => f64::midpoint(low, high),
                 (false, false) => 2.0 * pace,
             };
+            if pace <= low || pace >= high {
+                break;
+            }
         }
-        pace
+        *near = pace;
+        self.onward(pole, high, rank).unwrap_or(1.0 / (pole + pace))
+    }
+
+    /// The pace at which the first job that can have `rank` workers would need infinitely many, and a pace beyond that to begin
+    /// with, at which `rank` workers or more are taken.
+    fn begin(&self, rank: u64) -> (f64, f64) {
+        let free = || self.each().filter(|(_, _, to)| *to >= rank).map(|(curve, ..)| curve);
+        let (mut pole, mut alone) = (0.0, 0.0);
+        for curve in free() {
+            let (own, workers) = curve.pole(rank);
+            if own >= pole {
+                alone = if own > pole { workers } else { workers.max(alone) };
+                pole = own;
+            }
+        }
+        // By the inequality of Cauchy: Σ W / d is at least (Σ W)² / Σ W·d.
+        let (mut work, mut rise, mut offset) = (0.0, 0.0, 0.0);
+        for curve in free() {
+            let [own, per_pace, at_pole] = curve.moments(pole);
+            work += own;
+            rise += per_pace;
+            offset += at_pole;
+        }
+        let together = (work * work / rank as f64 - offset) / rise;
+        (pole, if together > alone { together } else { alone })
+    }
+
+    /// What jobs take at a pace of `pole + pace`.
+    fn taken(&self, pole: f64, pace: f64, rank: u64) -> Taken {
+        let mut taken = Taken { real: 0.0, whole: 0.0, slope: 0.0 };
+        for (curve, from, to) in self.each() {
+            let (least, most) = (from.saturating_sub(1) as f64, to as f64);
+            let (workers, fall) = curve.workers_at(pole, pace);
+            if to < rank && workers >= most {
+                taken.real += (most - least).max(0.0);
+                taken.whole += (most - least).max(0.0);
+            } else if workers > least {
+                taken.real += workers - least;
+                taken.whole += workers as i64 as f64 - least;
+                taken.slope += fall;
+            }
+        }
+        taken
+    }
+
+    /// The `rank`-th smallest rate, looked for beyond the pace of `pole + pace`; `None` when that is too near or too far.
+    fn onward(&self, pole: f64, pace: f64, rank: u64) -> Option<f64> {
+        let mut below = 0_u64;
+        let mut next: Vec<Next> = Vec::with_capacity(self.curves.len());
+        for (position, (curve, from, to)) in self.each().enumerate() {
+            if from > to {
+                continue;
+            }
+            let workers = (curve.workers_at(pole, pace).0 as u64).min(to).max(from.saturating_sub(1));
+            below = below.saturating_add(workers + 1 - from);
+            if workers < to {
+                next.push(Next { rate: curve.rate(workers + 1), workers: workers + 1, to, position });
+            }
+        }
+        let rank = usize::try_from(rank.checked_sub(below)?).ok()?;
+        if rank == 0 || rank > next.len() {
+            return None;
+        }
+        // A job whose first rate is beyond that many others has nothing to say.
+        next.select_nth_unstable_by(rank - 1, |a, b| a.rate.total_cmp(&b.rate));
+        next.truncate(rank);
+        let mut heap = BinaryHeap::from(next);
+        for _ in 1..rank {
+            let mut least = heap.peek_mut().expect("there are as many rates as steps, and one more");
+            if least.workers < least.to {
+                least.workers += 1;
+                least.rate = self.curves[least.position].rate(least.workers);
+            } else {
+                PeekMut::pop(least);
+            }
+        }
+        heap.peek().map(|least| least.rate)
     }
 }
+
+/// What jobs take at a common pace, beyond where their ranges begin.
+struct Taken {
+    /// As real numbers.
+    real: f64,
+    /// Each rounded down.
+    whole: f64,
+    /// How much less per pace.
+    slope: f64,
+}
+
+/// The next rate of a job; the lowest compares greatest, as heaps want it.
+struct Next {
+    rate: f64,
+    workers: u64,
+    to: u64,
+    position: usize,
+}
+
+impl Ord for Next {
+    fn cmp(&self, other: &Next) -> Ordering {
+        other.rate.total_cmp(&self.rate)
+    }
+}
+
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Next) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Next {
+    fn eq(&self, other: &Next) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Next {}

@@ -22,7 +22,7 @@ pub fn leximin(jobs: &[Job], workers: u64, terms: &Terms) -> Plan {
         0.0
     } else {
         let rates = Rates { curves, range: |position: usize| (1, curves[position].most - 1) };
-        rates.nth(problem.workers - count)
+        rates.nth(problem.workers - count, &mut 0.0)
     };
     let mut given: Vec<u64> = curves.iter().map(|curve| curve.at_least(level).min(curve.most)).collect();
     let mut left = problem.workers - given.iter().sum::<u64>();

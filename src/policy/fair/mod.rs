@@ -158,8 +158,9 @@ impl Problem {
         let jobs = self.curves.len() as u64;
         let rates =
             levels::Rates { curves: &self.curves, range: |position: usize| (1, self.curves[position].most) };
-        let enough = rates.nth(self.workers);
-        let reached = if self.workers < jobs { 0.0 } else { rates.nth(self.workers - jobs + 1) };
+        let mut near = 0.0;
+        let enough = rates.nth(self.workers, &mut near);
+        let reached = if self.workers < jobs { 0.0 } else { rates.nth(self.workers - jobs + 1, &mut near) };
         let all = self.curves.iter().map(|curve| curve.rate(curve.most)).fold(f64::INFINITY, f64::min);
         let first = self.curves.iter().map(|curve| curve.rate(self.least)).fold(0.0, f64::max);
         Some(Bounds { low_most: reached.min(all), high_least: enough.max(first) })
