@@ -193,15 +193,40 @@ impl<R: Fn(usize) -> (u64, u64)> Rates<'_, R> {
             }
         }
         let rank = usize::try_from(rank.checked_sub(below)?).ok()?;
-        if rank == 0 || rank > next.len() {
+        if rank > 4 * next.len() + 64 {
             return None;
         }
         // A job whose first rate is beyond that many others has nothing to say.
-        next.select_nth_unstable_by(rank - 1, |a, b| a.rate.total_cmp(&b.rate));
-        next.truncate(rank);
+        if (1..next.len()).contains(&rank) {
+            next.select_nth_unstable_by(rank - 1, |a, b| a.rate.total_cmp(&b.rate));
+            next.truncate(rank);
+        }
         let mut heap = BinaryHeap::from(next);
-        for _ in 1..rank {
-            let mut least = heap.peek_mut().expect("there are as many rates as steps, and one more");
+        self.step(&mut heap, rank.checked_sub(1)?)?;
+        heap.peek().map(|least| least.rate)
+    }
+
+    /// The rates of these two ranks, the first not above the second, by going through all that are smaller: what is quickest
+    /// when those are few. Infinite where there are fewer.
+    pub(super) fn nth_of_few(&self, first: u64, second: u64) -> (f64, f64) {
+        let mut heap: BinaryHeap<Next> = self
+            .each()
+            .enumerate()
+            .filter(|(_, (_, from, to))| from <= to)
+            .map(|(position, (curve, from, to))| Next { rate: curve.rate(from), workers: from, to, position })
+            .collect();
+        let mut rate_after = |steps: u64| {
+            self.step(&mut heap, steps as usize)?;
+            heap.peek().map(|least| least.rate)
+        };
+        let low = rate_after(first - 1);
+        (low.unwrap_or(f64::INFINITY), rate_after(second - first).unwrap_or(f64::INFINITY))
+    }
+
+    /// Leaves the lowest rate behind, so many times; `None` when there are not as many.
+    fn step(&self, heap: &mut BinaryHeap<Next>, times: usize) -> Option<()> {
+        for _ in 0..times {
+            let mut least = heap.peek_mut()?;
             if least.workers < least.to {
                 least.workers += 1;
                 least.rate = self.curves[least.position].rate(least.workers);
@@ -209,7 +234,7 @@ impl<R: Fn(usize) -> (u64, u64)> Rates<'_, R> {
                 PeekMut::pop(least);
             }
         }
-        heap.peek().map(|least| least.rate)
+        Some(())
     }
 }
 

@@ -32,6 +32,9 @@ use curve::Curve;
 /// The most workers and the most jobs' worth of them that can be divided: whole numbers up to here are exact as doubles.
 pub const WORKERS_MAX: u64 = 1 << 53;
 
+/// Up to as many workers are dealt one by one.
+const FEW: u64 = 32;
+
 /// What has to be known of a job. Each number is finite and not negative.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Job {
@@ -111,7 +114,7 @@ struct Window {
 }
 
 /// What bounds the window: `low` is at most `low_most`, and `high` at least `high_least`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Bounds {
     low_most: f64,
     high_least: f64,
@@ -150,17 +153,28 @@ impl Problem {
         Problem { curves, positions, jobs: jobs.len(), least, workers: workers.min(usable) }
     }
 
-    /// Everyone's bounds; `None` when there is nothing to divide.
+    /// What bounds the window; `None` when there is nothing to divide.
     fn bounds(&self) -> Option<Bounds> {
+        self.bounds_with(FEW)
+    }
+
+    /// The same, dealing up to `few` workers one by one.
+    fn bounds_with(&self, few: u64) -> Option<Bounds> {
         if self.workers == 0 || self.curves.is_empty() {
             return None;
         }
         let jobs = self.curves.len() as u64;
         let rates =
             levels::Rates { curves: &self.curves, range: |position: usize| (1, self.curves[position].most) };
-        let mut near = 0.0;
-        let enough = rates.nth(self.workers, &mut near);
-        let reached = if self.workers < jobs { 0.0 } else { rates.nth(self.workers - jobs + 1, &mut near) };
+        let (reached, enough) = if self.workers < jobs {
+            (0.0, rates.nth(self.workers, &mut 0.0))
+        } else if self.workers <= few {
+            rates.nth_of_few(self.workers - jobs + 1, self.workers)
+        } else {
+            let mut near = 0.0;
+            let enough = rates.nth(self.workers, &mut near);
+            (rates.nth(self.workers - jobs + 1, &mut near), enough)
+        };
         let all = self.curves.iter().map(|curve| curve.rate(curve.most)).fold(f64::INFINITY, f64::min);
         let first = self.curves.iter().map(|curve| curve.rate(self.least)).fold(0.0, f64::max);
         Some(Bounds { low_most: reached.min(all), high_least: enough.max(first) })

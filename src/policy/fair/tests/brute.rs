@@ -25,7 +25,7 @@ impl Instance {
         let mut jobs: Vec<Job> = (0..m).map(|_| job(family, &mut rng)).collect();
         if family == "identical" {
             let first = jobs[0];
-            jobs.iter_mut().for_each(|job| *job = first);
+            jobs.fill(first);
         }
         for job in &mut jobs {
             if rng.chance(0.05) {
@@ -85,7 +85,7 @@ impl Instance {
         admit: impl Fn(&[u64]) -> bool,
         key: impl Fn(&[u64]) -> K,
     ) -> Option<Found> {
-        let mut best: Option<(((f64, f64), f64, K), Found)> = None;
+        let mut best: Option<Keyed<K>> = None;
         self.each(|given, low, high| {
             let width = width(low, high);
             if best.as_ref().is_some_and(|(best, _)| best.0 < width) || !admit(given) {
@@ -117,6 +117,9 @@ pub(super) struct Found {
     pub(super) low: f64,
     pub(super) high: f64,
 }
+
+/// A division with what it is judged by: the exact width of its range, the lower end, and a key.
+type Keyed<K> = (((f64, f64), f64, K), Found);
 
 struct Search<'a> {
     ranges: &'a [(u64, u64)],

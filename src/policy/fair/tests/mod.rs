@@ -2,3 +2,6 @@
 
 mod brute;
 mod exact;
+mod pareto;
+mod properties;
+mod selection;
