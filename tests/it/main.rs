@@ -5,4 +5,5 @@ mod figures;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod shares;
 mod tidy;
