@@ -33,6 +33,7 @@ impl<P: Process> World<'_, P> {
             name: Arc::clone(&plan.name),
             kind: Arc::clone(&plan.kind),
             worker: plan.worker,
+            refuse: plan.refuse,
             address: Arc::clone(&plan.name),
         };
         let rng = self.rng.fork("node").fork_number(u64::from(machine)).fork_number(u64::from(life));

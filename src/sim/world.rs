@@ -98,8 +98,7 @@ impl<'a, P: Process> World<'a, P> {
         let formed = |(machine, &id): (usize, &NodeId)| {
             Disk::new(node::Disk::formed(cluster, id, &view, &seats), of(0, machine))
         };
-        let engine =
-            |(machine, node): (usize, &crate::scenario::NodePlan)| Engine::new(node.speed, of(1, machine));
+        let engine = |(machine, node): (usize, &crate::scenario::NodePlan)| Engine::new(node, of(1, machine));
         let mut world = World {
             plan,
             sink,

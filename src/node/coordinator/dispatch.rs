@@ -27,10 +27,19 @@ impl Coordinator {
         if self.free.is_empty() {
             return;
         }
-        self.look(facts.cluster_now);
+        self.look(facts);
         if self.roster.len() == 1 {
             self.queues.values_mut().for_each(super::queue::JobQueue::forgive);
         }
+        if !self.place_queries(facts, out) {
+            self.serve_workers(facts, out);
+        }
+        self.await_rested(facts.now);
+        self.use_spares(facts, out);
+    }
+
+    /// Gives queries to free workers, for policies that begin with those.
+    fn serve_workers(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         // Every round gives a worker a query or leaves it alone, so that the loop ends.
         let mut pending: Vec<(u32, NodeId)> = Vec::new();
         while let Some(&(held, worker)) = self.free.first() {
@@ -43,7 +52,15 @@ impl Coordinator {
             }
         }
         self.free.extend(pending);
-        self.use_spares(facts, out);
+    }
+
+    /// Someone is free and something waits, and did not go together: a worker that refused it may be asked again later.
+    fn await_rested(&mut self, now: Time) {
+        self.rested_at = if self.free.is_empty() {
+            Time::NEVER
+        } else {
+            self.queues.values().filter_map(|queue| queue.rests_until(now)).min().unwrap_or(Time::NEVER)
+        };
     }
 
     /// Asks the policy for a query for this worker. False when there is none for it.
@@ -60,7 +77,7 @@ impl Coordinator {
             let job = self.jobs[position].job;
             let state = facts.ledger.job(job).expect("queues belong to jobs");
             let queue = self.queues.get_mut(&job).expect("the view lists the queues");
-            let taken = queue.take(state, worker);
+            let taken = queue.take(state, worker, facts.now);
             self.jobs[position].waiting = queue.waiting() as u64;
             if let Some((query, reason)) = taken {
                 self.give(worker, query, reason, false, facts, out);
@@ -80,7 +97,8 @@ impl Coordinator {
         for position in 0..self.jobs.len() {
             let job = self.jobs[position].job;
             let Some(queue) = self.queues.get_mut(&job).filter(|queue| queue.is_urgent()) else { continue };
-            let taken = queue.take_urgent(facts.ledger.job(job).expect("queues belong to jobs"), worker);
+            let taken =
+                queue.take_urgent(facts.ledger.job(job).expect("queues belong to jobs"), worker, facts.now);
             self.jobs[position].waiting = queue.waiting() as u64;
             if let Some((query, reason)) = taken {
                 self.give(worker, query, reason, false, facts, out);
@@ -147,11 +165,13 @@ impl Coordinator {
     }
 
     /// Brings what policies see of the jobs up to date.
-    fn look(&mut self, now: Time) {
+    fn look(&mut self, facts: &Facts<'_>) {
+        let now = facts.cluster_now;
         for view in &mut self.jobs {
             let queue = self.queues.get_mut(&view.job).expect("the view lists the queues");
             queue.pace.advance(now);
             view.elapsed = now.since(view.arrived);
+            view.done = facts.ledger.job(view.job).map_or(0, |job| u64::from(job.counted()));
             view.waiting = queue.waiting() as u64;
             view.held = queue.held;
             view.rate = queue.pace.rate(now);
@@ -189,7 +209,7 @@ impl Coordinator {
                 }
             })
             .collect();
-        self.look(facts.cluster_now);
+        self.look(facts);
         let view = ClusterView {
             now: facts.cluster_now,
             jobs: &self.jobs,
@@ -283,12 +303,14 @@ impl Coordinator {
             let Some(worker) = fullest else { break };
             // What the idle worker must not try would come back, to be moved again and again.
             let last = self.desks[&worker].queued().map(|(attempt, slot)| (attempt, slot.query)).find(
-                |(_, query)| self.queues.get(&query.job).is_some_and(|queue| queue.suits(*query, idle)),
+                |(_, query)| {
+                    self.queues.get(&query.job).is_some_and(|queue| queue.suits(*query, idle, facts.now))
+                },
             );
             let Some((attempt, query)) = last else { continue };
             self.withdraw(worker, attempt, query, facts.now, out);
             let state = facts.ledger.job(query.job).expect("queues belong to jobs");
-            let taken = self.queues.get_mut(&query.job).and_then(|queue| queue.take(state, idle));
+            let taken = self.queues.get_mut(&query.job).and_then(|queue| queue.take(state, idle, facts.now));
             let Some((query, reason)) = taken else { break };
             self.give(idle, query, reason, false, facts, out);
         }

@@ -9,6 +9,7 @@ mod desk;
 mod dispatch;
 mod intake;
 mod pace;
+mod placement;
 mod queue;
 mod results;
 mod spares;
@@ -91,6 +92,8 @@ pub(super) struct Coordinator {
     replan_at: Time,
     repeat_at: Time,
     spares_at: Time,
+    /// When a worker may be asked again for a query that it refused, and nothing else happens.
+    rested_at: Time,
     /// Desks that may have to be sent at the end of the step.
     touched: BTreeSet<NodeId>,
     intake: Intake,
@@ -125,6 +128,7 @@ impl Coordinator {
             replan_at: Time::NEVER,
             repeat_at: facts.now + config.dispatch.repeat,
             spares_at: Time::NEVER,
+            rested_at: Time::NEVER,
             touched: BTreeSet::new(),
             intake: Intake::default(),
             council: Council::new(facts.now),
@@ -145,7 +149,8 @@ impl Coordinator {
     /// When [`Coordinator::wake`] is due.
     pub(super) fn deadline(&self) -> Time {
         let survey = self.survey_until.map_or(Time::NEVER, |until| until.min(self.survey_repeat));
-        survey.min(self.replan_at).min(self.repeat_at).min(self.spares_at).min(self.council.deadline())
+        let dispatch = self.replan_at.min(self.spares_at).min(self.rested_at);
+        survey.min(dispatch).min(self.repeat_at).min(self.council.deadline())
     }
 
     /// Does what is due.
@@ -168,6 +173,10 @@ impl Coordinator {
         if now >= self.spares_at {
             self.spares_at = Time::NEVER;
             self.hedge(facts, out);
+        }
+        if now >= self.rested_at {
+            // What waits is given out at the end of the step.
+            self.rested_at = Time::NEVER;
         }
         self.council.wake(self.me, &self.config, facts, wishes);
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::super::ledger::Job;
 use super::super::observation::Dispatch;
 use super::pace::Pace;
-use crate::base::{AttemptId, NodeId, QueryId};
+use crate::base::{AttemptId, NodeId, QueryId, Time};
 
 /// How far from the front a worker looks for a query that it has not failed before.
 const LOOK_AHEAD: usize = 16;
@@ -19,6 +19,10 @@ pub(super) struct Effort {
     pub(super) failures: u32,
     /// Who failed last.
     pub(super) avoid: Option<NodeId>,
+    /// How often it was refused in this reign, second attempts beside another one left out.
+    pub(super) refusals: u32,
+    /// Who refused it, and until when they are left alone with it; only what was in the future at the last refusal.
+    pub(super) resting: Vec<(NodeId, Time)>,
     /// It waits for another attempt.
     pub(super) waiting: bool,
     /// An answer is here and waits for its commit.
@@ -26,9 +30,23 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    /// Whether this worker failed it last, or works on it already.
-    fn unsuited(&self, worker: NodeId) -> bool {
-        self.avoid == Some(worker) || self.attempts.iter().any(|&(_, other)| other == worker)
+    /// Whether this worker failed it last, refused it a moment ago, or works on it already.
+    fn unsuited(&self, worker: NodeId, now: Time) -> bool {
+        self.avoid == Some(worker) || self.is_tried_by(worker) || self.is_resting(worker, now)
+    }
+
+    fn is_tried_by(&self, worker: NodeId) -> bool {
+        self.attempts.iter().any(|&(_, other)| other == worker)
+    }
+
+    fn is_resting(&self, worker: NodeId, now: Time) -> bool {
+        self.resting.iter().any(|&(other, until)| other == worker && now < until)
+    }
+
+    /// A worker refused it, and is left alone with it until then.
+    pub(super) fn rest(&mut self, worker: NodeId, now: Time, until: Time) {
+        self.resting.retain(|&(other, until)| other != worker && now < until);
+        self.resting.push((worker, until));
     }
 }
 
@@ -60,7 +78,8 @@ impl JobQueue {
     pub(super) fn fill(&mut self, job: &Job) {
         self.efforts.retain(|&query, effort| {
             effort.waiting = false;
-            job.is_open(query) && (!effort.attempts.is_empty() || effort.completing || effort.failures > 0)
+            let tried = effort.failures > 0 || effort.refusals > 0;
+            job.is_open(query) && (!effort.attempts.is_empty() || effort.completing || tried)
         });
         let busy = |query: &QueryId| {
             self.efforts.get(query).is_some_and(|effort| !effort.attempts.is_empty() || effort.completing)
@@ -74,16 +93,48 @@ impl JobQueue {
         self.waiting.len() + self.urgent.len()
     }
 
-    /// Whether this worker may try it: it did not fail it last, and does not work on it already.
-    pub(super) fn suits(&self, query: QueryId, worker: NodeId) -> bool {
-        self.efforts.get(&query).is_none_or(|effort| !effort.unsuited(worker))
+    /// Whether this worker may try it: it did not fail it last, nor refuse it a moment ago, and does not work on it already.
+    pub(super) fn suits(&self, query: QueryId, worker: NodeId, now: Time) -> bool {
+        self.efforts.get(&query).is_none_or(|effort| !effort.unsuited(worker, now))
     }
 
-    /// Whether this worker has an attempt at it.
-    pub(super) fn is_tried_by(&self, query: QueryId, worker: NodeId) -> bool {
+    /// Until when some worker is left alone with a query near the front; the earliest such time.
+    pub(super) fn rests_until(&self, now: Time) -> Option<Time> {
+        let near = self.urgent.iter().take(LOOK_AHEAD).chain(self.waiting.iter().take(LOOK_AHEAD));
+        let efforts = near.filter_map(|(query, _)| self.efforts.get(query));
+        efforts.flat_map(|effort| &effort.resting).map(|&(_, until)| until).filter(|&until| now < until).min()
+    }
+
+    /// The query at `place` among those that wait and are still wanted, urgent ones first; what is not wanted any more leaves.
+    /// `None` beyond the last one, and further back than workers look.
+    pub(super) fn peek(&mut self, job: &Job, place: usize) -> Option<QueryId> {
+        while place < LOOK_AHEAD {
+            let urgent = self.urgent.len();
+            let (list, place) =
+                if place < urgent { (&mut self.urgent, place) } else { (&mut self.waiting, place - urgent) };
+            let (query, _) = *list.get(place)?;
+            if job.is_open(query) && !self.efforts.get(&query).is_some_and(|effort| effort.completing) {
+                return Some(query);
+            }
+            list.remove(place);
+        }
+        None
+    }
+
+    /// Takes the query that [`Self::peek`] found at `place`.
+    pub(super) fn take_at(&mut self, place: usize) -> Option<(QueryId, Dispatch)> {
+        let urgent = self.urgent.len();
+        let taken =
+            if place < urgent { self.urgent.remove(place) } else { self.waiting.remove(place - urgent) };
+        taken.inspect(|(query, _)| self.no_longer_waits(*query))
+    }
+
+    /// Whether this worker may try it beside others, even if it failed it last: it does not work on it already, and did not
+    /// refuse it a moment ago.
+    pub(super) fn may_help(&self, query: QueryId, worker: NodeId, now: Time) -> bool {
         self.efforts
             .get(&query)
-            .is_some_and(|effort| effort.attempts.iter().any(|&(_, other)| other == worker))
+            .is_none_or(|effort| !effort.is_tried_by(worker) && !effort.is_resting(worker, now))
     }
 
     /// Whether something waits that dead or suspect workers hold.
@@ -106,16 +157,21 @@ impl JobQueue {
     }
 
     /// Takes the first query that `worker` may try; one that it has not failed before, if there is one near.
-    pub(super) fn take(&mut self, job: &Job, worker: NodeId) -> Option<(QueryId, Dispatch)> {
-        self.take_urgent(job, worker).or_else(|| {
-            let taken = take_from(&mut self.waiting, &self.efforts, job, worker);
+    pub(super) fn take(&mut self, job: &Job, worker: NodeId, now: Time) -> Option<(QueryId, Dispatch)> {
+        self.take_urgent(job, worker, now).or_else(|| {
+            let taken = take_from(&mut self.waiting, &self.efforts, job, (worker, now));
             taken.inspect(|(query, _)| self.no_longer_waits(*query))
         })
     }
 
     /// The same among the queries that dead or suspect workers hold.
-    pub(super) fn take_urgent(&mut self, job: &Job, worker: NodeId) -> Option<(QueryId, Dispatch)> {
-        let taken = take_from(&mut self.urgent, &self.efforts, job, worker);
+    pub(super) fn take_urgent(
+        &mut self,
+        job: &Job,
+        worker: NodeId,
+        now: Time,
+    ) -> Option<(QueryId, Dispatch)> {
+        let taken = take_from(&mut self.urgent, &self.efforts, job, (worker, now));
         taken.inspect(|(query, _)| self.no_longer_waits(*query))
     }
 
@@ -141,7 +197,7 @@ fn take_from(
     list: &mut VecDeque<(QueryId, Dispatch)>,
     efforts: &BTreeMap<QueryId, Effort>,
     job: &Job,
-    worker: NodeId,
+    (worker, now): (NodeId, Time),
 ) -> Option<(QueryId, Dispatch)> {
     let mut place = 0;
     while place < LOOK_AHEAD {
@@ -149,7 +205,7 @@ fn take_from(
         let effort = efforts.get(&query);
         if !job.is_open(query) || effort.is_some_and(|effort| effort.completing) {
             list.remove(place);
-        } else if effort.is_some_and(|effort| effort.unsuited(worker)) {
+        } else if effort.is_some_and(|effort| effort.unsuited(worker, now)) {
             place += 1;
         } else {
             return list.remove(place);

@@ -60,6 +60,7 @@ impl Coordinator {
                     Outcome::Failed(reason) => {
                         self.failed(from, held.attempt, held.query, reason, facts, out);
                     }
+                    Outcome::Refused => self.refused(from, held.attempt, held.query, facts, out),
                 }
             }
         }
@@ -83,7 +84,7 @@ impl Coordinator {
         let effort = queue.efforts.entry(held.query).or_default();
         let useful = match &held.progress {
             Progress::Ended { outcome: Outcome::Answered(_), .. } => !effort.completing,
-            Progress::Ended { outcome: Outcome::Failed(_), .. } => false,
+            Progress::Ended { outcome: Outcome::Failed(_) | Outcome::Refused, .. } => false,
             Progress::Waiting | Progress::Running => {
                 current && effort.attempts.is_empty() && !effort.completing
             }
@@ -138,21 +139,61 @@ impl Coordinator {
         effort.avoid = others.then_some(from);
         effort.attempts.retain(|&(other, _)| other != attempt);
         let exhausted = effort.failures > self.config.dispatch.retries_max;
-        let alone = effort.attempts.is_empty() && !effort.completing;
-        if exhausted && alone {
-            let range = facts.ledger.job(query.job).and_then(|job| job.range(query));
-            if let Some((_, inputs)) = range {
-                effort.completing = true;
-                let reason: Arc<str> = shortened(reason).into();
-                let failed =
-                    (0..inputs).map(|input| Failure { input, reason: Arc::clone(&reason) }).collect();
-                let answer = Answer { inputs, predictions: Arc::from([]), failed };
-                self.completions.push(Completion { query, attempt, worker: from, answer });
-            }
-        } else if alone {
-            queue.put_first(query, Dispatch::Retry);
-        }
+        self.try_again(from, attempt, query, exhausted.then_some(reason), facts);
         self.remove_slot(from, attempt, facts.now, super::GiveUp::Settled, out);
+    }
+
+    /// A worker refused an attempt: its query is tried elsewhere at once, or ends as failed when it was refused often
+    /// enough. A refusal is no failure: it says nothing about the query, and the worker is asked again after a while.
+    fn refused(
+        &mut self,
+        from: NodeId,
+        attempt: AttemptId,
+        query: QueryId,
+        facts: &Facts<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(desk) = self.desks.get_mut(&from) else { return };
+        desk.view.refusals += 1;
+        // A second attempt beside another one costs the query nothing.
+        let extra = desk.slots.get(&attempt).is_some_and(|slot| slot.extra);
+        let Some(queue) = self.queues.get_mut(&query.job) else { return };
+        let effort = queue.efforts.entry(query).or_default();
+        effort.refusals += u32::from(!extra);
+        effort.rest(from, facts.now, facts.now + self.config.dispatch.backoff);
+        effort.attempts.retain(|&(other, _)| other != attempt);
+        let exhausted = effort.refusals > self.config.dispatch.retries_max;
+        self.try_again(from, attempt, query, exhausted.then_some("refused"), facts);
+        self.remove_slot(from, attempt, facts.now, super::GiveUp::Settled, out);
+    }
+
+    /// The attempt of a query has ended without an answer. Unless another one is under way the query waits again, or ends as
+    /// failed for the reason given.
+    fn try_again(
+        &mut self,
+        from: NodeId,
+        attempt: AttemptId,
+        query: QueryId,
+        exhausted: Option<&str>,
+        facts: &Facts<'_>,
+    ) {
+        let Some(queue) = self.queues.get_mut(&query.job) else { return };
+        let effort = queue.efforts.entry(query).or_default();
+        if !effort.attempts.is_empty() || effort.completing {
+            return;
+        }
+        let Some(reason) = exhausted else {
+            queue.put_first(query, Dispatch::Retry);
+            return;
+        };
+        let range = facts.ledger.job(query.job).and_then(|job| job.range(query));
+        if let Some((_, inputs)) = range {
+            effort.completing = true;
+            let reason: Arc<str> = shortened(reason).into();
+            let failed = (0..inputs).map(|input| Failure { input, reason: Arc::clone(&reason) }).collect();
+            let answer = Answer { inputs, predictions: Arc::from([]), failed };
+            self.completions.push(Completion { query, attempt, worker: from, answer });
+        }
     }
 }
 
