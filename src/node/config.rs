@@ -82,7 +82,7 @@ pub struct Dispatch {
     /// How often a query whose attempts fail is tried again before its inputs end as failures. Refusals are counted apart, up
     /// to the same limit, after which the inputs end as failures for the reason "refused". Default 3.
     pub retries_max: u32,
-    /// After a worker has refused a query: how long it is not asked again for it. Default 50 ms.
+    /// How long a query that was refused waits before it is given to a worker again. Default 50 ms.
     pub backoff: Span,
     /// Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well. Default true.
     pub hedge: bool,

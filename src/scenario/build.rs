@@ -230,7 +230,7 @@ fn arrivals(root: &Section<'_>, batches: &Batches) -> Vec<Arrivals> {
     let sections = root.list("arrivals", "arrivals.N");
     let stream = |(position, section): (usize, &Section<'_>)| Arrivals {
         from: section.span("from"),
-        every: section.draw("every"),
+        every: section.unless_word("every", Section::draw),
         count: section.whole("count") as u32,
         spec: spec(section, &format!("arrivals{}", position + 1), batches),
     };

@@ -307,7 +307,7 @@ static KEYS: &[Key] = &[
 
     key("dispatch.window", Whole(1, limits::WINDOW_MAX as i128), Value("auto"), "Queries that a worker holds at most, the running one among them. Automatically at least 2 and enough for 2 ms of work.").or("auto"),
     key("dispatch.retries_max", Whole(0, 1_000), Value("3"), "How often a query whose attempts fail is tried again before its inputs end as failures; refusals are counted apart, up to the same limit."),
-    key("dispatch.backoff", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "After a refusal, how long the worker is not asked again for the same query; others are asked at once."),
+    key("dispatch.backoff", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a query that was refused waits before it is given to a worker again, the same or another one as the policy says."),
     key("dispatch.hedge", Switch, Value("true"), "Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well."),
     key("dispatch.repeat", SpanKind(Span::millis(1), MINUTE), Value("100ms"), "After how long what was not answered is sent again between coordinator and workers."),
     key("dispatch.survey", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a new coordinator waits for workers to say what they hold."),
@@ -345,7 +345,7 @@ static KEYS: &[Key] = &[
 
     key("arrivals.N.name", Name, Derived("arrivals and the position from 1"), "The name of the jobs of this stream; a number is added."),
     key("arrivals.N.from", SpanKind(Span::ZERO, LONGEST), Value("0s"), "When the stream begins."),
-    key("arrivals.N.every", Draw(MOMENT, LONGEST), Required, "Time from one arrival to the next."),
+    key("arrivals.N.every", Draw(MOMENT, LONGEST), Required, "Time from one arrival to the next, and from the stream's beginning to the first; \"done\": a job arrives when the one before it has ended, as the rounds of a training do.").or("done"),
     key("arrivals.N.count", Whole(1, limits::JOBS_MAX as i128), Required, "How many jobs arrive."),
     key("arrivals.N.model", Name, Required, "The model to run."),
     key("arrivals.N.inputs", Inputs, Required, "What to run it on, each time."),

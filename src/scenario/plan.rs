@@ -144,13 +144,13 @@ pub struct JobPlan {
     pub spec: JobSpec,
 }
 
-/// A stream of jobs that differ only in their names and arrival times.
+/// A stream of jobs that differ only in their names and arrival times. The first arrives at `from`, or one gap later.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrivals {
     /// When the stream begins.
     pub from: Span,
-    /// From one arrival to the next.
-    pub every: Draw,
+    /// The gap from one arrival to the next, the first one from `from` on. `None`: each arrives when the one before has ended.
+    pub every: Option<Draw>,
     /// How many jobs arrive.
     pub count: u32,
     /// What each of them submits; a number is added to its name.

@@ -40,7 +40,7 @@ pub fn to_toml(plan: &Plan) -> String {
     for stream in &plan.arrivals {
         file.line("\n[[arrivals]]");
         file.quoted("from", stream.from);
-        file.quoted("every", draw_text(stream.every));
+        file.quoted("every", stream.every.map_or_else(|| "done".to_owned(), draw_text));
         file.put("count", stream.count);
         spec(&mut file, &stream.spec);
     }

@@ -116,7 +116,9 @@ impl<P: Process> World<'_, P> {
 
     /// Why the run is over, if it is: an empty list when everything is done, else what was left when it was given up.
     pub(super) fn finished(&mut self) -> Option<Vec<String>> {
-        if !self.faults.are_over() || self.clients.all.iter().any(|client| client.at > self.now) {
+        // Whoever waits for another one's job counts among the unfinished.
+        let comes = |at: Time| at > self.now && at != Time::NEVER;
+        if !self.faults.are_over() || self.clients.all.iter().any(|client| comes(client.at)) {
             return None;
         }
         let jobs = self.unfinished_jobs();

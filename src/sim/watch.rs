@@ -46,10 +46,10 @@ impl Watch {
         }
     }
 
-    /// A node applied `entry`; only the first to do so tells something new.
-    pub(super) fn applied(&mut self, now: Time, entry: &Entry, changes: &[Change]) {
+    /// A node applied `entry`; only the first to do so tells something new: whether it is.
+    pub(super) fn applied(&mut self, now: Time, entry: &Entry, changes: &[Change]) -> bool {
         if entry.position.index <= self.applied {
-            return;
+            return false;
         }
         self.applied = entry.position.index;
         for change in changes {
@@ -69,6 +69,7 @@ impl Watch {
                 | Change::JobForgotten { .. } => {}
             }
         }
+        true
     }
 
     /// Whether a job has ended.

@@ -13,10 +13,13 @@ impl Coordinator {
     /// Fills free slots as the policy says.
     pub(super) fn dispatch(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         if self.queues.is_empty() {
-            (self.replan, self.replan_at, self.spares_at) = (false, Time::NEVER, Time::NEVER);
+            (self.replan, self.replan_at) = (false, Time::NEVER);
+            (self.spares_at, self.rested_at) = (Time::NEVER, Time::NEVER);
             self.jobs.clear();
             return;
         }
+        let rested = self.queues.values_mut().map(|queue| queue.rouse(facts.now)).min();
+        self.rested_at = rested.unwrap_or(Time::NEVER);
         if self.replan {
             self.plan(facts, out);
         }
@@ -31,10 +34,10 @@ impl Coordinator {
         if self.roster.len() == 1 {
             self.queues.values_mut().for_each(super::queue::JobQueue::forgive);
         }
-        if !self.place_queries(facts, out) {
+        self.places = self.place_queries(facts, out);
+        if !self.places {
             self.serve_workers(facts, out);
         }
-        self.await_rested(facts.now);
         self.use_spares(facts, out);
     }
 
@@ -54,15 +57,6 @@ impl Coordinator {
         self.free.extend(pending);
     }
 
-    /// Someone is free and something waits, and did not go together: a worker that refused it may be asked again later.
-    fn await_rested(&mut self, now: Time) {
-        self.rested_at = if self.free.is_empty() {
-            Time::NEVER
-        } else {
-            self.queues.values().filter_map(|queue| queue.rests_until(now)).min().unwrap_or(Time::NEVER)
-        };
-    }
-
     /// Asks the policy for a query for this worker. False when there is none for it.
     fn serve(&mut self, worker: NodeId, facts: &Facts<'_>, out: &mut Outbox) -> bool {
         let Ok(place) = self.roster.binary_search_by_key(&worker, |view| view.id) else { return false };
@@ -77,7 +71,7 @@ impl Coordinator {
             let job = self.jobs[position].job;
             let state = facts.ledger.job(job).expect("queues belong to jobs");
             let queue = self.queues.get_mut(&job).expect("the view lists the queues");
-            let taken = queue.take(state, worker, facts.now);
+            let taken = queue.take(state, worker);
             self.jobs[position].waiting = queue.waiting() as u64;
             if let Some((query, reason)) = taken {
                 self.give(worker, query, reason, false, facts, out);
@@ -97,8 +91,7 @@ impl Coordinator {
         for position in 0..self.jobs.len() {
             let job = self.jobs[position].job;
             let Some(queue) = self.queues.get_mut(&job).filter(|queue| queue.is_urgent()) else { continue };
-            let taken =
-                queue.take_urgent(facts.ledger.job(job).expect("queues belong to jobs"), worker, facts.now);
+            let taken = queue.take_urgent(facts.ledger.job(job).expect("queues belong to jobs"), worker);
             self.jobs[position].waiting = queue.waiting() as u64;
             if let Some((query, reason)) = taken {
                 self.give(worker, query, reason, false, facts, out);
@@ -286,8 +279,19 @@ impl Coordinator {
     }
 
     /// Nothing waits any more: idle workers take over what waits behind other queries, and later on watch for what takes
-    /// unusually long.
+    /// unusually long. A policy that places queries has said where they shall wait.
     fn use_spares(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
+        if !self.places {
+            self.even_out(facts, out);
+        }
+        let idle = matches!(self.free.first(), Some((0, _)));
+        if self.config.dispatch.hedge && idle && self.spares_at == Time::NEVER {
+            self.spares_at = facts.now + SPARES_EVERY;
+        }
+    }
+
+    /// Gives what waits behind other queries to idle workers.
+    fn even_out(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         let idle: Vec<NodeId> =
             self.free.iter().take_while(|(held, _)| *held == 0).map(|&(_, id)| id).collect();
         for idle in idle {
@@ -303,20 +307,14 @@ impl Coordinator {
             let Some(worker) = fullest else { break };
             // What the idle worker must not try would come back, to be moved again and again.
             let last = self.desks[&worker].queued().map(|(attempt, slot)| (attempt, slot.query)).find(
-                |(_, query)| {
-                    self.queues.get(&query.job).is_some_and(|queue| queue.suits(*query, idle, facts.now))
-                },
+                |(_, query)| self.queues.get(&query.job).is_some_and(|queue| queue.suits(*query, idle)),
             );
             let Some((attempt, query)) = last else { continue };
             self.withdraw(worker, attempt, query, facts.now, out);
             let state = facts.ledger.job(query.job).expect("queues belong to jobs");
-            let taken = self.queues.get_mut(&query.job).and_then(|queue| queue.take(state, idle, facts.now));
+            let taken = self.queues.get_mut(&query.job).and_then(|queue| queue.take(state, idle));
             let Some((query, reason)) = taken else { break };
             self.give(idle, query, reason, false, facts, out);
-        }
-        let idle = matches!(self.free.first(), Some((0, _)));
-        if self.config.dispatch.hedge && idle && self.spares_at == Time::NEVER {
-            self.spares_at = facts.now + SPARES_EVERY;
         }
     }
 }

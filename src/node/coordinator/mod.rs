@@ -92,8 +92,10 @@ pub(super) struct Coordinator {
     replan_at: Time,
     repeat_at: Time,
     spares_at: Time,
-    /// When a worker may be asked again for a query that it refused, and nothing else happens.
+    /// When the next query that was refused has rested.
     rested_at: Time,
+    /// Whether the policy begins with queries, and not with free workers; false until it was asked.
+    places: bool,
     /// Desks that may have to be sent at the end of the step.
     touched: BTreeSet<NodeId>,
     intake: Intake,
@@ -129,6 +131,7 @@ impl Coordinator {
             repeat_at: facts.now + config.dispatch.repeat,
             spares_at: Time::NEVER,
             rested_at: Time::NEVER,
+            places: false,
             touched: BTreeSet::new(),
             intake: Intake::default(),
             council: Council::new(facts.now),
@@ -173,10 +176,6 @@ impl Coordinator {
         if now >= self.spares_at {
             self.spares_at = Time::NEVER;
             self.hedge(facts, out);
-        }
-        if now >= self.rested_at {
-            // What waits is given out at the end of the step.
-            self.rested_at = Time::NEVER;
         }
         self.council.wake(self.me, &self.config, facts, wishes);
     }

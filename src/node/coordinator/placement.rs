@@ -43,7 +43,7 @@ impl Coordinator {
             // Whoever must not have this query seems full.
             let mut hidden: Vec<(usize, u32)> = Vec::new();
             for (worker, view) in self.roster.iter_mut().enumerate() {
-                if view.free > 0 && !queue.suits(query, view.id, facts.now) {
+                if view.free > 0 && !queue.suits(query, view.id) {
                     hidden.push((worker, std::mem::take(&mut view.free)));
                 }
             }

@@ -21,32 +21,16 @@ pub(super) struct Effort {
     pub(super) avoid: Option<NodeId>,
     /// How often it was refused in this reign, second attempts beside another one left out.
     pub(super) refusals: u32,
-    /// Who refused it, and until when they are left alone with it; only what was in the future at the last refusal.
-    pub(super) resting: Vec<(NodeId, Time)>,
-    /// It waits for another attempt.
+    /// It waits for another attempt, or rests before that.
     pub(super) waiting: bool,
     /// An answer is here and waits for its commit.
     pub(super) completing: bool,
 }
 
 impl Effort {
-    /// Whether this worker failed it last, refused it a moment ago, or works on it already.
-    fn unsuited(&self, worker: NodeId, now: Time) -> bool {
-        self.avoid == Some(worker) || self.is_tried_by(worker) || self.is_resting(worker, now)
-    }
-
-    fn is_tried_by(&self, worker: NodeId) -> bool {
-        self.attempts.iter().any(|&(_, other)| other == worker)
-    }
-
-    fn is_resting(&self, worker: NodeId, now: Time) -> bool {
-        self.resting.iter().any(|&(other, until)| other == worker && now < until)
-    }
-
-    /// A worker refused it, and is left alone with it until then.
-    pub(super) fn rest(&mut self, worker: NodeId, now: Time, until: Time) {
-        self.resting.retain(|&(other, until)| other != worker && now < until);
-        self.resting.push((worker, until));
+    /// Whether this worker failed it last, or works on it already.
+    fn unsuited(&self, worker: NodeId) -> bool {
+        self.avoid == Some(worker) || self.attempts.iter().any(|&(_, other)| other == worker)
     }
 }
 
@@ -56,6 +40,8 @@ pub(super) struct JobQueue {
     /// What dead or suspect workers hold: it goes to the first free slot, whatever the policy would pick.
     urgent: VecDeque<(QueryId, Dispatch)>,
     waiting: VecDeque<(QueryId, Dispatch)>,
+    /// What was refused and waits again from then on, in order of time.
+    resting: VecDeque<(Time, QueryId)>,
     /// Attempts that workers run or have waiting.
     pub(super) held: u32,
     /// Only queries that were touched in this reign.
@@ -68,10 +54,16 @@ impl JobQueue {
         JobQueue {
             urgent: VecDeque::new(),
             waiting: VecDeque::new(),
+            resting: VecDeque::new(),
             held: 0,
             efforts: BTreeMap::new(),
             pace,
         }
+    }
+
+    /// Whether nobody has an attempt at it, and no answer is here.
+    pub(super) fn is_alone(&self, query: QueryId) -> bool {
+        self.efforts.get(&query).is_none_or(|effort| effort.attempts.is_empty() && !effort.completing)
     }
 
     /// Queues every open query that no one works on. What was queued before is forgotten.
@@ -85,24 +77,13 @@ impl JobQueue {
             self.efforts.get(query).is_some_and(|effort| !effort.attempts.is_empty() || effort.completing)
         };
         self.urgent.clear();
+        self.resting.clear();
         self.waiting = job.open().filter(|query| !busy(query)).map(|query| (query, Dispatch::Turn)).collect();
     }
 
     /// How many entries wait; some may turn out not to be open any more.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len() + self.urgent.len()
-    }
-
-    /// Whether this worker may try it: it did not fail it last, nor refuse it a moment ago, and does not work on it already.
-    pub(super) fn suits(&self, query: QueryId, worker: NodeId, now: Time) -> bool {
-        self.efforts.get(&query).is_none_or(|effort| !effort.unsuited(worker, now))
-    }
-
-    /// Until when some worker is left alone with a query near the front; the earliest such time.
-    pub(super) fn rests_until(&self, now: Time) -> Option<Time> {
-        let near = self.urgent.iter().take(LOOK_AHEAD).chain(self.waiting.iter().take(LOOK_AHEAD));
-        let efforts = near.filter_map(|(query, _)| self.efforts.get(query));
-        efforts.flat_map(|effort| &effort.resting).map(|&(_, until)| until).filter(|&until| now < until).min()
     }
 
     /// The query at `place` among those that wait and are still wanted, urgent ones first; what is not wanted any more leaves.
@@ -129,12 +110,34 @@ impl JobQueue {
         taken.inspect(|(query, _)| self.no_longer_waits(*query))
     }
 
-    /// Whether this worker may try it beside others, even if it failed it last: it does not work on it already, and did not
-    /// refuse it a moment ago.
-    pub(super) fn may_help(&self, query: QueryId, worker: NodeId, now: Time) -> bool {
+    /// A query that was refused rests until then; unless it waits already or its answer is here.
+    pub(super) fn rest(&mut self, query: QueryId, until: Time) {
+        let effort = self.efforts.entry(query).or_default();
+        if !effort.waiting && !effort.completing {
+            effort.waiting = true;
+            // All rest equally long, so that the order is that of the times.
+            self.resting.push_back((until, query));
+        }
+    }
+
+    /// What has rested long enough waits in front of all others. Returns when the next one will have.
+    pub(super) fn rouse(&mut self, now: Time) -> Time {
+        while let Some((_, query)) = self.resting.pop_front_if(|(until, _)| *until <= now) {
+            self.waiting.push_front((query, Dispatch::Retry));
+        }
+        self.resting.front().map_or(Time::NEVER, |&(until, _)| until)
+    }
+
+    /// Whether this worker may try it: it did not fail it last, and does not work on it already.
+    pub(super) fn suits(&self, query: QueryId, worker: NodeId) -> bool {
+        self.efforts.get(&query).is_none_or(|effort| !effort.unsuited(worker))
+    }
+
+    /// Whether this worker has an attempt at it.
+    pub(super) fn is_tried_by(&self, query: QueryId, worker: NodeId) -> bool {
         self.efforts
             .get(&query)
-            .is_none_or(|effort| !effort.is_tried_by(worker) && !effort.is_resting(worker, now))
+            .is_some_and(|effort| effort.attempts.iter().any(|&(_, other)| other == worker))
     }
 
     /// Whether something waits that dead or suspect workers hold.
@@ -157,21 +160,16 @@ impl JobQueue {
     }
 
     /// Takes the first query that `worker` may try; one that it has not failed before, if there is one near.
-    pub(super) fn take(&mut self, job: &Job, worker: NodeId, now: Time) -> Option<(QueryId, Dispatch)> {
-        self.take_urgent(job, worker, now).or_else(|| {
-            let taken = take_from(&mut self.waiting, &self.efforts, job, (worker, now));
+    pub(super) fn take(&mut self, job: &Job, worker: NodeId) -> Option<(QueryId, Dispatch)> {
+        self.take_urgent(job, worker).or_else(|| {
+            let taken = take_from(&mut self.waiting, &self.efforts, job, worker);
             taken.inspect(|(query, _)| self.no_longer_waits(*query))
         })
     }
 
     /// The same among the queries that dead or suspect workers hold.
-    pub(super) fn take_urgent(
-        &mut self,
-        job: &Job,
-        worker: NodeId,
-        now: Time,
-    ) -> Option<(QueryId, Dispatch)> {
-        let taken = take_from(&mut self.urgent, &self.efforts, job, (worker, now));
+    pub(super) fn take_urgent(&mut self, job: &Job, worker: NodeId) -> Option<(QueryId, Dispatch)> {
+        let taken = take_from(&mut self.urgent, &self.efforts, job, worker);
         taken.inspect(|(query, _)| self.no_longer_waits(*query))
     }
 
@@ -197,7 +195,7 @@ fn take_from(
     list: &mut VecDeque<(QueryId, Dispatch)>,
     efforts: &BTreeMap<QueryId, Effort>,
     job: &Job,
-    (worker, now): (NodeId, Time),
+    worker: NodeId,
 ) -> Option<(QueryId, Dispatch)> {
     let mut place = 0;
     while place < LOOK_AHEAD {
@@ -205,7 +203,7 @@ fn take_from(
         let effort = efforts.get(&query);
         if !job.is_open(query) || effort.is_some_and(|effort| effort.completing) {
             list.remove(place);
-        } else if effort.is_some_and(|effort| effort.unsuited(worker, now)) {
+        } else if effort.is_some_and(|effort| effort.unsuited(worker)) {
             place += 1;
         } else {
             return list.remove(place);

@@ -139,12 +139,17 @@ impl Coordinator {
         effort.avoid = others.then_some(from);
         effort.attempts.retain(|&(other, _)| other != attempt);
         let exhausted = effort.failures > self.config.dispatch.retries_max;
-        self.try_again(from, attempt, query, exhausted.then_some(reason), facts);
+        if queue.is_alone(query) && exhausted {
+            self.give_up(from, attempt, query, reason, facts);
+        } else if queue.is_alone(query) {
+            queue.put_first(query, Dispatch::Retry);
+        }
         self.remove_slot(from, attempt, facts.now, super::GiveUp::Settled, out);
     }
 
-    /// A worker refused an attempt: its query is tried elsewhere at once, or ends as failed when it was refused often
-    /// enough. A refusal is no failure: it says nothing about the query, and the worker is asked again after a while.
+    /// A worker refused an attempt: after the back-off its query goes wherever the policy says then, or ends as failed when it
+    /// was refused often enough. A refusal is no failure: it says nothing about the query, and is not held against the
+    /// worker.
     fn refused(
         &mut self,
         from: NodeId,
@@ -160,35 +165,22 @@ impl Coordinator {
         let Some(queue) = self.queues.get_mut(&query.job) else { return };
         let effort = queue.efforts.entry(query).or_default();
         effort.refusals += u32::from(!extra);
-        effort.rest(from, facts.now, facts.now + self.config.dispatch.backoff);
         effort.attempts.retain(|&(other, _)| other != attempt);
         let exhausted = effort.refusals > self.config.dispatch.retries_max;
-        self.try_again(from, attempt, query, exhausted.then_some("refused"), facts);
+        if queue.is_alone(query) && exhausted {
+            self.give_up(from, attempt, query, "refused", facts);
+        } else if queue.is_alone(query) {
+            queue.rest(query, facts.now + self.config.dispatch.backoff);
+        }
         self.remove_slot(from, attempt, facts.now, super::GiveUp::Settled, out);
     }
 
-    /// The attempt of a query has ended without an answer. Unless another one is under way the query waits again, or ends as
-    /// failed for the reason given.
-    fn try_again(
-        &mut self,
-        from: NodeId,
-        attempt: AttemptId,
-        query: QueryId,
-        exhausted: Option<&str>,
-        facts: &Facts<'_>,
-    ) {
+    /// The last attempt at a query has ended without an answer, and so all its inputs end as failed.
+    fn give_up(&mut self, from: NodeId, attempt: AttemptId, query: QueryId, reason: &str, facts: &Facts<'_>) {
         let Some(queue) = self.queues.get_mut(&query.job) else { return };
-        let effort = queue.efforts.entry(query).or_default();
-        if !effort.attempts.is_empty() || effort.completing {
-            return;
-        }
-        let Some(reason) = exhausted else {
-            queue.put_first(query, Dispatch::Retry);
-            return;
-        };
         let range = facts.ledger.job(query.job).and_then(|job| job.range(query));
         if let Some((_, inputs)) = range {
-            effort.completing = true;
+            queue.efforts.entry(query).or_default().completing = true;
             let reason: Arc<str> = shortened(reason).into();
             let failed = (0..inputs).map(|input| Failure { input, reason: Arc::clone(&reason) }).collect();
             let answer = Answer { inputs, predictions: Arc::from([]), failed };

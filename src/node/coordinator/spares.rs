@@ -19,7 +19,7 @@ impl Coordinator {
             && let Some(&(0, idle)) = self.free.first()
             && let Some((_, query)) = late.pop()
         {
-            if !self.queues.get(&query.job).is_some_and(|queue| queue.may_help(query, idle, facts.now)) {
+            if self.queues.get(&query.job).is_some_and(|queue| queue.is_tried_by(query, idle)) {
                 continue;
             }
             self.give(idle, query, Dispatch::Hedge, true, facts, out);
