@@ -104,6 +104,8 @@ pub(super) struct Work {
     pub(super) attempts: BTreeMap<AttemptId, Attempt>,
     /// Every dispatch, in order of time.
     pub(super) dispatches: Vec<(Time, AttemptId, QueryId)>,
+    /// How often a worker began to load a model.
+    pub(super) loads: u64,
     /// Every counted query, in order of time.
     pub(super) commits: Vec<(Time, JobId)>,
     /// Attempts from which a coordinator still expects something.
@@ -158,6 +160,7 @@ impl Work {
                 self.settle(*attempt, Outcome::Refused);
             }
             Observation::Dropped { attempt, .. } => self.close(*attempt, at),
+            Observation::Loading { .. } => self.loads += 1,
             _ => {}
         }
     }
