@@ -88,6 +88,7 @@ impl Scene {
     /// The scene of one trial.
     pub(super) fn of(
         plan: &Plan,
+        number: u32,
         end: Time,
         moves: &[Move],
         names: &BTreeMap<JobId, Arc<str>>,
@@ -122,9 +123,9 @@ impl Scene {
         Scene {
             title: format!("Workers per job: {}", plan.name),
             subtitle: if hits.is_empty() {
-                format!("Trial 0, means over {bin}")
+                format!("Trial {number}, means over {bin}")
             } else {
-                format!("Trial 0, means over {bin}; dashed lines are faults, shaded while they last")
+                format!("Trial {number}, means over {bin}; dashed lines are faults, shaded while they last")
             },
             workers: plan.nodes.iter().filter(|node| node.worker).count() as u32,
             end_s: end.as_secs().max(1e-3),

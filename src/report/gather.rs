@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::allocation::{Allocation, assignments};
 use super::chart::Scene;
 use super::cluster::Cluster;
-use super::history::Lines;
+use super::history::{Lines, Messages, TrialLine};
 use super::queries::Source;
 use super::recovery::Hits;
 use super::rows::Tables;
@@ -31,22 +31,27 @@ pub struct Gather<'a> {
     hits: Hits,
     /// The last entry that anyone has applied.
     applied: Index,
-    history: Lines,
+    /// The encoded history, unless it is stored already.
+    history: Option<Lines>,
+    /// Whether charts over time show this trial.
+    shown: bool,
 }
 
 /// What is known about a trial only when it is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrialEnd {
     /// The trace hash.
     pub trace: u128,
     /// When it ended.
     pub ended_at: Time,
     /// Messages sent between nodes, if the driver counted them.
-    pub messages: Option<u64>,
+    pub messages: Option<Messages>,
     /// Queries of accepted jobs that were lost, as the checker says.
     pub queries_lost: u64,
     /// Queries that were counted more than once, as the checker says.
     pub queries_doubled: u64,
+    /// What was left to do when the trial was given up; empty when it was not given up.
+    pub unfinished: Vec<String>,
 }
 
 /// One trial, ready to be written.
@@ -58,11 +63,11 @@ pub struct Trial {
     pub seed: u64,
     /// Its rows.
     pub tables: Tables,
-    /// Its lines of history.jsonl.
+    /// Its lines of history.jsonl; empty when they are stored already.
     pub(super) history: Vec<u8>,
     /// What it adds to the summary.
     pub(super) sample: Sample,
-    /// What a chart of it shows; only trial 0 is drawn.
+    /// What a chart of it shows, if it is the one that is drawn.
     pub(super) scene: Option<Scene>,
 }
 
@@ -78,8 +83,21 @@ impl<'a> Gather<'a> {
             serving: Serving::default(),
             hits: Hits::default(),
             applied: Index::default(),
-            history: Lines::default(),
+            history: Some(Lines::default()),
+            shown: false,
         }
+    }
+
+    /// As [`Gather::new`], for a trial whose history is stored already.
+    pub fn stored(plan: &'a Plan, number: u32, seed: u64) -> Gather<'a> {
+        Gather { history: None, ..Gather::new(plan, number, seed) }
+    }
+
+    /// Keeps as well what the charts over time show.
+    #[must_use]
+    pub fn with_figures(mut self) -> Gather<'a> {
+        self.shown = true;
+        self
     }
 
     /// Turns what was gathered into rows.
@@ -106,17 +124,29 @@ impl<'a> Gather<'a> {
             recovery: self.hits.rows(self.number, &self.cluster, &self.work),
             allocation: allocation.rows,
         };
-        let scene = (self.number == 0).then(|| {
-            Scene::of(self.plan, end.ended_at, &self.serving.moves, &names, &self.hits.0, &self.cluster)
+        let scene = self.shown.then(|| {
+            Scene::of(
+                self.plan,
+                self.number,
+                end.ended_at,
+                &self.serving.moves,
+                &names,
+                &self.hits.0,
+                &self.cluster,
+            )
         });
-        let sample = self.sample(end, &tables, &names, allocation.gap);
-        let history = self.history.finish(self.number, self.seed, end.trace, end.ended_at);
+        let sample = self.sample(&end, &tables, &names, allocation.gap);
+        let history = self.history.map(|lines| {
+            let records = lines.records();
+            lines.finish(&end.line(self.number, self.seed, records))
+        });
+        let history = history.unwrap_or_default();
         Trial { number: self.number, seed: self.seed, tables, history, sample, scene }
     }
 
     fn sample(
         &self,
-        end: TrialEnd,
+        end: &TrialEnd,
         tables: &Tables,
         names: &BTreeMap<crate::base::JobId, Arc<str>>,
         gap: Option<f64>,
@@ -147,9 +177,37 @@ impl<'a> Gather<'a> {
             aggregate: busy.filter(|seconds| *seconds > 0.0).map(|seconds| commits / seconds),
             false_suspicions: self.cluster.false_suspicions,
             false_evictions: self.cluster.false_evictions,
-            messages: end.messages.filter(|_| node_seconds > 0.0).map(|n| n as f64 / node_seconds),
+            messages: end.messages.filter(|_| node_seconds > 0.0).map(|messages| {
+                let Messages { membership, log, work, .. } = messages;
+                [messages.total(), membership, log, work].map(|n| n as f64 / node_seconds)
+            }),
             lost: end.queries_lost,
             doubled: end.queries_doubled,
+        }
+    }
+}
+
+impl From<&TrialLine> for TrialEnd {
+    fn from(line: &TrialLine) -> TrialEnd {
+        let &TrialLine { trace, ended_at, messages, queries_lost, queries_doubled, .. } = line;
+        let unfinished = line.unfinished.clone();
+        TrialEnd { trace, ended_at, messages, queries_lost, queries_doubled, unfinished }
+    }
+}
+
+impl TrialEnd {
+    fn line(self, trial: u32, seed: u64, records: u64) -> TrialLine {
+        let TrialEnd { trace, ended_at, messages, queries_lost, queries_doubled, unfinished } = self;
+        TrialLine {
+            trial,
+            seed,
+            trace,
+            ended_at,
+            messages,
+            queries_lost,
+            queries_doubled,
+            unfinished,
+            records,
         }
     }
 }
@@ -157,7 +215,9 @@ impl<'a> Gather<'a> {
 impl Sink for Gather<'_> {
     fn record(&mut self, record: &Record) {
         let at = record.at;
-        self.history.record(record);
+        if let Some(history) = &mut self.history {
+            history.record(record);
+        }
         self.serving.advance(at);
         match &record.what {
             What::Up(_) | What::Down(_) | What::Paused(_) | What::Resumed(_) => {

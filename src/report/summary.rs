@@ -18,7 +18,8 @@ pub(super) struct Sample {
     pub(super) aggregate: Option<f64>,
     pub(super) false_suspicions: u64,
     pub(super) false_evictions: u64,
-    pub(super) messages: Option<f64>,
+    /// All messages per node and second; those of the membership, of the log, and of the work among them.
+    pub(super) messages: Option<[f64; 4]>,
     pub(super) lost: u64,
     pub(super) doubled: u64,
 }
@@ -42,7 +43,7 @@ fn spans(row: &RecoveryRow) -> [Seconds; 6] {
 }
 
 /// The metrics of all trials, after those of recovery.
-const METRICS: [&str; 9] = [
+const METRICS: [&str; 12] = [
     "start_delay_s",
     "makespan_s",
     "rate_gap",
@@ -50,6 +51,9 @@ const METRICS: [&str; 9] = [
     "false_suspicions",
     "false_evictions",
     "messages_per_node_s",
+    "messages_membership_per_node_s",
+    "messages_log_per_node_s",
+    "messages_work_per_node_s",
     "queries_lost",
     "queries_doubled",
 ];
@@ -60,7 +64,9 @@ const METRICS: [&str; 9] = [
 /// `makespan_s` (first submission to last end, where all jobs ended), `rate_gap` (mean gap of the jobs' rates at the full
 /// seconds at which two or more jobs had all been running for the rate window), `aggregate_qps` (queries counted per second
 /// from the first submission to the last end), `false_suspicions` and `false_evictions` (of nodes that no fault had
-/// silenced), `messages_per_node_s` (messages sent between nodes), `queries_lost`, `queries_doubled`.
+/// silenced), `messages_per_node_s` (messages sent between nodes), `messages_membership_per_node_s` (heartbeats, alerts and
+/// views among them), `messages_log_per_node_s` (the quorum log), `messages_work_per_node_s` (dispatch and results),
+/// `queries_lost`, `queries_doubled`.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// For each fault of the scenario, its kind and the samples of each of [`SPANS`].
@@ -98,7 +104,7 @@ pub struct JobSummary {
 
 impl Summary {
     /// Adds a trial.
-    pub(super) fn add(&mut self, trial: &Trial) {
+    pub fn add(&mut self, trial: &Trial) {
         for row in &trial.tables.recovery {
             let (_, samples) = self.faults.entry(row.fault).or_insert_with(|| {
                 let none = [const { Vec::new() }; SPANS.len()];
@@ -110,13 +116,17 @@ impl Summary {
         }
         let sample = &trial.sample;
         self.metrics[0].extend(&sample.start_delays);
+        let messages = |part: usize| sample.messages.map(|messages| messages[part]);
         let one = [
             sample.makespan,
             sample.gap,
             sample.aggregate,
             Some(sample.false_suspicions as f64),
             Some(sample.false_evictions as f64),
-            sample.messages,
+            messages(0),
+            messages(1),
+            messages(2),
+            messages(3),
             Some(sample.lost as f64),
             Some(sample.doubled as f64),
         ];
