@@ -7,10 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Every file that idunno writes into a folder of results, or ever wrote.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "allocation.csv",
     "assignments.csv",
     "attempts.csv",
+    "fairness.csv",
     "history.jsonl",
     "jobs.csv",
     "latency.hlog",
