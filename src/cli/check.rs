@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::findings::Findings;
 use super::{Check, Exit, screen, sim};
 use crate::check::Checker;
-use crate::report::{Gather, Stored, StoredError, Summary, TrialEnd};
+use crate::report::{Gather, Stored, StoredError, TrialEnd};
 use crate::scenario::Plan;
 
 /// Checks what it is told to check; see [`Check`].
 pub(super) fn run(check: &Check, stop: &AtomicBool) -> Exit {
     match again(check, stop) {
-        Ok(Some((plan, summary, findings))) => {
+        Ok(Some((plan, findings))) => {
             let scenario = check.folder.join("scenario.toml");
-            let shown = screen::verdict(check.quiet, &path(&scenario), &plan, &summary, &findings);
+            let shown = screen::verdict(check.quiet, &path(&scenario), &plan, &findings);
             findings.exit().graver(shown)
         }
         Ok(None) => Exit::Interrupted,
@@ -26,9 +26,9 @@ pub(super) fn run(check: &Check, stop: &AtomicBool) -> Exit {
 }
 
 /// `None` when it was interrupted.
-fn again(check: &Check, stop: &AtomicBool) -> Result<Option<(Plan, Summary, Findings)>, StoredError> {
+fn again(check: &Check, stop: &AtomicBool) -> Result<Option<(Plan, Findings)>, StoredError> {
     let (plan, mut stored) = Stored::open(&check.folder)?;
-    let (mut summary, mut findings) = (Summary::default(), Findings::new());
+    let mut findings = Findings::new();
     let bar = sim::progress(check.quiet, &plan);
     while let Some(trial) = stored.next_trial()? {
         if stop.load(Ordering::Relaxed) {
@@ -38,15 +38,15 @@ fn again(check: &Check, stop: &AtomicBool) -> Result<Option<(Plan, Summary, Find
         let mut sinks = (checker, Gather::stored(&plan, trial.trial, trial.seed));
         stored.read(&trial, &mut sinks)?;
         let (checker, gather) = sinks;
-        findings.add(checker.finish(trial.ended_at), trial.trace, trial.unfinished.clone());
-        summary.add(&gather.finish(TrialEnd::from(&trial)));
+        let tables = gather.finish(TrialEnd::from(&trial));
+        findings.add(&tables, checker.finish(trial.ended_at), trial.trace, trial.unfinished);
         bar.inc(1);
     }
     bar.finish_and_clear();
     if let Some(again) = stored.repetition() {
         findings.compare(plan.seed, again.trace, again.ended_at);
     }
-    Ok(Some((plan, summary, findings)))
+    Ok(Some((plan, findings)))
 }
 
 fn path(path: &Path) -> String {

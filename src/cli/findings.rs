@@ -3,6 +3,7 @@
 use super::Exit;
 use crate::base::Time;
 use crate::check::{Census, Invariant, Kind, Verdict, Violation};
+use crate::report::Trial;
 
 /// More violations than this are counted and not shown.
 const VIOLATIONS_MAX: usize = 100;
@@ -25,6 +26,8 @@ pub(super) struct Findings {
     pub(super) lost: u64,
     /// See `counted`.
     pub(super) doubled: u64,
+    /// How often a node that no fault had silenced was suspected, and how often one was evicted.
+    pub(super) false_alarms: [u64; 2],
     /// Messages, wake-ups and other inputs of nodes.
     pub(super) events: u64,
     /// The trace hash of trial 0.
@@ -45,6 +48,7 @@ impl Findings {
             counted: 0,
             lost: 0,
             doubled: 0,
+            false_alarms: [0; 2],
             events: 0,
             trace: None,
             repeated: false,
@@ -52,9 +56,11 @@ impl Findings {
         }
     }
 
-    /// Adds the next trial: what the checker says, its trace hash, and what was left to do if it was given up.
-    pub(super) fn add(&mut self, verdict: Verdict, trace: u128, unfinished: Vec<String>) {
+    /// Adds the next trial: its tables, what the checker says, its trace hash, and what was left to do if it was given up.
+    pub(super) fn add(&mut self, trial: &Trial, verdict: Verdict, trace: u128, unfinished: Vec<String>) {
         self.trace.get_or_insert(trace);
+        let alarms = self.false_alarms.iter_mut().zip(trial.false_alarms());
+        alarms.for_each(|(sum, one)| *sum += one);
         self.counted += verdict.queries_counted;
         self.lost += verdict.queries_lost;
         self.doubled += verdict.queries_doubled;

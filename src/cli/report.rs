@@ -18,7 +18,10 @@ pub(super) fn run(report: &Report, stop: &AtomicBool) -> Exit {
         }
         Ok(Some((plan, Ok(finished)))) if !report.quiet => screen::rewritten(&plan, &finished),
         Ok(Some(_)) => Exit::Fine,
-        Ok(None) => Exit::Interrupted,
+        Ok(None) => {
+            screen::interrupted_in(&report.folder);
+            Exit::Interrupted
+        }
         Err(error) => {
             screen::error(&error);
             Exit::Usage
@@ -38,8 +41,8 @@ fn again(report: &Report, stop: &AtomicBool) -> Result<Option<(Plan, Result<Fini
             count(u64::from(plan.trials) - 1)
         );
     }
-    let mut results =
-        Results::again(&report.folder, report.out.as_deref()).context("there is no place for the results")?;
+    let mut results = Results::again(&plan, &report.folder, report.out.as_deref())
+        .context("there is no place for the results")?;
     let bar = sim::progress(report.quiet, &plan);
     while let Some(trial) = stored.next_trial()? {
         if stop.load(Ordering::Relaxed) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::findings::Findings;
 use super::text::{columns, count, duration, list, number, quoted, some, wrapped};
 use super::{Exit, Format, Sim};
-use crate::report::{Finished, Stats, Summary};
+use crate::report::{Finished, Stats};
 use crate::scenario::{FaultKind, Plan, Target};
 
 /// More jobs than this are not shown one by one.
@@ -45,6 +45,11 @@ pub(super) fn interrupted(plan: &Plan, out: &Path) {
     complain(&format!("Interrupted in {}: nothing was written, and {earlier}.", plan.name));
 }
 
+/// A report that Ctrl-C ended.
+pub(super) fn interrupted_in(folder: &Path) {
+    complain(&format!("Interrupted: nothing was written, and {} is as it was.", folder.display()));
+}
+
 /// How long it all took.
 pub(super) fn took(elapsed: Duration) {
     complain(&format!("Took {}.", duration(elapsed.as_secs_f64())));
@@ -68,18 +73,8 @@ pub(super) fn show(sim: &Sim, argument: &str, plan: &Plan, finished: &Finished, 
 }
 
 /// What checking stored results again came to; `scenario` is the path of theirs.
-pub(super) fn verdict(
-    quiet: bool,
-    scenario: &str,
-    plan: &Plan,
-    summary: &Summary,
-    findings: &Findings,
-) -> Exit {
-    let exit = if quiet {
-        Exit::Fine
-    } else {
-        say(&format!("{}\n\n{}\n", heading(plan), checks(summary, findings)))
-    };
+pub(super) fn verdict(quiet: bool, scenario: &str, plan: &Plan, findings: &Findings) -> Exit {
+    let exit = if quiet { Exit::Fine } else { say(&format!("{}\n\n{}\n", heading(plan), checks(findings))) };
     for line in complaints(scenario, &[], plan, findings) {
         complain(&line);
     }
@@ -97,7 +92,7 @@ fn complain(text: &str) {
 
 fn tables(plan: &Plan, finished: &Finished, findings: &Findings) -> String {
     let mut parts = told(plan, finished);
-    parts.push(checks(&finished.summary, findings));
+    parts.push(checks(findings));
     joined(parts, finished)
 }
 
@@ -243,7 +238,7 @@ fn recovery(label: &str, faults: &[u32], finished: &Finished) -> Option<String> 
     (rows.len() > 1).then(|| columns(&rows))
 }
 
-fn checks(summary: &Summary, findings: &Findings) -> String {
+fn checks(findings: &Findings) -> String {
     let census = &findings.census;
     let verdict = if findings.violations_found == 0 {
         format!("Invariants 1 to 8{} held", if findings.repeated { " and 11" } else { "" })
@@ -272,14 +267,11 @@ fn checks(summary: &Summary, findings: &Findings) -> String {
             some(census.faults_began + census.faults_missed, "fault", "faults")
         )
     };
-    let total = |name| {
-        let stats = summary.metric(name);
-        stats.mean.map_or(0, |mean| (mean * stats.n as f64).round() as u64)
-    };
+    let [suspicions, evictions] = findings.false_alarms;
     let alarms = format!(
         "{} and {} of nodes that no fault had silenced.",
-        some(total("false_suspicions"), "suspicion", "suspicions"),
-        some(total("false_evictions"), "eviction", "evictions"),
+        some(suspicions, "suspicion", "suspicions"),
+        some(evictions, "eviction", "evictions"),
     );
     format!(
         "{}: {} lost, {} counted twice.\n{alarms}\n{looked}{faults}",

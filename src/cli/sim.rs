@@ -98,7 +98,7 @@ fn scenario(
             Made::Trial(trial) => {
                 let (trial, verdict, outcome) = *trial;
                 findings.events += outcome.events;
-                findings.add(verdict, outcome.trace, outcome.unfinished);
+                findings.add(&trial, verdict, outcome.trace, outcome.unfinished);
                 results.add(trial).map_err(Halt::Failed)?;
                 bar.inc(1);
             }

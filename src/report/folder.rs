@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::chart::{self, ChartError, Scene};
 use super::gather::Trial;
 use super::history::{Repetition, first_line, last_line};
+use super::hlog;
 use super::kept;
 use super::rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
@@ -73,8 +74,11 @@ pub struct Results {
     folder: TempDir,
     tables: [Table; FILES.len()],
     history: History,
+    plan: Plan,
     summary: Summary,
     scene: Option<Scene>,
+    /// When the longest trial ended.
+    ended_at: Time,
     next: u32,
     /// Declared last, so that it goes last.
     _made: Made,
@@ -138,7 +142,7 @@ impl Results {
             return Err(ReportError::Name { name: plan.name.clone() });
         }
         let home = out.join(&plan.name);
-        let mut results = Results::beside(home.join(driver), home, &[out])?;
+        let mut results = Results::beside(plan, home.join(driver), home, &[out])?;
         let path = results.folder.path();
         write(&path.join(SCENARIO), resolved.as_bytes())?;
         let path = path.join(HISTORY);
@@ -148,10 +152,10 @@ impl Results {
         Ok(results)
     }
 
-    /// Prepares to write the results in `folder` again from their history, in their own place or in that of `out`.
+    /// Prepares to write the results of `plan` in `folder` again from their history, in their own place or in that of `out`.
     ///
     /// Trials then come from [`Gather::stored`](super::Gather::stored): scenario and history stay as they are to the letter.
-    pub fn again(folder: &Path, out: Option<&Path>) -> Result<Results, ReportError> {
+    pub fn again(plan: &Plan, folder: &Path, out: Option<&Path>) -> Result<Results, ReportError> {
         let from = folder.canonicalize().map_err(at(folder))?;
         let place = match out {
             Some(out) => whole(out).map_err(at(out))?,
@@ -161,7 +165,7 @@ impl Results {
             return Err(ReportError::Occupied { path: out.unwrap_or(folder).to_owned() });
         }
         let home = place.parent().map_or_else(|| place.clone(), Path::to_owned);
-        let mut results = Results::beside(place.clone(), home, &[])?;
+        let mut results = Results::beside(plan, place.clone(), home, &[])?;
         out.unwrap_or(folder).clone_into(&mut results.called);
         if place != from {
             for file in [SCENARIO, HISTORY] {
@@ -174,7 +178,7 @@ impl Results {
     }
 
     /// A folder in `home`, in which, as in those `above` it, nothing is left when nothing comes of this.
-    fn beside(place: PathBuf, home: PathBuf, above: &[&Path]) -> Result<Results, ReportError> {
+    fn beside(plan: &Plan, place: PathBuf, home: PathBuf, above: &[&Path]) -> Result<Results, ReportError> {
         let all = above.iter().copied().chain([home.as_path()]);
         let made = Made(all.filter(|path| !path.exists()).map(PathBuf::from).collect());
         fs::create_dir_all(&home).map_err(at(&home))?;
@@ -199,8 +203,10 @@ impl Results {
             folder,
             tables,
             history,
+            plan: plan.clone(),
             summary,
             scene: None,
+            ended_at: Time::ZERO,
             next: 0,
             _made: made,
         })
@@ -235,6 +241,7 @@ impl Results {
             file.write_all(&trial.history).map_err(at(&self.folder.path().join(HISTORY)))?;
         }
         self.summary.add(&trial);
+        self.ended_at = self.ended_at.max(trial.ended_at);
         self.scene = self.scene.take().or(trial.scene);
         Ok(())
     }
@@ -252,6 +259,9 @@ impl Results {
             let last = last_line(self.next, repetition.as_ref());
             file.write_all(&last).and_then(|()| file.flush()).map_err(at(&path.join(HISTORY)))?;
         }
+        let log = path.join("latency.hlog");
+        let histograms = hlog::written(&self.summary, self.ended_at).map_err(at(&log))?;
+        write(&log, &histograms)?;
         if let Some(scene) = &self.scene {
             write(&path.join("workers.svg"), chart::workers_svg(scene)?.as_bytes())?;
             chart::workers_png(scene, &path.join("workers.png"))?;

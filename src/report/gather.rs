@@ -62,6 +62,8 @@ pub struct Trial {
     pub number: u32,
     /// Its seed.
     pub seed: u64,
+    /// When it ended.
+    pub ended_at: Time,
     /// Its rows.
     pub tables: Tables,
     /// Its lines of history.jsonl; empty when they are stored already.
@@ -70,6 +72,13 @@ pub struct Trial {
     pub(super) sample: Sample,
     /// What a chart of it shows, if it is the one that is drawn.
     pub(super) scene: Option<Scene>,
+}
+
+impl Trial {
+    /// How often a node that no fault had silenced was suspected, and how often one was evicted.
+    pub fn false_alarms(&self) -> [u64; 2] {
+        [self.sample.false_suspicions, self.sample.false_evictions]
+    }
 }
 
 impl<'a> Gather<'a> {
@@ -139,13 +148,14 @@ impl<'a> Gather<'a> {
                 &self.cluster,
             )
         });
+        let ended_at = end.ended_at;
         let sample = self.sample(&end, &tables, &names, allocation.gap, fairness);
         let history = self.history.map(|lines| {
             let records = lines.records();
             lines.finish(&end.line(self.number, self.seed, records))
         });
         let history = history.unwrap_or_default();
-        Trial { number: self.number, seed: self.seed, tables, history, sample, scene }
+        Trial { number: self.number, seed: self.seed, ended_at, tables, history, sample, scene }
     }
 
     fn sample(
@@ -159,8 +169,9 @@ impl<'a> Gather<'a> {
         let jobs = self.work.jobs.iter().zip(&tables.jobs).map(|((id, job), row)| {
             let name = Arc::clone(&names[id]);
             let times = self.work.processing(*id).collect();
+            let latencies = self.work.latencies(*id).collect();
             let (rate, start_delay) = (row.rate_qps.0, row.start_delay_s.value());
-            JobSample { name, rate, start_delay, times, ended: job.ended.is_some() }
+            JobSample { name, rate, start_delay, times, latencies, ended: job.ended.is_some() }
         });
         let submitted = self.work.jobs.values().map(|job| job.submitted).min();
         let ended: Option<Vec<Time>> = self.work.jobs.values().map(|job| job.ended).collect();

@@ -27,10 +27,7 @@ pub(super) const HISTORY: &str = "history.jsonl";
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
     /// The folder is none, or a file is not in it.
-    #[error(
-        "{} has no {file}; give a folder that `idunno sim` wrote, such as results/coord_fail/sim",
-        folder.display()
-    )]
+    #[error("{} has no {file}; {}", folder.display(), instead(folder))]
     Missing {
         /// The folder.
         folder: PathBuf,
@@ -88,6 +85,15 @@ pub enum StoredError {
     /// This version cannot make sense of the scenario.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+}
+
+/// Where results are, if not in `folder`.
+fn instead(folder: &Path) -> String {
+    let below = folder.join("sim");
+    if below.join(HISTORY).is_file() {
+        return format!("{} is one with results", below.display());
+    }
+    "give a folder that `idunno sim` wrote, such as results/coord_fail/sim".to_owned()
 }
 
 #[derive(Deserialize)]

@@ -40,6 +40,8 @@ pub(super) struct JobSample {
     pub(super) start_delay: Option<f64>,
     /// The times that its queries ran.
     pub(super) times: Vec<f64>,
+    /// The times from its queries' first dispatches to their commits.
+    pub(super) latencies: Vec<f64>,
     pub(super) ended: bool,
 }
 
@@ -95,12 +97,17 @@ pub struct Summary {
     jobs: Vec<JobSamples>,
 }
 
+/// The samples of one job, over all trials.
 #[derive(Debug)]
-struct JobSamples {
-    name: Arc<str>,
+pub(super) struct JobSamples {
+    pub(super) name: Arc<str>,
     rates: Vec<f64>,
-    delays: Vec<f64>,
-    times: Vec<f64>,
+    /// Seconds from its submission to the start of its first query.
+    pub(super) delays: Vec<f64>,
+    /// Seconds that its queries ran.
+    pub(super) times: Vec<f64>,
+    /// Seconds from its queries' first dispatches to their commits.
+    pub(super) latencies: Vec<f64>,
     trials: u32,
     ended: u32,
 }
@@ -124,7 +131,7 @@ pub struct JobSummary {
 
 impl Summary {
     /// Adds a trial.
-    pub fn add(&mut self, trial: &Trial) {
+    pub(super) fn add(&mut self, trial: &Trial) {
         for row in &trial.tables.recovery {
             let (_, samples) = self.faults.entry(row.fault).or_insert_with(|| {
                 let none = [const { Vec::new() }; SPANS.len()];
@@ -167,6 +174,7 @@ impl Summary {
             job.rates.extend(one.rate);
             job.delays.extend(one.start_delay);
             job.times.extend(&one.times);
+            job.latencies.extend(&one.latencies);
             job.trials += 1;
             job.ended += u32::from(one.ended);
         }
@@ -180,6 +188,7 @@ impl Summary {
                 rates: Vec::new(),
                 delays: Vec::new(),
                 times: Vec::new(),
+                latencies: Vec::new(),
                 trials: 0,
                 ended: 0,
             });
@@ -214,11 +223,20 @@ impl Summary {
     /// What these faults (numbered from 0) together took to be detected, to have a new leader, to be dispatching again, to
     /// have a first result, to be back at the usual pace, and in all.
     pub fn recovery(&self, faults: &[u32]) -> [Stats; SPANS.len()] {
+        self.recovery_samples(faults).map(|samples| Stats::of(&samples))
+    }
+
+    /// The samples behind [`Summary::recovery`].
+    pub(super) fn recovery_samples(&self, faults: &[u32]) -> [Vec<f64>; SPANS.len()] {
         std::array::from_fn(|span| {
             let samples = faults.iter().filter_map(|fault| self.faults.get(fault));
-            let all: Vec<f64> = samples.flat_map(|(_, spans)| spans[span].iter().copied()).collect();
-            Stats::of(&all)
+            samples.flat_map(|(_, spans)| spans[span].iter().copied()).collect()
         })
+    }
+
+    /// The samples of each job, in the order in which they first appeared.
+    pub(super) fn samples(&self) -> &[JobSamples] {
+        &self.jobs
     }
 
     /// What is said about each job, in the order in which they first appeared.

@@ -280,6 +280,7 @@ fn equal_runs_give_equal_bytes_and_leave_no_rubbish() {
             "fairness.csv",
             "history.jsonl",
             "jobs.csv",
+            "latency.hlog",
             "membership.csv",
             "queries.csv",
             "recovery.csv",

@@ -4,4 +4,5 @@ mod command;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod stored;
 mod tidy;
