@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::report::Width;
 use crate::scenario::SEED_MAX;
 
 /// How a command ends.
@@ -136,6 +137,9 @@ struct Sim {
     /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// How wide the charts are on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
+    #[arg(long, value_name = "WIDTH", default_value = "180mm")]
+    width: Width,
     /// Show only what went wrong.
     #[arg(long, short)]
     quiet: bool,
@@ -164,6 +168,9 @@ struct Report {
     /// Which trial the charts over time show, from 0.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     trial: u32,
+    /// How wide the charts are on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
+    #[arg(long, value_name = "WIDTH", default_value = "180mm")]
+    width: Width,
     /// Write into this folder instead, which is new, empty, or holds results.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -207,6 +214,8 @@ Examples:
       The same files once more, in the place of what is there.
   idunno report results/coord_fail/sim --trial 7 --out trial-7
       Charts of trial 7, beside those of trial 0.
+  idunno report results/coord_fail/sim --width 85mm --out column
+      Charts for a column of a paper.
 
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 130 interrupted, nothing changed.";
 

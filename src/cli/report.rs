@@ -42,7 +42,8 @@ fn again(report: &Report, stop: &AtomicBool) -> Result<Option<(Plan, Result<Fini
         );
     }
     let mut results = Results::again(&plan, &report.folder, report.out.as_deref())
-        .context("there is no place for the results")?;
+        .context("there is no place for the results")?
+        .with_width(report.width);
     let bar = sim::progress(report.quiet, &plan);
     while let Some(trial) = stored.next_trial()? {
         if stop.load(Ordering::Relaxed) {

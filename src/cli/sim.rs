@@ -69,7 +69,7 @@ fn prepare(sim: &Sim) -> Result<(ThreadPool, Vec<(Plan, Results)>)> {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;
     let results = |plan: Plan| {
         let results = Results::create(&sim.out, &plan, "sim", &to_toml(&plan))?;
-        Ok((plan, results))
+        Ok((plan, results.with_width(sim.width)))
     };
     let scenarios = plans.into_iter().map(results).collect::<Result<Vec<_>, ReportError>>();
     Ok((pool, scenarios.context("there is no place for the results")?))

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::chart::{self, ChartError, Scene};
+use super::figure::Figure;
+use super::figures;
 use super::gather::Trial;
 use super::history::{Repetition, first_line, last_line};
 use super::hlog;
 use super::kept;
+use super::paint::{self, ChartError, Width};
 use super::rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
     SummaryRow,
@@ -54,8 +56,13 @@ pub enum ReportError {
         source: csv::Error,
     },
     /// A chart could not be drawn.
-    #[error(transparent)]
-    Chart(#[from] ChartError),
+    #[error("cannot draw {}", path.display())]
+    Chart {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: ChartError,
+    },
 }
 
 /// A CSV file under way.
@@ -76,9 +83,10 @@ pub struct Results {
     history: History,
     plan: Plan,
     summary: Summary,
-    scene: Option<Scene>,
     /// When the longest trial ended.
     ended_at: Time,
+    figures: Vec<(&'static str, Figure)>,
+    width: Width,
     next: u32,
     /// Declared last, so that it goes last.
     _made: Made,
@@ -205,8 +213,9 @@ impl Results {
             history,
             plan: plan.clone(),
             summary,
-            scene: None,
             ended_at: Time::ZERO,
+            figures: Vec::new(),
+            width: Width::default(),
             next: 0,
             _made: made,
         })
@@ -219,7 +228,14 @@ impl Results {
         }
     }
 
-    /// Adds a trial. Trials come in order, from 0.
+    /// Draws charts as wide as that; 180 mm unless said otherwise.
+    #[must_use]
+    pub fn with_width(mut self, width: Width) -> Results {
+        self.width = width;
+        self
+    }
+
+    /// Adds a trial. Trials come in order, from 0. The first one that was gathered with its figures is drawn.
     pub fn add(&mut self, trial: Trial) -> Result<(), ReportError> {
         assert_eq!(
             trial.number, self.next,
@@ -242,7 +258,9 @@ impl Results {
         }
         self.summary.add(&trial);
         self.ended_at = self.ended_at.max(trial.ended_at);
-        self.scene = self.scene.take().or(trial.scene);
+        if self.figures.is_empty() {
+            self.figures = trial.figures;
+        }
         Ok(())
     }
 
@@ -262,9 +280,9 @@ impl Results {
         let log = path.join("latency.hlog");
         let histograms = hlog::written(&self.summary, self.ended_at).map_err(at(&log))?;
         write(&log, &histograms)?;
-        if let Some(scene) = &self.scene {
-            write(&path.join("workers.svg"), chart::workers_svg(scene)?.as_bytes())?;
-            chart::workers_png(scene, &path.join("workers.png"))?;
+        let of_all = figures::of_all_trials(&self.plan, &self.summary);
+        for (name, figure) in self.figures.iter().chain(&of_all) {
+            write_figure(&path, name, figure, self.width)?;
         }
         let also: &[&str] = if matches!(self.history, History::Kept) { &[SCENARIO, HISTORY] } else { &[] };
         kept::keep(&self.place, &path, also).map_err(|(path, source)| ReportError::Write { path, source })?;
@@ -320,6 +338,21 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ReportError {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     fs::write(path, bytes).map_err(at(path))
+}
+
+/// Draws a figure into `name.svg` and `name.png`.
+pub(super) fn write_figure(
+    folder: &Path,
+    name: &str,
+    figure: &Figure,
+    width: Width,
+) -> Result<(), ReportError> {
+    let path = folder.join(format!("{name}.svg"));
+    let failed = |source| ReportError::Chart { path: path.clone(), source };
+    let svg = paint::svg(figure, width).map_err(failed)?;
+    let png = paint::png(&svg).map_err(failed)?;
+    write(&path, svg.as_bytes())?;
+    write(&folder.join(format!("{name}.png")), &png)
 }
 
 /// A file that begins with the names of the columns of `R`, whether or not rows follow.

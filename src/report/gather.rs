@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::allocation::{Allocation, assignments};
-use super::chart::Scene;
 use super::cluster::Cluster;
 use super::fairness::Fairness;
+use super::figure::Figure;
+use super::figures::{Facts, figures};
 use super::history::{Lines, Messages, TrialLine};
+use super::lives::Lives;
 use super::queries::Source;
 use super::recovery::Hits;
 use super::rows::Tables;
@@ -15,7 +17,7 @@ use super::serving::Serving;
 use super::summary::{JobSample, Sample};
 use super::work::Work;
 use crate::base::Time;
-use crate::history::{Index, Observation, Payload, Record, Sink, What};
+use crate::history::{Change, Index, Machine, Observation, Payload, Record, Sink, What};
 use crate::scenario::Plan;
 
 /// Gathers what the reports need of one trial; feed it as the [`Sink`] of the run, then [`Gather::finish`] it.
@@ -30,12 +32,12 @@ pub struct Gather<'a> {
     cluster: Cluster,
     serving: Serving,
     hits: Hits,
+    /// Kept only for a trial that shall be drawn.
+    lives: Option<Lives>,
     /// The last entry that anyone has applied.
     applied: Index,
     /// The encoded history, unless it is stored already.
     history: Option<Lines>,
-    /// Whether charts over time show this trial.
-    shown: bool,
 }
 
 /// What is known about a trial only when it is over.
@@ -70,8 +72,9 @@ pub struct Trial {
     pub(super) history: Vec<u8>,
     /// What it adds to the summary.
     pub(super) sample: Sample,
-    /// What a chart of it shows, if it is the one that is drawn.
-    pub(super) scene: Option<Scene>,
+    /// Its figures over time, each with the name of its file without the ending; none unless it was gathered
+    /// [`Gather::with_figures`].
+    pub figures: Vec<(&'static str, Figure)>,
 }
 
 impl Trial {
@@ -92,9 +95,9 @@ impl<'a> Gather<'a> {
             cluster: Cluster::new(plan, number),
             serving: Serving::default(),
             hits: Hits::default(),
+            lives: None,
             applied: Index::default(),
             history: Some(Lines::default()),
-            shown: false,
         }
     }
 
@@ -103,14 +106,14 @@ impl<'a> Gather<'a> {
         Gather { history: None, ..Gather::new(plan, number, seed) }
     }
 
-    /// Keeps as well what the charts over time show.
+    /// Keeps as well what the figures over time show: some 24 bytes for each query that an engine runs.
     #[must_use]
     pub fn with_figures(mut self) -> Gather<'a> {
-        self.shown = true;
+        self.lives = Some(Lives::new(self.plan.nodes.len()));
         self
     }
 
-    /// Turns what was gathered into rows.
+    /// Turns what was gathered into rows, and into figures if they are wanted.
     pub fn finish(mut self, end: TrialEnd) -> Trial {
         self.serving.advance(Time::NEVER);
         let membership = std::mem::take(&mut self.cluster.rows);
@@ -137,16 +140,15 @@ impl<'a> Gather<'a> {
             allocation: allocation.rows,
             fairness: std::mem::take(&mut fairness.rows),
         };
-        let scene = self.shown.then(|| {
-            Scene::of(
-                self.plan,
-                self.number,
-                end.ended_at,
-                &self.serving.moves,
-                &names,
-                &self.hits.0,
-                &self.cluster,
-            )
+        let lives = self.lives.take().map(|lives| lives.finish(end.ended_at));
+        let figures = lives.map_or_else(Vec::new, |lives| {
+            figures(&Facts {
+                plan: self.plan,
+                source,
+                moves: &self.serving.moves,
+                hits: &self.hits,
+                lives: &lives,
+            })
         });
         let ended_at = end.ended_at;
         let sample = self.sample(&end, &tables, &names, allocation.gap, fairness);
@@ -155,7 +157,25 @@ impl<'a> Gather<'a> {
             lines.finish(&end.line(self.number, self.seed, records))
         });
         let history = history.unwrap_or_default();
-        Trial { number: self.number, seed: self.seed, ended_at, tables, history, sample, scene }
+        Trial { number: self.number, seed: self.seed, ended_at, tables, history, sample, figures }
+    }
+
+    /// Something may have changed what machines are in.
+    fn settle(&mut self, at: Time) {
+        if let Some(lives) = &mut self.lives {
+            lives.settle(at, &self.cluster);
+        }
+    }
+
+    fn live(&mut self, at: Time, machine: Machine, observation: &Observation) {
+        let Some(lives) = &mut self.lives else { return };
+        match observation {
+            Observation::Suspected { .. }
+            | Observation::Trusted { .. }
+            | Observation::Led { .. }
+            | Observation::SteppedDown { .. } => lives.settle(at, &self.cluster),
+            _ => lives.on_node(at, machine, observation),
+        }
     }
 
     fn sample(
@@ -251,6 +271,7 @@ impl Sink for Gather<'_> {
                 if let Some(machine) = record.machine {
                     self.serving.on_process(machine, &record.what);
                 }
+                self.settle(at);
             }
             What::Node(Observation::Applied { entry, changes, .. }) => {
                 if entry.position.index <= self.applied {
@@ -263,16 +284,21 @@ impl Sink for Gather<'_> {
                 if let Payload::Seats(seats) = &*entry.payload {
                     self.cluster.seat(at, seats);
                 }
+                if changes.iter().any(|change| matches!(change, Change::ViewChanged { .. })) {
+                    self.settle(at);
+                }
             }
             What::Node(observation) => {
                 self.work.on_node(at, observation);
                 if let Some(machine) = record.machine {
                     self.cluster.on_node(at, machine, observation);
                     self.serving.on_node(machine, observation);
+                    self.live(at, machine, observation);
                 }
             }
             What::Fault(event) => {
                 self.cluster.on_fault(at, event);
+                self.settle(at);
                 self.hits.on_fault(at, event, self.plan, &self.cluster, &self.work);
             }
             What::Client(event) => self.work.on_client(at, event),

@@ -22,7 +22,7 @@ const OURS: [&str; 12] = [
     "summary.csv",
 ];
 /// The charts among them, each as SVG and as PNG.
-const CHARTS: [&str; 4] = ["latency", "recovery", "start_delay", "workers"];
+const CHARTS: [&str; 6] = ["latency", "rates", "recovery", "start_delay", "timeline", "workers"];
 
 /// Whether the folder is empty or has results in it.
 pub(super) fn is_results(folder: &Path) -> bool {

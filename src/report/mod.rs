@@ -8,7 +8,6 @@
 //! What each file and column means is said at its row type.
 
 mod allocation;
-mod chart;
 mod cluster;
 mod fairness;
 mod figure;
@@ -19,6 +18,8 @@ mod gather;
 mod history;
 mod hlog;
 mod kept;
+mod lives;
+mod paint;
 mod queries;
 mod recovery;
 mod rows;
@@ -33,7 +34,6 @@ mod example;
 #[cfg(test)]
 mod tests;
 
-pub use chart::ChartError;
 pub use figure::{
     Axis, Bar, Bars, Curve, Curves, Estimate, Figure, Join, Lane, Lanes, Look, Mark, Panel, Scale, State,
     Stretch,
@@ -42,6 +42,7 @@ pub use folder::{Finished, ReportError, Results};
 pub use format::{Number, Seconds};
 pub use gather::{Gather, Trial, TrialEnd};
 pub use history::{FileLine, Messages, Repetition, TrialLine};
+pub use paint::{ChartError, Width, WidthError, png, svg};
 pub use rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
     SummaryRow, Tables,
