@@ -7,4 +7,5 @@ mod readme;
 mod regressions;
 mod rehearsals;
 mod shares;
+mod stored;
 mod tidy;
