@@ -17,7 +17,14 @@ fn trial(plan: &Plan, seed: u64) -> Trial {
     let mut gather = Gather::new(plan, 3, seed).with_figures();
     let outcome = sim::run(plan, seed, &mut gather, &|| false);
     let (trace, ended_at) = (outcome.trace, outcome.ended_at);
-    gather.finish(TrialEnd { trace, ended_at, messages: None, queries_lost: 0, queries_doubled: 0 })
+    gather.finish(TrialEnd {
+        trace,
+        ended_at,
+        messages: None,
+        queries_lost: 0,
+        queries_doubled: 0,
+        unfinished: Vec::new(),
+    })
 }
 
 /// What the scenario shows under each seed.

@@ -2,7 +2,10 @@
 
 mod command;
 mod figures;
+mod policies;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod shares;
+mod stored;
 mod tidy;
