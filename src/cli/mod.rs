@@ -1,5 +1,6 @@
 //! The commands: what people type, what they are shown, and how a command ends.
 
+mod compare;
 mod scenarios;
 mod screen;
 mod sim;
@@ -75,6 +76,9 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Put two results side by side: how far B is from A in each metric, and whether that is more than their spread.
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(compare::Compare),
     /// Run scenarios in the simulator, check every trial, and write the results as CSV files and a chart.
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
@@ -166,6 +170,8 @@ Examples:
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
 4 a liveness bound broke; 130 interrupted, nothing changed.";
 
+const COMPARE_EXAMPLES: &str = "";
+
 const SCENARIO_EXAMPLES: &str = "\
 Example, to begin a scenario of your own:
   idunno scenario show coord_fail > my.toml";
@@ -184,6 +190,7 @@ pub fn main() -> ExitCode {
     // Without a handler Ctrl-C still ends the process, if less tidily.
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
+        Command::Compare(compare) => compare::run(compare),
         Command::Sim(sim) => sim::run(sim, &STOP),
         Command::Scenario(scenario) => scenarios::run(scenario),
     };

@@ -10,6 +10,7 @@
 mod allocation;
 mod chart;
 mod cluster;
+mod compare;
 mod figure;
 mod folder;
 mod format;
@@ -29,6 +30,9 @@ mod example;
 mod tests;
 
 pub use chart::ChartError;
+pub use compare::{
+    CompareError, Comparison, Difference, Group, Line, Method, Origin, Setting, Values, Verdict,
+};
 pub use figure::{
     Axis, Bar, Bars, Curve, Curves, Estimate, Figure, Join, Lane, Lanes, Look, Mark, Panel, Scale, State,
     Stretch,
