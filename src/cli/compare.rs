@@ -12,6 +12,19 @@ use super::text::{columns, count, duration, list, rounded, some, wrapped};
 use super::{Exit, Format, screen};
 use crate::report::{Comparison, Difference, Group, Line, Method, Origin, Values, Verdict};
 
+/// What the help shows.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  idunno compare results/coord_fail/sim results/other/coord_fail/sim
+      Two runs: what was set differently, and each metric with its error and spread.
+  idunno compare results/worker_fail results/quick --out results/compared
+      The same as a file for each folder's only results: a table, CSV and a chart.
+  idunno compare results/coord_fail results/quick --format csv > errors.csv
+      A row per metric, for a spreadsheet.
+
+Exit codes: 0 compared, whatever came out; 1 a file could not be written; 2 usage, or results that are
+missing or damaged.";
+
 /// More jobs than this are not shown in the table.
 const JOBS_MAX: usize = 12;
 /// More settings than this are not shown in the table.
@@ -22,9 +35,9 @@ const SETTING_CHARS_MAX: usize = 36;
 /// What `idunno compare` is told.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Compare {
-    /// The results to compare with: their folder, or one that holds only these results.
+    /// The results to compare with: their folder, such as results/coord_fail/sim, or one that holds no others.
     a: PathBuf,
-    /// The results that are compared with them; errors are those of B against A.
+    /// The results to be compared with A, given likewise; an error is how far B is from A, in per cent of A.
     b: PathBuf,
     /// How to show the comparison.
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
@@ -265,15 +278,12 @@ fn closing(comparison: &Comparison) -> String {
         (0, 0) => {
             return wrapped("A single trial has no spread to judge a difference by: run more trials.", "");
         }
-        (_, 0) => {
-            "The seeds agree, so that they are paired: made of the differences trial by trial.".to_owned()
-        }
-        (0, _) => "They are Welch's, made of the spreads of A and B.".to_owned(),
+        (_, 0) => "All intervals are paired, trial by trial, because the seeds agree.".to_owned(),
+        (0, _) => "All intervals are Welch's, from the spreads of A and B.".to_owned(),
         (..) => format!(
-            "The seeds agree, so that {} of them are paired, made of the differences trial by trial; {}, of metrics \
-             that only summary.csv has, are Welch's.",
-            count(paired as u64),
-            count(welch as u64),
+            "{} paired, trial by trial, because the seeds agree; {} that only summary.csv has by Welch's t.",
+            some(paired as u64, "interval is", "intervals are"),
+            some(welch as u64, "that of a metric", "those of metrics"),
         ),
     };
     let how = "In brackets stands the 95 % interval of the difference: of results that are in truth alike, about one \
