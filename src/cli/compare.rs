@@ -17,13 +17,13 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   idunno compare results/coord_fail/sim results/other/coord_fail/sim
       Two runs: what was set differently, and each metric with its error and spread.
-  idunno compare results/worker_fail results/quick --out results/compared
-      The same as a file for each folder's only results: a table, CSV and a chart.
-  idunno compare results/coord_fail results/quick --format csv > errors.csv
+  idunno compare results/coord_fail results/other --out compared
+      The same, written down with a chart; a folder stands for the only results in it.
+  idunno compare results/coord_fail results/other --format csv > errors.csv
       A row per metric, for a spreadsheet.
 
-Exit codes: 0 compared, whatever came out; 1 a file could not be written; 2 usage, or results that are
-missing or damaged.";
+Exit codes: 0 compared, whatever came out; 1 a file could not be written; 2 usage, or results
+that are missing or damaged.";
 
 /// More jobs than this are not shown in the table.
 const JOBS_MAX: usize = 12;
@@ -35,7 +35,7 @@ const SETTING_CHARS_MAX: usize = 36;
 /// What `idunno compare` is told.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Compare {
-    /// The results to compare with: their folder, such as results/coord_fail/sim, or one that holds no others.
+    /// The results to compare with: their folder, such as `results/coord_fail/sim`, or one that holds no others.
     a: PathBuf,
     /// The results to be compared with A, given likewise; an error is how far B is from A, in per cent of A.
     b: PathBuf,
@@ -217,15 +217,15 @@ fn pair(name: String, line: &Line) -> Vec<Vec<String>> {
 
 /// `+94.1 % (+89.2 to +99.0)`, or the difference itself where A is zero.
 fn error(line: &Line, difference: &Difference) -> String {
-    let (value, interval, unit) = match difference.percent() {
-        Some((error, interval)) => (per_cent(error), interval.map(|(l, h)| (per_cent(l), per_cent(h))), " %"),
-        None => {
-            let signed = |value: f64| {
-                let sign = if value > 0.0 { "+" } else { "" };
-                format!("{sign}{}", shown(&line.metric, value))
-            };
-            (signed(difference.value), difference.interval.map(|(l, h, _)| (signed(l), signed(h))), "")
-        }
+    let unit = if difference.base.is_some() { " %" } else { "" };
+    let (value, interval) = if let Some((error, interval)) = difference.percent() {
+        (per_cent(error), interval.map(|(low, high)| (per_cent(low), per_cent(high))))
+    } else {
+        let signed = |value: f64| {
+            let sign = if value > 0.0 { "+" } else { "" };
+            format!("{sign}{}", shown(&line.metric, value))
+        };
+        (signed(difference.value), difference.interval.map(|(low, high, _)| (signed(low), signed(high))))
     };
     interval
         .map_or_else(|| format!("{value}{unit}"), |(low, high)| format!("{value}{unit} ({low} to {high})"))

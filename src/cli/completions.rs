@@ -22,7 +22,7 @@ Examples:
 /// What `idunno completions` is told.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Completions {
-    /// The shell that shall complete.
+    /// The shell for which to print it.
     #[arg(value_enum, value_name = "SHELL")]
     shell: For,
 }
@@ -34,9 +34,9 @@ enum For {
     Bash,
     /// The shell of macOS.
     Zsh,
-    /// fish.
+    /// fish, the friendly interactive shell.
     Fish,
-    /// Elvish.
+    /// The Elvish shell.
     Elvish,
     /// PowerShell, on Windows and elsewhere.
     #[value(name = "powershell")]

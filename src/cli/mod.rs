@@ -81,7 +81,7 @@ enum Command {
     /// Put two results side by side: how far B is from A in each metric, and whether that is more than their spread.
     #[command(after_help = compare::EXAMPLES)]
     Compare(compare::Compare),
-    /// Print what a shell needs to complete idunno's commands, flags, scenarios and keys.
+    /// Print the script with which a shell completes commands, flags, scenarios and keys when Tab is pressed.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Completions),
     /// Print the manual page, or write one for each command.

@@ -116,20 +116,21 @@ fn between(degrees: f64, mut low: f64, mut high: f64) -> f64 {
     f64::midpoint(low, high)
 }
 
-/// The probability that Student's t is beyond `t` up or down, for 1 ≤ `v` < 30 and t > 1.9: the regularised incomplete beta
-/// function of x = v ÷ (v + t²) with the parameters v/2 and 1/2, by its power series (Abramowitz and Stegun 26.5.4).
-fn exceeded(v: f64, t: f64) -> f64 {
+/// The probability that Student's t is beyond `t` up or down, for less than 30 `degrees` and t > 1.9: the regularised
+/// incomplete beta function of x = ν ÷ (ν + t²) with the parameters ν/2 and 1/2, by its power series (Abramowitz and Stegun
+/// 26.5.4).
+fn exceeded(degrees: f64, t: f64) -> f64 {
     /// The terms shrink at least by the factor x < 0.9, so that the rest is below 1e-12.
     const TERMS: u32 = 300;
-    let (a, b, x) = (v / 2.0, 0.5, v / (v + t * t));
-    let front =
-        libm::lgamma(a + b) - libm::lgamma(a) - libm::lgamma(b) + a * libm::log(x) + b * libm::log(1.0 - x);
+    let (p, q) = (degrees / 2.0, 0.5);
+    let x = degrees / (degrees + t * t);
+    let beta = libm::lgamma(p) + libm::lgamma(q) - libm::lgamma(p + q);
     let (mut sum, mut term) = (1.0, 1.0);
     for n in 0..TERMS {
-        term *= x * (a + b + f64::from(n)) / (a + 1.0 + f64::from(n));
+        term *= x * (p + q + f64::from(n)) / (p + 1.0 + f64::from(n));
         sum += term;
     }
-    libm::exp(front) / a * sum
+    libm::exp(p * libm::log(x) + q * libm::log(1.0 - x) - beta) / p * sum
 }
 
 #[cfg(test)]

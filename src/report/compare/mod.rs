@@ -318,15 +318,14 @@ fn difference(a: Known<'_>, b: Known<'_>, paired: bool) -> Difference {
     let value = of_b.mean - of_a.mean;
     let pairs = a.samples.zip(b.samples).filter(|_| paired);
     let pairs = pairs.map(|(a, b)| (a.contributions(), b.contributions()));
-    let interval = match pairs.filter(|(a, b)| a.keys().eq(b.keys())) {
-        Some((a, b)) => spread::paired(&a, &b).map(|(low, high)| (low, high, Method::Paired)),
-        None => {
-            let side = |values: &Values| {
-                let std = values.std.filter(|_| values.n > 1);
-                std.map_or((1, values.mean, 0.0), |std| (values.trials.unwrap_or(values.n), values.mean, std))
-            };
-            spread::welch(side(&of_a), side(&of_b)).map(|(low, high)| (low, high, Method::Welch))
-        }
+    let interval = if let Some((a, b)) = pairs.filter(|(a, b)| a.keys().eq(b.keys())) {
+        spread::paired(&a, &b).map(|(low, high)| (low, high, Method::Paired))
+    } else {
+        let side = |values: &Values| {
+            let trials = values.trials.unwrap_or(values.n);
+            values.std.map_or((1, values.mean, 0.0), |std| (trials, values.mean, std))
+        };
+        spread::welch(side(&of_a), side(&of_b)).map(|(low, high)| (low, high, Method::Welch))
     };
     let base = Some(of_a.mean.abs()).filter(|base| *base > 0.0);
     Difference { value, interval, base }

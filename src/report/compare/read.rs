@@ -150,6 +150,7 @@ impl Side {
         let mut table = Table::open(&self.folder.join("jobs.csv"), &wanted)?;
         let mut counted = BTreeMap::new();
         let mut trials: BTreeMap<u32, Work> = BTreeMap::new();
+        let rho = table.columns.iter().any(|column| column == "rho");
         while let Some(row) = table.next()? {
             let (trial, job) = (row.trial(self.trials)?, row.text("job").to_owned());
             let queries = row.whole("queries")?;
@@ -159,6 +160,9 @@ impl Side {
             if let Some(delay) = row.number("start_delay_s")? {
                 self.add(format!("job.{job}.start_delay_s"), trial, delay);
                 self.add("start_delay_s".to_owned(), trial, delay);
+            }
+            if let Some(rho) = if rho { row.number("rho")? } else { None } {
+                self.add("rho".to_owned(), trial, rho);
             }
             let (submitted, done) = (row.number("submitted_s")?, row.number("done_s")?);
             trials.entry(trial).or_default().add(submitted, done, queries);
@@ -176,7 +180,7 @@ impl Side {
             }
         }
         // What cannot be told from jobs.csv exactly, as where a job did not end, is left to the summary.
-        for name in ["start_delay_s", "makespan_s", "aggregate_qps"] {
+        for name in ["start_delay_s", "rho", "makespan_s", "aggregate_qps"] {
             let metric = self.summary.iter().find(|metric| metric.name == name);
             if metric.is_none_or(|metric| self.agrees(metric, Path::new("jobs.csv")).is_err()) {
                 self.samples.remove(name);

@@ -85,7 +85,9 @@ mod tests {
 
     fn samples(of: &[(u32, f64)]) -> Samples {
         let mut samples = Samples::default();
-        of.iter().for_each(|(trial, value)| samples.add(*trial, *value));
+        for (trial, value) in of {
+            samples.add(*trial, *value);
+        }
         samples
     }
 
