@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::text::{columns, count, duration, list, rounded, some, wrapped};
 use super::{Exit, Format, screen};
-use crate::report::{Comparison, Difference, Group, Line, Method, Origin, Values, Verdict};
+use crate::report::compare::{Comparison, Difference, Group, Line, Method, Origin, Values, Verdict};
+use crate::report::{Width, png, svg};
 
 /// What the help shows.
 pub(super) const EXAMPLES: &str = "\
@@ -45,6 +46,9 @@ pub(super) struct Compare {
     /// Also write compare.csv, settings.csv and the chart compare.svg and compare.png into this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// How wide the chart is on paper: 85mm for a column, 180mm for a page; mm, cm or in.
+    #[arg(long, value_name = "WIDTH", default_value = "180mm", requires = "out")]
+    width: Width,
     /// Show nothing but errors; for use with --out.
     #[arg(long, short)]
     quiet: bool,
@@ -68,7 +72,7 @@ pub(super) fn run(compare: &Compare) -> Exit {
         });
     }
     if let Some(out) = &compare.out {
-        match write(&comparison, out) {
+        match write(&comparison, out, compare.width) {
             Ok(files) if !compare.quiet && compare.format == Format::Table => {
                 let said = screen::say(&format!("{} are in {}.\n", list(&files), out.display()));
                 exit = exit.graver(said);
@@ -84,17 +88,22 @@ pub(super) fn run(compare: &Compare) -> Exit {
 }
 
 /// Writes the files of the comparison and names them.
-fn write(comparison: &Comparison, out: &Path) -> Result<Vec<String>> {
+fn write(comparison: &Comparison, out: &Path, width: Width) -> Result<Vec<String>> {
     let mut files: Vec<(&str, Vec<u8>)> = vec![
         ("compare.csv", comparison.csv().into_bytes()),
         ("settings.csv", comparison.settings_csv().into_bytes()),
     ];
+    if let Some(figure) = comparison.figure() {
+        let drawn = svg(&figure, width)?;
+        let image = png(&drawn)?;
+        files.extend([("compare.svg", drawn.into_bytes()), ("compare.png", image)]);
+    }
     fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     for (name, bytes) in &files {
         let path = out.join(name);
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(files.drain(..).map(|(name, _)| name.to_owned()).collect())
+    Ok(files.iter().map(|(name, _)| (*name).to_owned()).collect())
 }
 
 fn table(comparison: &Comparison) -> String {
