@@ -46,7 +46,7 @@ pub(super) struct Compare {
     /// Also write compare.csv, settings.csv and the chart compare.svg and compare.png into this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// How wide the chart is on paper: 85mm for a column, 180mm for a page; mm, cm or in.
+    /// How wide the chart is on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
     #[arg(long, value_name = "WIDTH", default_value = "180mm", requires = "out")]
     width: Width,
     /// Show nothing but errors; for use with --out.
@@ -290,9 +290,9 @@ fn closing(comparison: &Comparison) -> String {
         (_, 0) => "All intervals are paired, trial by trial, because the seeds agree.".to_owned(),
         (0, _) => "All intervals are Welch's, from the spreads of A and B.".to_owned(),
         (..) => format!(
-            "{} paired, trial by trial, because the seeds agree; {} that only summary.csv has by Welch's t.",
+            "{} paired, trial by trial, because the seeds agree; {} that only summary.csv has, by Welch's t.",
             some(paired as u64, "interval is", "intervals are"),
-            some(welch as u64, "that of a metric", "those of metrics"),
+            some(welch as u64, "is that of a metric", "are those of metrics"),
         ),
     };
     let how = "In brackets stands the 95 % interval of the difference: of results that are in truth alike, about one \

@@ -6,6 +6,12 @@
 //! [`all`].
 
 mod even;
+pub mod fair;
+mod fair_time;
+mod fair_time_dp;
+mod finish_time;
+mod lifetime;
+mod max_min;
 mod options;
 mod rate_balance;
 mod time_share;
@@ -15,6 +21,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use even::Even;
+pub use fair_time::FairTime;
+pub use fair_time_dp::FairTimeDp;
+pub use finish_time::FinishTime;
+pub use max_min::MaxMin;
 pub use options::{Need, Options};
 pub use rate_balance::RateBalance;
 pub use time_share::TimeShare;
@@ -56,8 +66,16 @@ pub trait Policy: Debug + Send + Sync {
 }
 
 /// Every policy, in order of their names, each with those of the options that it has a meaning for.
-pub fn all(_options: &Options) -> Vec<Arc<dyn Policy>> {
-    vec![Arc::new(Even), Arc::new(RateBalance), Arc::new(TimeShare)]
+pub fn all(options: &Options) -> Vec<Arc<dyn Policy>> {
+    vec![
+        Arc::new(Even),
+        Arc::new(FairTime::new(options)),
+        Arc::new(FairTimeDp::new(options)),
+        Arc::new(FinishTime::new(options)),
+        Arc::new(MaxMin::new(options)),
+        Arc::new(RateBalance),
+        Arc::new(TimeShare),
+    ]
 }
 
 /// The policy of this name.

@@ -2,8 +2,10 @@
 
 mod command;
 mod compare;
+mod figures;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod shares;
 mod shells;
 mod tidy;
