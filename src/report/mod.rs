@@ -9,18 +9,23 @@
 
 mod allocation;
 mod cluster;
+mod fairness;
 mod figure;
 mod figures;
 mod folder;
 mod format;
 mod gather;
 mod history;
+mod hlog;
+mod kept;
+mod lives;
 mod paint;
 mod queries;
 mod recovery;
 mod rows;
 mod serving;
 mod stats;
+mod stored;
 mod summary;
 mod work;
 
@@ -36,11 +41,12 @@ pub use figure::{
 pub use folder::{Finished, ReportError, Results};
 pub use format::{Number, Seconds};
 pub use gather::{Gather, Trial, TrialEnd};
-pub use history::{HistoryError, TrialLine, read_history};
+pub use history::{FileLine, Messages, Repetition, TrialLine};
 pub use paint::{ChartError, Width, WidthError, png, svg};
 pub use rows::{
-    AllocationRow, AssignmentRow, AttemptRow, JobRow, MembershipRow, QueryRow, RecoveryRow, SummaryRow,
-    Tables,
+    AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
+    SummaryRow, Tables,
 };
 pub use stats::{P99_SAMPLES_MIN, P999_SAMPLES_MIN, Stats};
+pub use stored::{Stored, StoredError};
 pub use summary::{JobSummary, Summary};

@@ -1,7 +1,11 @@
 //! Tests of the whole: the shape of the code, the command as people use it, what the README promises.
 
 mod command;
+mod figures;
+mod policies;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod shares;
+mod stored;
 mod tidy;
