@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::{Draw, Span};
 use crate::node::{Config, Inputs};
+use crate::policy::Options;
 
 /// A cluster with a job, to which a test adds what it is about.
 const BASE: &str = "[model.m]\nload = \"1s\"\nper_input = \"1ms\"\n[[job]]\nmodel = \"m\"\ninputs = 10\n";
