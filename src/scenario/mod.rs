@@ -19,6 +19,7 @@ mod tests;
 mod units;
 mod write;
 
+pub use crate::policy::Options;
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use plan::{

@@ -14,7 +14,6 @@ use crate::node::{
     JobSpec, Message, Observation, Outbox, Payload, Position, Refusal, Reply, Start, StepDown, Token,
     WorkMessage,
 };
-use crate::policy::Options;
 use crate::scenario::{
     Direction, DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target, Until,
 };
@@ -159,7 +158,7 @@ fn plan(kinds: &[&str]) -> Plan {
         liveness_within: Span::secs(3),
         nodes: kinds.iter().enumerate().map(node).collect(),
         config: Arc::new(Config::default()),
-        options: Options::default(),
+        options: crate::scenario::Options::default(),
         network: NetworkPlan {
             latency: Draw::Fixed(Span::millis(1)),
             loss: 0.0,
