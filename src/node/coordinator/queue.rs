@@ -92,6 +92,7 @@ impl JobQueue {
         if place >= LOOK_AHEAD {
             return None;
         }
+        // Each round answers or shortens a list.
         loop {
             let urgent = self.urgent.len();
             let (list, place) =
