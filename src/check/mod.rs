@@ -91,6 +91,11 @@ impl Checker {
         }
     }
 
+    /// What did not hold so far, in the order in which it was found.
+    pub fn violations(&self) -> &[Violation] {
+        &self.findings.violations
+    }
+
     /// The trial ended at `ended_at`: what there is to say about it. Deadlines after the end are not held against it.
     pub fn finish(mut self, ended_at: Time) -> Verdict {
         self.liveness.finish(ended_at, facts!(self), &mut self.findings);

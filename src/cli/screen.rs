@@ -257,12 +257,18 @@ fn checks(finished: &Finished, findings: &Findings) -> String {
 
 /// What went wrong, with the command that repeats it.
 fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Vec<String> {
+    let settings = || {
+        let set = sim.set.iter().map(|set| format!(" --set {}", quoted(set)));
+        set.chain(sim.until.map(|until| format!(" --until {until}"))).collect::<String>()
+    };
     let repeat = |seed: u64| {
-        let mut command = format!("idunno sim {} --seed {seed} --trials 1 --out repeat", quoted(argument));
-        for set in &sim.set {
-            let _ = write!(command, " --set {}", quoted(set));
-        }
-        command
+        let trial = seed.wrapping_sub(plan.seed);
+        let first = sim.seed.map_or_else(String::new, |seed| format!(" --seed {seed}"));
+        let (argument, settings) = (quoted(argument), settings());
+        format!(
+            "repeat it with: idunno sim {argument} --seed {seed} --trials 1 --out repeat{settings}\n  \
+             follow it with: idunno sim {argument}{first} --trace --trial {trial}{settings}"
+        )
     };
     let mut lines = Vec::new();
     for violation in &findings.violations {
@@ -270,11 +276,7 @@ fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Ve
             crate::check::Kind::Safety => "safety",
             crate::check::Kind::Liveness => "liveness",
         };
-        lines.push(format!(
-            "{}: {kind} broke at {violation}\n  repeat it with: {}",
-            plan.name,
-            repeat(violation.seed)
-        ));
+        lines.push(format!("{}: {kind} broke at {violation}\n  {}", plan.name, repeat(violation.seed)));
     }
     let hidden = findings.violations_found - findings.violations.len() as u64;
     if hidden > 0 {
@@ -287,7 +289,7 @@ fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Ve
     for (seed, left) in findings.unfinished.iter().take(10) {
         let left = list(left);
         lines.push(format!(
-            "{}: the trial with seed {seed} was given up; still to do: {left}.\n  repeat it with: {}",
+            "{}: the trial with seed {seed} was given up; still to do: {left}.\n  {}",
             plan.name,
             repeat(*seed)
         ));

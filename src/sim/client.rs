@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::host::{Local, Process};
 use super::world::{Event, World};
 use crate::base::{JobId, Rng, SessionId, Span, Time};
-use crate::history::{ClientEvent, Machine, What};
+use crate::history::{ClientEvent, Machine, Watcher, What};
 use crate::node::{JobSpec, Refusal, Reply, Request};
 use crate::scenario::Plan;
 
@@ -128,7 +128,7 @@ impl Client {
     }
 }
 
-impl<P: Process> World<'_, P> {
+impl<P: Process, W: Watcher> World<'_, P, W> {
     /// Something happens to a client.
     pub(super) fn client(&mut self, number: u32, step: ClientStep) {
         let client = &mut self.clients.all[number as usize];
