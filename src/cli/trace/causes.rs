@@ -33,7 +33,7 @@ pub(super) fn input(input: &Input, due: &[Timer], names: &Names) -> Told {
 
 /// A sync has ended.
 pub(super) fn durable() -> Told {
-    Told::new(Kind::Disk, "disk: it is durable")
+    Told::new(Kind::Disk, "disk: durable")
 }
 
 fn timer(timer: Timer) -> &'static str {

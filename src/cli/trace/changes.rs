@@ -193,7 +193,8 @@ fn applied(entry: &Entry, changes: &Arc<[Change]>, first: bool, names: &Names) -
                 kind = Kind::Membership;
                 let joined = change.joined.iter().map(|member| (member.id, format!("+{}", member.name)));
                 let gone = change.gone.iter().map(|(id, _)| (*id, format!("-{}", names.node(*id))));
-                let all: Vec<_> = joined.chain(gone).collect();
+                let mut all: Vec<_> = joined.chain(gone).collect();
+                all.sort_by_key(|(id, _)| names.find(*id));
                 machines.extend(all.iter().filter_map(|(id, _)| names.find(*id)));
                 let all: Vec<String> = all.into_iter().map(|(_, text)| text).collect();
                 said.push(format!("{}: {}", view.id(), all.join(" ")));
@@ -266,8 +267,8 @@ pub(super) fn fault(event: &FaultEvent, names: &Names) -> Told {
         FaultPhase::Missed { reason } => format!("cannot be injected: {reason}"),
     };
     let on: Vec<&str> = event.machines.iter().map(|&machine| names.machine(machine)).collect();
-    let on = if on.is_empty() { String::new() } else { format!(", on {}", on.join(" ")) };
-    let mut told = Told::new(Kind::Fault, format!("{what}{on}"));
+    let on = if on.is_empty() { String::new() } else { format!(" on {}", on.join(" ")) };
+    let mut told = Told::new(Kind::Fault, format!("{what}{on}")).anything();
     told.about.machines.clone_from(&event.machines);
     told
 }

@@ -24,19 +24,17 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Whether this, which happened on `machine`, is wanted. Faults are wanted whatever job or query is looked for, because they may
-    /// explain what happened to it.
+    /// Whether this, which happened on `machine`, is wanted. Faults are, whatever job or query is looked for.
     pub(super) fn wants(&self, machine: Option<Machine>, told: &Told, names: &Names) -> bool {
         let about = &told.about;
         let kind = if self.kinds.is_empty() { told.kind.is_usual() } else { self.kinds.contains(&told.kind) };
         let here = |machine: &Machine| self.machines.contains(machine);
         let place = self.machines.is_empty() || machine.iter().any(here) || about.machines.iter().any(here);
-        let context = told.kind == Kind::Fault;
-        let query = context
+        let query = about.anything
             || self.queries.is_empty()
             || about.queries.iter().any(|query| self.queries.contains(query));
         let of = |query: &QueryId| names.jobs.get(&query.job).is_some_and(|name| self.is_sought(name));
-        let job = context
+        let job = about.anything
             || self.jobs.is_empty()
             || about.jobs.iter().any(|name| self.is_sought(name))
             || about.queries.iter().any(of);
@@ -147,7 +145,7 @@ mod tests {
     fn a_fault_is_shown_whatever_query_is_looked_for_but_only_on_the_nodes_that_are() {
         let names = Names::new(&plan(), &[]);
         let queries = vec![query("1.0.17").unwrap()];
-        let told = Told::new(Kind::Fault, "begins").machine(Some(2));
+        let told = Told::new(Kind::Fault, "begins").machine(Some(2)).anything();
         assert!(Filter { queries: queries.clone(), ..Filter::default() }.wants(None, &told, &names));
         assert!(!Filter { machines: vec![4], queries, ..Filter::default() }.wants(None, &told, &names));
     }

@@ -6,8 +6,12 @@ use crate::base::Time;
 
 /// No line has more letters than this.
 const WIDTH: usize = 120;
-/// What came of something stands from here on, counted from the end of the node's name.
-const CAUSE: usize = 38;
+/// The letters that a time takes.
+const TIME: usize = 11;
+/// The letters between two columns.
+const GAP: usize = 2;
+/// The letters that a cause takes when what came of it stands beside it.
+const CAUSE: usize = 36;
 /// Names of nodes that are longer than this push the rest to the right.
 const NAME_MAX: usize = 12;
 /// What goes wrong stands under this in the place of a node.
@@ -32,20 +36,28 @@ impl<O: Write> Lines<O> {
         Lines { out, name: name.clamp(2, NAME_MAX), written: 0, failed: None }
     }
 
-    /// One event: what came of it stands beside its cause if there is room, else below it.
+    /// One event: what came of it stands beside its cause if there is room, else below it. What is too long is broken.
     pub(super) fn event(&mut self, at: Time, node: &str, cause: &str, effects: &[String]) {
-        let mut effects = effects.iter();
-        let first = if cause.chars().count() <= CAUSE { effects.next() } else { None };
-        self.line(at, node, cause, first.map_or("", |text| text));
+        let left = WIDTH - TIME - self.name.max(node.chars().count()) - 2 * GAP;
+        let mut effects = effects.iter().flat_map(|effect| broken(effect, left - CAUSE - GAP));
+        if cause.chars().count() <= CAUSE {
+            let first = effects.next();
+            self.line(at, node, cause, &first.unwrap_or_default());
+        } else {
+            for part in broken(cause, left) {
+                self.line(at, node, &part, "");
+            }
+        }
         for effect in effects {
-            self.line(at, node, "", effect);
+            self.line(at, node, "", &effect);
         }
     }
 
     /// Something that did not hold, in as many lines as it takes.
     pub(super) fn wrong(&mut self, at: Time, text: &str) {
-        for line in crate::cli::text::wrapped(text, "").lines() {
-            self.line(at, WRONG, line, "");
+        let left = WIDTH - TIME - self.name - 2 * GAP;
+        for part in broken(text, left) {
+            self.line(at, WRONG, &part, "");
         }
     }
 
@@ -72,6 +84,23 @@ fn lay_out(at: Time, (node, name): (&str, usize), cause: &str, effect: &str) -> 
     let (seconds, micros) = (at.0 / 1_000_000_000, at.0 % 1_000_000_000 / 1_000);
     let line = format!("{seconds:>4}.{micros:06}  {node:<name$}  {cause:<CAUSE$}  {effect}");
     clipped(line.trim_end())
+}
+
+/// `text` in parts of at most `width` letters, broken between words; all but the first are set in.
+fn broken(text: &str, width: usize) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    // Two blanks stand between receivers and message, and stay.
+    for word in text.split(' ') {
+        match parts.last_mut() {
+            Some(part) if part.chars().count() + 1 + word.chars().count() <= width => {
+                part.push(' ');
+                part.push_str(word);
+            }
+            Some(_) => parts.push(format!("    {word}")),
+            None => parts.push(word.to_owned()),
+        }
+    }
+    parts
 }
 
 /// At most [`WIDTH`] letters, none of which can disturb a terminal or begin a new line.

@@ -51,14 +51,14 @@ fn log(message: &LogMessage, names: &Names) -> Told {
     let vote = |text: String| Told::new(Kind::Election, text);
     let told = |text: String| Told::new(Kind::Log, text);
     match message {
-        M::PreVote { epoch, last } => vote(format!("pre-vote e{}? my log ends at {}", epoch.0, place(*last))),
+        M::PreVote { epoch, last } => vote(format!("pre-vote e{}? log to {}", epoch.0, place(*last))),
         M::PreVoteReply { epoch, granted: true, .. } => vote(format!("pre-vote e{}: yes", epoch.0)),
         M::PreVoteReply { epoch, granted: false, term, last } => {
-            vote(format!("pre-vote e{}: no; I am in e{} at {}", epoch.0, term.0, place(*last)))
+            vote(format!("pre-vote e{}: no; in e{}, log to {}", epoch.0, term.0, place(*last)))
         }
         M::Vote { epoch, last, transfer } => {
             let handed = if *transfer { ", handed over to me" } else { "" };
-            vote(format!("vote e{}? my log ends at {}{handed}", epoch.0, place(*last)))
+            vote(format!("vote e{}? log to {}{handed}", epoch.0, place(*last)))
         }
         M::VoteReply { epoch, granted } => {
             vote(format!("vote e{}: {}", epoch.0, if *granted { "yes" } else { "no" }))
@@ -154,7 +154,7 @@ fn report(report: &Report, names: &Names) -> Told {
         parts.push("holds nothing".to_owned());
     }
     let kind = if ended.is_empty() { Kind::Dispatch } else { Kind::Result };
-    Told::new(kind, format!("desk {}: {}", report.version, parts.join(", ")))
+    Told::new(kind, format!("report: {}", parts.join(", ")))
         .queries(ended.into_iter().map(|(query, _)| query))
 }
 

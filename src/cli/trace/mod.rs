@@ -6,6 +6,8 @@ mod clients;
 mod filter;
 mod lines;
 mod messages;
+#[cfg(test)]
+mod tests;
 mod told;
 mod tracer;
 

@@ -65,6 +65,8 @@ pub(super) struct About {
     pub(super) jobs: Vec<Arc<str>>,
     /// Queries.
     pub(super) queries: Vec<QueryId>,
+    /// It may explain what happens to any job or query.
+    pub(super) anything: bool,
 }
 
 /// One thing that is said.
@@ -82,6 +84,11 @@ impl Told {
 
     pub(super) fn machine(mut self, machine: Option<Machine>) -> Told {
         self.about.machines.extend(machine);
+        self
+    }
+
+    pub(super) fn anything(mut self) -> Told {
+        self.about.anything = true;
         self
     }
 
@@ -150,6 +157,8 @@ impl Names {
     }
 
     pub(super) fn nodes(&self, ids: impl IntoIterator<Item = NodeId>) -> String {
+        let mut ids: Vec<NodeId> = ids.into_iter().collect();
+        ids.sort_by_key(|id| (self.find(*id).is_none(), self.find(*id), *id));
         ids.into_iter().map(|id| self.node(id)).collect::<Vec<_>>().join(" ")
     }
 

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use super::filter::{Filter, job_names};
 use super::lines::{Lines, NOBODY};
 use super::messages::{self, bare_commit};
-use super::told::{Kind, Names, Told};
+use super::told::{About, Kind, Names, Told};
 use super::{causes, changes};
 use crate::base::{Epoch, JobId, NodeId, Span, Time};
 use crate::check::{self, Checker, Verdict, Violation};
 use crate::cli::text::duration;
 use crate::history::{ClientEvent, Fate, Machine, Record, Sink, Watcher, What};
 use crate::node::{
-    Body, Change, Effect, Index, Input, LogMessage, Message, Observation, Request, Timer, WorkMessage,
+    Body, Change, Effect, Index, Input, LogMessage, MembershipMessage, Message, Observation, Request, Timer,
+    WorkMessage,
 };
 use crate::scenario::Plan;
 
@@ -41,6 +42,8 @@ pub(super) struct Tracer<'a, O> {
     surveying: BTreeSet<Machine>,
     /// The last sign of life in each direction between two nodes: it is news when it differs.
     signs: BTreeMap<(Way, Machine, NodeId), Sign>,
+    /// In each direction between two nodes: for how long a third was silent by the last alert. One about a longer silence is no news.
+    alerts: BTreeMap<(Way, Machine, NodeId, NodeId), Span>,
     /// Names that several jobs have.
     shared: BTreeSet<String>,
     /// Set when the reader has enough, or when the output is broken.
@@ -76,7 +79,15 @@ struct Step {
 struct Effected {
     told: Told,
     /// The receivers of a message, with what is special about its way to each.
-    to: Vec<(String, String)>,
+    to: Vec<Receiver>,
+}
+
+/// One to whom a message goes. In order of their machines.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Receiver {
+    machine: Option<Machine>,
+    name: String,
+    way: String,
 }
 
 impl<'a, O: Write> Tracer<'a, O> {
@@ -106,6 +117,7 @@ impl<'a, O: Write> Tracer<'a, O> {
             applied: Index(0),
             surveying: BTreeSet::new(),
             signs: BTreeMap::new(),
+            alerts: BTreeMap::new(),
             shared,
             closed,
         }
@@ -192,6 +204,12 @@ impl<'a, O: Write> Tracer<'a, O> {
         {
             told.kind = Kind::Heartbeat;
         }
+        if let Body::Membership(MembershipMessage::Alert { subject, silent_for, .. }) = body {
+            let before = self.alerts.insert((way, machine, other, *subject), *silent_for);
+            if before.is_some_and(|before| before < *silent_for) {
+                told.kind = Kind::Heartbeat;
+            }
+        }
         let surveys = match way {
             Way::In => self.surveying.contains(&machine),
             Way::Out => self.step.as_ref().is_some_and(|step| step.machine == machine && step.surveyed),
@@ -258,7 +276,11 @@ impl<'a, O: Write> Tracer<'a, O> {
     fn tell(&mut self, record: &Record) {
         const PROCESS: &str = "process";
         let at = record.at;
-        let process = |text: &str| Told::new(Kind::Fault, text);
+        // That everybody starts at the beginning explains nothing.
+        let process = |text: &str| Told {
+            about: About { anything: at > Time::ZERO, ..About::default() },
+            ..Told::new(Kind::Fault, text)
+        };
         match (&record.what, record.machine) {
             (What::Node(seen), Some(machine)) => {
                 let first = match seen {
@@ -333,7 +355,7 @@ impl<O: Write> Watcher for Tracer<'_, O> {
             // One who looks for the receiver would wait for it in vain.
             told = told.machine(self.names.find(to));
         }
-        let receiver = self.names.node(to);
+        let receiver = Receiver { machine: self.names.find(to), name: self.names.node(to), way };
         let Some(step) = &mut self.step else { return };
         step.moved = true;
         if !self.filter.wants(Some(machine), &told, &self.names) {
@@ -341,9 +363,9 @@ impl<O: Write> Watcher for Tracer<'_, O> {
         }
         let alike = |one: &&mut Effected| !one.to.is_empty() && one.told.text == told.text;
         if let Some(one) = step.effects.iter_mut().find(alike) {
-            one.to.push((receiver, way));
+            one.to.push(receiver);
         } else {
-            step.effects.push(Effected { told, to: vec![(receiver, way)] });
+            step.effects.push(Effected { told, to: vec![receiver] });
         }
     }
 
@@ -370,16 +392,17 @@ impl<O: Write> Watcher for Tracer<'_, O> {
 }
 
 impl Effected {
-    fn text(self) -> String {
+    fn text(mut self) -> String {
         if self.to.is_empty() {
             return self.told.text;
         }
+        self.to.sort_unstable();
         let many = self.to.len() > RECEIVERS_MAX;
-        let (shown, others): (Vec<_>, Vec<_>) =
-            self.to.into_iter().enumerate().partition(|(n, (_, way))| !many || *n < 3 || !way.is_empty());
-        let mut to: Vec<String> = shown.into_iter().map(|(_, (name, way))| format!("{name}{way}")).collect();
-        if !others.is_empty() {
-            to.push(format!("and {} more", others.len()));
+        let named = |place: usize, one: &Receiver| !many || place < 3 || !one.way.is_empty();
+        let shown = self.to.iter().enumerate().filter(|(place, one)| named(*place, one));
+        let mut to: Vec<String> = shown.map(|(_, one)| format!("{}{}", one.name, one.way)).collect();
+        if to.len() < self.to.len() {
+            to.push(format!("and {} more", self.to.len() - to.len()));
         }
         format!("→ {}  {}", to.join(" "), self.told.text)
     }
