@@ -1,7 +1,9 @@
 //! Tests of the whole: the shape of the code, the command as people use it, what the README promises.
 
 mod command;
+mod pages;
 mod readme;
 mod regressions;
 mod rehearsals;
 mod tidy;
+mod trace;

@@ -172,7 +172,8 @@ fn applied(entry: &Entry, changes: &Arc<[Change]>, first: bool, names: &Names) -
             Change::Counted { query, attempt, worker, .. } => {
                 kind = Kind::Result;
                 queries.push(*query);
-                counted.push((*query, format!("{} by {}", tried(*query, *attempt), names.node(*worker))));
+                let by = names.node(*worker);
+                counted.push((*query, format!("{query} (e{attempt} {by})")));
             }
             Change::Uncounted { query, attempt, reason } => {
                 kind = Kind::Result;

@@ -81,7 +81,9 @@ impl<O: Write> Lines<O> {
 }
 
 fn lay_out(at: Time, (node, name): (&str, usize), cause: &str, effect: &str) -> String {
-    let (seconds, micros) = (at.0 / 1_000_000_000, at.0 % 1_000_000_000 / 1_000);
+    // Rounded as in the result files, so that what stands there can be found here.
+    let micros = at.0 / 1_000 + u64::from(at.0 % 1_000 >= 500);
+    let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
     let line = format!("{seconds:>4}.{micros:06}  {node:<name$}  {cause:<CAUSE$}  {effect}");
     clipped(line.trim_end())
 }
@@ -129,7 +131,7 @@ mod tests {
         let said = shown(|lines| lines.event(AT, "n1", "timer: x", &["one".into(), "two".into()]));
         let gap = " ".repeat(CAUSE - "timer: x".len() + 2);
         let below = " ".repeat(CAUSE + 2);
-        assert_eq!(said, format!("  12.345678  n1   timer: x{gap}one\n  12.345678  n1   {below}two\n"));
+        assert_eq!(said, format!("  12.345679  n1   timer: x{gap}one\n  12.345679  n1   {below}two\n"));
     }
 
     #[test]
@@ -137,7 +139,7 @@ mod tests {
         let long = "c".repeat(CAUSE + 1);
         let said = shown(|lines| lines.event(AT, "n10", &long, &["one".into()]));
         let below = " ".repeat(CAUSE + 2);
-        assert_eq!(said, format!("  12.345678  n10  {long}\n  12.345678  n10  {below}one\n"));
+        assert_eq!(said, format!("  12.345679  n10  {long}\n  12.345679  n10  {below}one\n"));
     }
 
     #[test]
@@ -148,7 +150,7 @@ mod tests {
             lines.wrong(AT, &"word ".repeat(100));
         });
         assert!(said.lines().all(|line| line.chars().count() <= WIDTH), "{said}");
-        assert!(said.lines().all(|line| line.starts_with("  12.345678")), "{said}");
+        assert!(said.lines().all(|line| line.starts_with("  12.345679")), "{said}");
         assert!(said.lines().filter(|line| line.contains("!!")).count() > 3, "{said}");
     }
 

@@ -40,7 +40,8 @@ fn membership(message: &MembershipMessage, names: &Names) -> Told {
         M::FetchView { have } => told(format!("which view is it? mine is {have}")),
         M::Announce(news) => {
             let of = news.coordinator.map_or_else(String::new, |id| format!(" of {}", names.node(id)));
-            told(format!("{} is in force, e{}{of}", news.update.target(), news.epoch.0))
+            let (view, seats) = (news.update.target(), news.seats.number);
+            told(format!("{view} and seats {seats} in force, e{}{of}", news.epoch.0))
         }
         M::Expelled { incarnation, view } => told(format!("your {incarnation} is not in {view}")),
     }

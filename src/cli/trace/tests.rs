@@ -172,7 +172,7 @@ fn messages_of_membership_name_nodes_lives_and_views() {
         update: ViewUpdate::Whole(whole),
         seats: seats(2, &[1]),
     };
-    assert_eq!(membership(M::Announce(Arc::new(news))), "view 3 is in force, e4 of n1");
+    assert_eq!(membership(M::Announce(Arc::new(news))), "view 3 and seats 2 in force, e4 of n1");
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn applied(changes: Vec<Change>, first: bool) -> (Kind, String) {
 fn an_entry_is_told_by_what_it_did_and_counts_as_that_only_where_it_shows_first() {
     let (query, attempt, worker) = (q(17), attempt(17), id(5));
     let counted = Change::Counted { query, attempt, worker, from: 0, inputs: 1, failed: 0 };
-    let text = "applies #120: counts 1.0.17 (e4.17) by n5";
+    let text = "applies #120: counts 1.0.17 (e4.17 n5)";
     assert_eq!(applied(vec![counted.clone()], true), (Kind::Result, text.to_owned()));
     assert_eq!(applied(vec![counted], false), (Kind::Log, text.to_owned()));
     let again = Change::Uncounted { query, attempt, reason: Uncounted::Duplicate };
@@ -364,8 +364,7 @@ fn a_step_is_its_cause_and_what_came_of_it_with_equal_messages_together() {
     assert_eq!(
         text,
         "  14.500000  n2   timer: election time-out              misses its leader: who would vote for it in e5?\n  \
-         14.500000  n2                                         → n1(in 40 ms) n3(lost) n4(cut off) n10  pre-vote e5? log\n  \
-         14.500000  n2                                             to e4 #120\n"
+         14.500000  n2                                         → n1(in 40 ms) n3(lost) n4(cut) n10  pre-vote e5? log to e4 #120\n"
     );
 }
 

@@ -24,7 +24,8 @@ pub(in crate::cli) enum Kind {
     Log,
     /// Alerts, suspicions, joins, evictions, views.
     Membership,
-    /// Signs of life: heartbeats, and appends and answers that bring nothing new. Left out unless asked for.
+    /// Heartbeats and whatever else is repeated without news: beats of the leader, growing silences, results reported again. Left
+    /// out unless asked for.
     Heartbeat,
     /// Queries on their way to workers: allocations, desks, orders.
     Dispatch,

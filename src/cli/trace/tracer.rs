@@ -10,13 +10,13 @@ use super::lines::{Lines, NOBODY};
 use super::messages::{self, bare_commit};
 use super::told::{About, Kind, Names, Told};
 use super::{causes, changes};
-use crate::base::{Epoch, JobId, NodeId, Span, Time};
+use crate::base::{AttemptId, Epoch, JobId, NodeId, QueryId, Span, Time};
 use crate::check::{self, Checker, Verdict, Violation};
 use crate::cli::text::duration;
 use crate::history::{ClientEvent, Fate, Machine, Record, Sink, Watcher, What};
 use crate::node::{
-    Body, Change, Effect, Index, Input, LogMessage, MembershipMessage, Message, Observation, Request, Timer,
-    WorkMessage,
+    Body, Change, Effect, Index, Input, LogMessage, MembershipMessage, Message, Observation, Progress,
+    Report, Request, Timer, WorkMessage,
 };
 use crate::scenario::Plan;
 
@@ -41,9 +41,13 @@ pub(super) struct Tracer<'a, O> {
     /// The coordinators that ask what workers hold.
     surveying: BTreeSet<Machine>,
     /// The last sign of life in each direction between two nodes: it is news when it differs.
-    signs: BTreeMap<(Way, Machine, NodeId), Sign>,
+    signs: BTreeMap<Link, Sign>,
+    /// The results that were reported in each direction between two nodes.
+    results: BTreeSet<(Link, AttemptId)>,
+    /// The last report in each direction between two nodes.
+    reports: BTreeMap<Link, String>,
     /// In each direction between two nodes: for how long a third was silent by the last alert. One about a longer silence is no news.
-    alerts: BTreeMap<(Way, Machine, NodeId, NodeId), Span>,
+    alerts: BTreeMap<(Link, NodeId), Span>,
     /// Names that several jobs have.
     shared: BTreeSet<String>,
     /// Set when the reader has enough, or when the output is broken.
@@ -56,6 +60,9 @@ enum Way {
     Out,
     In,
 }
+
+/// A direction between two nodes, as the first one sees it.
+type Link = (Way, Machine, NodeId);
 
 /// What an append without entries, or the answer to an append, tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +124,8 @@ impl<'a, O: Write> Tracer<'a, O> {
             applied: Index(0),
             surveying: BTreeSet::new(),
             signs: BTreeMap::new(),
+            results: BTreeSet::new(),
+            reports: BTreeMap::new(),
             alerts: BTreeMap::new(),
             shared,
             closed,
@@ -205,10 +214,13 @@ impl<'a, O: Write> Tracer<'a, O> {
             told.kind = Kind::Heartbeat;
         }
         if let Body::Membership(MembershipMessage::Alert { subject, silent_for, .. }) = body {
-            let before = self.alerts.insert((way, machine, other, *subject), *silent_for);
+            let before = self.alerts.insert(((way, machine, other), *subject), *silent_for);
             if before.is_some_and(|before| before < *silent_for) {
                 told.kind = Kind::Heartbeat;
             }
+        }
+        if let Body::Work(WorkMessage::Report(report)) = body {
+            self.repeated(&mut told, (way, machine, other), report);
         }
         let surveys = match way {
             Way::In => self.surveying.contains(&machine),
@@ -218,6 +230,19 @@ impl<'a, O: Write> Tracer<'a, O> {
             told.kind = Kind::Survey;
         }
         told
+    }
+
+    /// A report of results is one the first time; then it is repeated until they are settled.
+    fn repeated(&mut self, told: &mut Told, link: Link, report: &Report) {
+        let ended = report.held.iter().filter(|held| matches!(held.progress, Progress::Ended { .. }));
+        let results = &mut self.results;
+        let fresh: Vec<QueryId> =
+            ended.filter(|held| results.insert((link, held.attempt))).map(|held| held.query).collect();
+        let same = self.reports.insert(link, told.text.clone()).is_some_and(|last| last == told.text);
+        if fresh.is_empty() {
+            told.kind = if same { Kind::Heartbeat } else { Kind::Dispatch };
+        }
+        told.about.queries = fresh;
     }
 
     /// Learns names and what goes on from what is recorded.
@@ -412,7 +437,7 @@ impl Effected {
 fn special(at: Time, fate: Fate) -> String {
     match fate {
         Fate::Lost => "(lost)".to_owned(),
-        Fate::Cut => "(cut off)".to_owned(),
+        Fate::Cut => "(cut)".to_owned(),
         Fate::Arrives { first, second } => {
             let takes = first.since(at);
             let late = takes >= LONG;
