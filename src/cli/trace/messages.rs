@@ -41,7 +41,7 @@ fn membership(message: &MembershipMessage, names: &Names) -> Told {
         M::Announce(news) => {
             let of = news.coordinator.map_or_else(String::new, |id| format!(" of {}", names.node(id)));
             let (view, seats) = (news.update.target(), news.seats.number);
-            told(format!("{view} and seats {seats} in force, e{}{of}", news.epoch.0))
+            told(format!("{view}, seats {seats} in force, e{}{of}", news.epoch.0))
         }
         M::Expelled { incarnation, view } => told(format!("your {incarnation} is not in {view}")),
     }

@@ -172,7 +172,7 @@ fn messages_of_membership_name_nodes_lives_and_views() {
         update: ViewUpdate::Whole(whole),
         seats: seats(2, &[1]),
     };
-    assert_eq!(membership(M::Announce(Arc::new(news))), "view 3 and seats 2 in force, e4 of n1");
+    assert_eq!(membership(M::Announce(Arc::new(news))), "view 3, seats 2 in force, e4 of n1");
 }
 
 #[test]

@@ -396,6 +396,8 @@ impl<O: Write> Watcher for Tracer<'_, O> {
 
     fn stepped(&mut self, at: Time, _: Machine) {
         self.write_step(at);
+        self.checker.advance(at);
+        self.write_violations(at);
         if self.lines.failed.is_some() {
             self.closed.set(true);
         }
