@@ -231,13 +231,14 @@ fn uncounted(reason: Uncounted) -> &'static str {
 /// What a node wants done beside sending; `None` where messages and observations say it already.
 pub(super) fn effect(effect: &Effect, names: &Names) -> Option<Told> {
     match effect {
-        Effect::Send { .. } | Effect::Observe(_) => None,
+        Effect::Send { .. }
+        | Effect::Observe(_)
+        | Effect::Engine(EngineCommand::Load { .. } | EngineCommand::Infer { .. }) => None,
         Effect::Reply { session, number: _, reply: answer } => {
             let text = format!("→ {}  {}", names.client(*session), reply(answer, names));
             Some(Told::new(Kind::Client, text).job(names.sessions.get(session).cloned()))
         }
         Effect::Persist { token: _, record } => Some(Told::new(Kind::Disk, self::record(record, names))),
-        Effect::Engine(EngineCommand::Load { .. } | EngineCommand::Infer { .. }) => None,
         Effect::Engine(EngineCommand::Kill) => Some(Told::new(Kind::Engine, "kills its engine")),
         Effect::Left => Some(Told::new(Kind::Membership, "has left")),
     }

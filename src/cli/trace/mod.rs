@@ -162,15 +162,13 @@ fn summary(
     } else {
         some(written, "line", "lines")
     };
-    let mut text = format!(
-        "{}, trial {trial}, seed {}: {} steps until {}, {lines}, {found}.",
+    let kept =
+        folder.map_or_else(String::new, |folder| format!("\nIts results are in {}.", folder.display()));
+    format!(
+        "{}, trial {trial}, seed {}: {} steps until {}, {lines}, {found}.{kept}",
         plan.name,
         plan.seed,
         count(outcome.events),
         outcome.ended_at
-    );
-    if let Some(folder) = folder {
-        text.push_str(&format!("\nIts results are in {}.", folder.display()));
-    }
-    text
+    )
 }

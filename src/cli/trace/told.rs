@@ -164,7 +164,7 @@ impl Names {
     }
 
     pub(super) fn job(&self, job: JobId) -> String {
-        self.jobs.get(&job).map_or_else(|| job.to_string(), |name| name.to_string())
+        self.jobs.get(&job).map_or_else(|| job.to_string(), ToString::to_string)
     }
 
     /// The job whose client has this session.
