@@ -1,5 +1,8 @@
 //! The commands: what people type, what they are shown, and how a command ends.
 
+mod check;
+mod findings;
+mod report;
 mod scenarios;
 mod screen;
 mod sim;
@@ -14,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::base::{QueryId, Span};
+use crate::report::Width;
 use crate::scenario::{SEED_MAX, span};
 
 /// How a command ends.
@@ -77,6 +81,12 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check the history of a run once more.
+    #[command(after_help = CHECK_EXAMPLE)]
+    Check(Check),
+    /// Write the CSV files and charts of a run once more, from its history.
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(Report),
     /// Run scenarios in the simulator, check every trial, and write the results as CSV files and a chart.
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
@@ -120,7 +130,7 @@ struct Sim {
     /// How many trials [default: the scenario's].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     trials: Option<u32>,
-    /// Where results go: into DIR/<scenario>/sim, in the place of all that is there [default: results; with --trace: nowhere].
+    /// Where results go: into DIR/<scenario>/sim, in the place of earlier ones [default: results; with --trace: nowhere].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Set a key of the scenario, such as membership.heartbeat=20ms; may be repeated.
@@ -129,6 +139,9 @@ struct Sim {
     /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// How wide the charts are on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
+    #[arg(long, value_name = "WIDTH", default_value = "180mm")]
+    width: Width,
     /// Show only what went wrong.
     #[arg(long, short)]
     quiet: bool,
@@ -180,6 +193,37 @@ fn moment(text: &str) -> Result<Span, String> {
     })
 }
 
+/// What `idunno check` is told.
+#[derive(Clone, Debug, Args)]
+struct Check {
+    /// A folder of results, such as `results/coord_fail/sim`.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Show only what went wrong.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// What `idunno report` is told.
+#[derive(Clone, Debug, Args)]
+struct Report {
+    /// A folder of results, such as `results/coord_fail/sim`.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Which trial the charts over time show, from 0.
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    trial: u32,
+    /// How wide the charts are on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
+    #[arg(long, value_name = "WIDTH", default_value = "180mm")]
+    width: Width,
+    /// Write into this folder instead, which is new, empty, or holds results.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Show only what went wrong.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
 /// A seed, within the same bounds as in a scenario.
 fn seed(text: &str) -> Result<u64, String> {
     let wanted = || format!("wanted a whole number from 0 to {}", text::count(SEED_MAX));
@@ -200,6 +244,25 @@ enum Format {
 const EXIT_CODES: &str = "\
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke; \
 4 a liveness bound broke; 130 interrupted, nothing changed.";
+
+const CHECK_EXAMPLE: &str = "\
+Example:
+  idunno check results/coord_fail/sim
+      Every invariant, over what history.jsonl says.
+
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file; 3 a safety invariant broke;
+4 a liveness bound broke.";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  idunno report results/coord_fail/sim
+      The same files once more, in the place of what is there.
+  idunno report results/coord_fail/sim --trial 7 --out trial-7
+      Charts of trial 7, beside those of trial 0.
+  idunno report results/coord_fail/sim --width 85mm --out column
+      Charts for a column of a paper.
+
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 130 interrupted, nothing changed.";
 
 const SIM_EXAMPLES: &str = "\
 Examples:
@@ -231,6 +294,8 @@ pub fn main() -> ExitCode {
     // Without a handler Ctrl-C still ends the process, if less tidily.
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
+        Command::Check(check) => check::run(check, &STOP),
+        Command::Report(report) => report::run(report, &STOP),
         Command::Sim(sim) if sim.trace => trace::run(sim, &STOP),
         Command::Sim(sim) => sim::run(sim, &STOP),
         Command::Scenario(scenario) => scenarios::run(scenario),

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::sim::Findings;
+use super::findings::Findings;
 use super::text::{columns, count, duration, list, number, quoted, some, wrapped};
 use super::{Exit, Format, Sim};
 use crate::report::{Finished, Stats};
@@ -45,6 +45,11 @@ pub(super) fn interrupted(plan: &Plan, out: &Path) {
     complain(&format!("Interrupted in {}: nothing was written, and {earlier}.", plan.name));
 }
 
+/// A report that Ctrl-C ended.
+pub(super) fn interrupted_in(folder: &Path) {
+    complain(&format!("Interrupted: nothing was written, and {} is as it was.", folder.display()));
+}
+
 /// How long it all took.
 pub(super) fn took(elapsed: Duration) {
     complain(&format!("Took {}.", duration(elapsed.as_secs_f64())));
@@ -61,10 +66,26 @@ pub(super) fn show(sim: &Sim, argument: &str, plan: &Plan, finished: &Finished, 
         };
         exit = say(&text);
     }
-    for line in complaints(sim, argument, plan, findings) {
+    let until = sim.until.map(|until| format!("until={until}"));
+    let settings: Vec<String> = sim.set.iter().cloned().chain(until).collect();
+    for line in complaints(argument, &settings, plan, findings) {
         complain(&line);
     }
     exit
+}
+
+/// What checking stored results again came to; `scenario` is the path of theirs.
+pub(super) fn verdict(quiet: bool, scenario: &str, plan: &Plan, findings: &Findings) -> Exit {
+    let exit = if quiet { Exit::Fine } else { say(&format!("{}\n\n{}\n", heading(plan), checks(findings))) };
+    for line in complaints(scenario, &[], plan, findings) {
+        complain(&line);
+    }
+    exit
+}
+
+/// Results that were written again.
+pub(super) fn rewritten(plan: &Plan, finished: &Finished) -> Exit {
+    say(&joined(told(plan, finished), finished))
 }
 
 fn complain(text: &str) {
@@ -72,9 +93,19 @@ fn complain(text: &str) {
 }
 
 fn tables(plan: &Plan, finished: &Finished, findings: &Findings) -> String {
+    let mut parts = told(plan, finished);
+    parts.push(checks(findings));
+    joined(parts, finished)
+}
+
+/// What was run and what it came to.
+fn told(plan: &Plan, finished: &Finished) -> Vec<String> {
     let mut parts = vec![heading(plan), jobs(finished)];
     parts.extend(groups(plan).iter().filter_map(|(label, faults)| recovery(label, faults, finished)));
-    parts.push(checks(finished, findings));
+    parts
+}
+
+fn joined(mut parts: Vec<String>, finished: &Finished) -> String {
     parts.push(format!("Results are in {}.", finished.folder.display()));
     parts.retain(|part| !part.is_empty());
     // A blank line after it sets it apart from the next scenario and from the prompt.
@@ -209,10 +240,10 @@ fn recovery(label: &str, faults: &[u32], finished: &Finished) -> Option<String> 
     (rows.len() > 1).then(|| columns(&rows))
 }
 
-fn checks(finished: &Finished, findings: &Findings) -> String {
+fn checks(findings: &Findings) -> String {
     let census = &findings.census;
     let verdict = if findings.violations_found == 0 {
-        "Invariants 1 to 8 and 11 held".to_owned()
+        format!("Invariants 1 to 8{} held", if findings.repeated { " and 11" } else { "" })
     } else {
         format!("{} found", some(findings.violations_found, "violation", "violations"))
     };
@@ -238,14 +269,11 @@ fn checks(finished: &Finished, findings: &Findings) -> String {
             some(census.faults_began + census.faults_missed, "fault", "faults")
         )
     };
-    let total = |name| {
-        let stats = finished.summary.metric(name);
-        stats.mean.map_or(0, |mean| (mean * stats.n as f64).round() as u64)
-    };
+    let [suspicions, evictions] = findings.false_alarms;
     let alarms = format!(
         "{} and {} of nodes that no fault had silenced.",
-        some(total("false_suspicions"), "suspicion", "suspicions"),
-        some(total("false_evictions"), "eviction", "evictions"),
+        some(suspicions, "suspicion", "suspicions"),
+        some(evictions, "eviction", "evictions"),
     );
     format!(
         "{}: {} lost, {} counted twice.\n{alarms}\n{looked}{faults}",
@@ -256,18 +284,14 @@ fn checks(finished: &Finished, findings: &Findings) -> String {
 }
 
 /// What went wrong, with the command that repeats it.
-fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Vec<String> {
-    let settings = || {
-        let set = sim.set.iter().map(|set| format!(" --set {}", quoted(set)));
-        set.chain(sim.until.map(|until| format!(" --until {until}"))).collect::<String>()
-    };
+fn complaints(argument: &str, settings: &[String], plan: &Plan, findings: &Findings) -> Vec<String> {
+    let settings: String = settings.iter().map(|set| format!(" --set {}", quoted(set))).collect();
     let repeat = |seed: u64| {
-        let trial = seed.wrapping_sub(plan.seed);
-        let first = sim.seed.map_or_else(String::new, |seed| format!(" --seed {seed}"));
-        let (argument, settings) = (quoted(argument), settings());
+        let (argument, first) = (quoted(argument), plan.seed);
+        let trial = seed.wrapping_sub(first);
         format!(
             "repeat it with: idunno sim {argument} --seed {seed} --trials 1 --out repeat{settings}\n  \
-             follow it with: idunno sim {argument}{first} --trace --trial {trial}{settings}"
+             follow it with: idunno sim {argument} --seed {first} --trace --trial {trial}{settings}"
         )
     };
     let mut lines = Vec::new();

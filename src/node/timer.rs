@@ -37,6 +37,8 @@ pub enum Timer {
     Desks,
     /// Idle workers look for a query to run a second time.
     Spares,
+    /// A worker that refused a query may be asked again.
+    Rested,
     /// Arrivals and departures that were gathered become a view change, or the last one took too long.
     Gather,
     /// The seats of the voters are looked at.

@@ -71,7 +71,7 @@ impl Stats {
 }
 
 /// The sample of rank ⌈n · `per_mille` / 1000⌉; `sorted` is not empty.
-fn nearest_rank(sorted: &[f64], per_mille: usize) -> f64 {
+pub(super) fn nearest_rank(sorted: &[f64], per_mille: usize) -> f64 {
     sorted[(sorted.len() * per_mille).div_ceil(1000).max(1) - 1]
 }
 

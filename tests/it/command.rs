@@ -77,7 +77,7 @@ fn the_same_seed_gives_the_same_bytes_in_another_process_with_other_threads() {
         files(&place(&out, "small"))
     };
     let (first, second) = (run("a", "1"), run("b", "2"));
-    assert_eq!(first.len(), 12);
+    assert_eq!(first.len(), 24);
     for ((name, left), (_, right)) in first.iter().zip(&second) {
         assert!(left == right, "{name} differs");
     }

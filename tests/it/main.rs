@@ -1,9 +1,13 @@
 //! Tests of the whole: the shape of the code, the command as people use it, what the README promises.
 
 mod command;
+mod figures;
 mod pages;
+mod policies;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod shares;
+mod stored;
 mod tidy;
 mod trace;

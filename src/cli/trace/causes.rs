@@ -54,6 +54,7 @@ fn timer(timer: Timer) -> &'static str {
         Timer::Replan => "new rates",
         Timer::Desks => "desks again",
         Timer::Spares => "idle workers",
+        Timer::Rested => "rest after a refusal",
         Timer::Gather => "view change",
         Timer::Seats => "seats",
     }

@@ -80,6 +80,9 @@ fn work(seen: &Observation, names: &Names) -> Told {
         Observation::Accepted { query, attempt, epoch: _ } => {
             about(Kind::Dispatch, *query, format!("takes {}", tried(*query, *attempt)))
         }
+        Observation::Refused { query, attempt, epoch: _ } => {
+            about(Kind::Dispatch, *query, format!("refuses {}", tried(*query, *attempt)))
+        }
         Observation::Dropped { query, attempt } => {
             about(Kind::Dispatch, *query, format!("drops {}", tried(*query, *attempt)))
         }

@@ -28,9 +28,9 @@ use super::{Exit, Sim, scenarios, screen};
 use crate::base::Time;
 use crate::check::{self, Verdict};
 use crate::history::{Ignore, Sink};
-use crate::report::{Finished, Gather, ReportError, Results, TrialEnd};
+use crate::report::{Finished, Gather, Messages, ReportError, Results, TrialEnd};
 use crate::scenario::{Plan, to_toml};
-use crate::sim::{self, Outcome};
+use crate::sim::{self, Outcome, Traffic};
 
 /// Runs the trial that was asked for and writes its lines to the standard output.
 pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
@@ -45,7 +45,7 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
     let closed = Cell::new(false);
     let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut tracer = Tracer::new(&plan, plan.seed, filter, out, &closed);
-    let mut gather = results.as_ref().map(|_| Gather::new(&plan, 0, plan.seed));
+    let mut gather = results.as_ref().map(|_| Gather::new(&plan, 0, plan.seed).with_figures());
     let mut nobody = Ignore;
     let sink: &mut dyn Sink = match &mut gather {
         Some(gather) => gather,
@@ -121,13 +121,14 @@ fn keep(
     outcome: &Outcome,
     verdict: &Verdict,
 ) -> Result<Finished, ReportError> {
-    let sent = outcome.sent;
+    let Traffic { membership, log, work, client } = outcome.sent;
     let trial = gather.finish(TrialEnd {
         trace: outcome.trace,
         ended_at: outcome.ended_at,
-        messages: Some(sent.membership + sent.log + sent.work + sent.client),
+        messages: Some(Messages { membership, log, work, client }),
         queries_lost: verdict.queries_lost,
         queries_doubled: verdict.queries_doubled,
+        unfinished: outcome.unfinished.clone(),
     });
     results.add(trial)?;
     results.finish()

@@ -9,6 +9,7 @@ mod desk;
 mod dispatch;
 mod intake;
 mod pace;
+mod placement;
 mod queue;
 mod results;
 mod spares;
@@ -92,6 +93,10 @@ pub(super) struct Coordinator {
     replan_at: Time,
     repeat_at: Time,
     spares_at: Time,
+    /// When the next query that was refused has rested.
+    rested_at: Time,
+    /// Whether the policy begins with queries, and not with free workers; false until it was asked.
+    places: bool,
     /// Desks that may have to be sent at the end of the step.
     touched: BTreeSet<NodeId>,
     intake: Intake,
@@ -126,6 +131,8 @@ impl Coordinator {
             replan_at: Time::NEVER,
             repeat_at: facts.now + config.dispatch.repeat,
             spares_at: Time::NEVER,
+            rested_at: Time::NEVER,
+            places: false,
             touched: BTreeSet::new(),
             intake: Intake::default(),
             council: Council::new(facts.now),
@@ -158,7 +165,7 @@ impl Coordinator {
         }
     }
 
-    fn timers(&self) -> [(Timer, Time); 7] {
+    fn timers(&self) -> [(Timer, Time); 8] {
         let (gather, seats) = self.council.deadlines();
         let survey_repeat = if self.survey_until.is_some() { self.survey_repeat } else { Time::NEVER };
         [
@@ -167,6 +174,7 @@ impl Coordinator {
             (Timer::Replan, self.replan_at),
             (Timer::Desks, self.repeat_at),
             (Timer::Spares, self.spares_at),
+            (Timer::Rested, self.rested_at),
             (Timer::Gather, gather),
             (Timer::Seats, seats),
         ]
