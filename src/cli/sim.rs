@@ -39,14 +39,16 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
     };
     let (pool, scenarios) = prepared;
     let mut exit = Exit::Fine;
+    let mut written = Vec::new();
     for ((plan, results), argument) in scenarios.into_iter().zip(&sim.scenarios) {
         match scenario(sim, &plan, results, &pool, stop) {
             Ok((finished, findings)) => {
-                let shown = screen::show(sim, argument, &plan, &finished, &findings);
+                let shown = screen::show(sim, argument, &plan, &finished, &findings, written.is_empty());
+                written.push(finished.folder);
                 exit = exit.graver(findings.exit()).graver(shown);
             }
             Err(Halt::Interrupted) => {
-                screen::interrupted(&plan, sim.out());
+                screen::interrupted(&plan, sim.out(), &written);
                 return Exit::Interrupted;
             }
             Err(Halt::Failed(error)) => {

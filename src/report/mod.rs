@@ -9,6 +9,7 @@
 
 mod allocation;
 mod cluster;
+pub mod compare;
 mod fairness;
 mod figure;
 mod figures;
