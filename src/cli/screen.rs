@@ -77,7 +77,9 @@ pub(super) fn show(
         };
         exit = say(&text);
     }
-    for line in complaints(argument, &sim.set, plan, findings) {
+    let until = sim.until.map(|until| format!("until={until}"));
+    let settings: Vec<String> = sim.set.iter().cloned().chain(until).collect();
+    for line in complaints(argument, &settings, plan, findings) {
         complain(&line);
     }
     exit
@@ -294,12 +296,14 @@ fn checks(findings: &Findings) -> String {
 
 /// What went wrong, with the command that repeats it.
 fn complaints(argument: &str, settings: &[String], plan: &Plan, findings: &Findings) -> Vec<String> {
+    let settings: String = settings.iter().map(|set| format!(" --set {}", quoted(set))).collect();
     let repeat = |seed: u64| {
-        let mut command = format!("idunno sim {} --seed {seed} --trials 1 --out repeat", quoted(argument));
-        for set in settings {
-            let _ = write!(command, " --set {}", quoted(set));
-        }
-        command
+        let (argument, first) = (quoted(argument), plan.seed);
+        let trial = seed.wrapping_sub(first);
+        format!(
+            "repeat it with: idunno sim {argument} --seed {seed} --trials 1 --out repeat{settings}\n  \
+             follow it with: idunno sim {argument} --seed {first} --trace --trial {trial}{settings}"
+        )
     };
     let mut lines = Vec::new();
     for violation in &findings.violations {
@@ -307,11 +311,7 @@ fn complaints(argument: &str, settings: &[String], plan: &Plan, findings: &Findi
             crate::check::Kind::Safety => "safety",
             crate::check::Kind::Liveness => "liveness",
         };
-        lines.push(format!(
-            "{}: {kind} broke at {violation}\n  repeat it with: {}",
-            plan.name,
-            repeat(violation.seed)
-        ));
+        lines.push(format!("{}: {kind} broke at {violation}\n  {}", plan.name, repeat(violation.seed)));
     }
     let hidden = findings.violations_found - findings.violations.len() as u64;
     if hidden > 0 {
@@ -324,7 +324,7 @@ fn complaints(argument: &str, settings: &[String], plan: &Plan, findings: &Findi
     for (seed, left) in findings.unfinished.iter().take(10) {
         let left = list(left);
         lines.push(format!(
-            "{}: the trial with seed {seed} was given up; still to do: {left}.\n  repeat it with: {}",
+            "{}: the trial with seed {seed} was given up; still to do: {left}.\n  {}",
             plan.name,
             repeat(*seed)
         ));

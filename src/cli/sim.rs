@@ -48,7 +48,7 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
                 exit = exit.graver(findings.exit()).graver(shown);
             }
             Err(Halt::Interrupted) => {
-                screen::interrupted(&plan, &sim.out, &written);
+                screen::interrupted(&plan, sim.out(), &written);
                 return Exit::Interrupted;
             }
             Err(Halt::Failed(error)) => {
@@ -70,7 +70,7 @@ fn prepare(sim: &Sim) -> Result<(ThreadPool, Vec<(Plan, Results)>)> {
     let pool =
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;
     let results = |plan: Plan| {
-        let results = Results::create(&sim.out, &plan, "sim", &to_toml(&plan))?;
+        let results = Results::create(sim.out(), &plan, "sim", &to_toml(&plan))?;
         Ok((plan, results.with_width(sim.width)))
     };
     let scenarios = plans.into_iter().map(results).collect::<Result<Vec<_>, ReportError>>();

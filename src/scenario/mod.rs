@@ -27,4 +27,5 @@ pub use plan::{
     Until,
 };
 pub use shipped::{find_shipped, shipped};
+pub use units::readable_span as span;
 pub use write::to_toml;

@@ -65,6 +65,11 @@ pub(super) fn span(text: &str) -> Result<Span, UnitError> {
     u64::try_from(nanos).ok().filter(|&nanos| nanos < u64::MAX).map(Span).ok_or(UnitError::TooLarge)
 }
 
+/// A length of time as scenarios write it, such as `250ms`, `1.5s` or `2m`; `None` for anything else.
+pub fn readable_span(text: &str) -> Option<Span> {
+    span(text).ok()
+}
+
 /// A length of time that may be random: a span, `30s..40s`, `lognormal(150ms, 0.2)` or `exp(2s)`.
 pub(super) fn draw(text: &str) -> Result<Draw, UnitError> {
     let text = text.trim();

@@ -496,7 +496,8 @@ fn a_run_stops_when_it_is_told_to() {
 fn a_node_that_has_left_is_down() {
     let plan = plan(&["silent"; 2]);
     let mut history = Vec::new();
-    let mut world = super::world::World::<Echo>::new(&plan, 1, &mut history);
+    let mut watcher = crate::history::Ignore;
+    let mut world = super::world::World::<Echo, _>::new(&plan, 1, &mut history, &mut watcher);
     world.step(1, Input::Leave);
     assert!(!world.hosts[1].runs() && world.hosts[0].runs());
     drop(world);
