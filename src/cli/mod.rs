@@ -1,5 +1,6 @@
 //! The commands: what people type, what they are shown, and how a command ends.
 
+mod allocate;
 mod scenarios;
 mod screen;
 mod sim;
@@ -75,6 +76,9 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say how policies would divide workers among jobs that a file describes.
+    #[command(after_help = allocate::EXAMPLES)]
+    Allocate(allocate::Allocate),
     /// Run scenarios in the simulator, check every trial, and write the results as CSV files and a chart.
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
@@ -184,6 +188,7 @@ pub fn main() -> ExitCode {
     // Without a handler Ctrl-C still ends the process, if less tidily.
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
+        Command::Allocate(allocate) => allocate::run(allocate),
         Command::Sim(sim) => sim::run(sim, &STOP),
         Command::Scenario(scenario) => scenarios::run(scenario),
     };

@@ -67,7 +67,8 @@ pub(super) fn show(sim: &Sim, argument: &str, plan: &Plan, finished: &Finished, 
     exit
 }
 
-fn complain(text: &str) {
+/// Something to be said beside what was asked for.
+pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
