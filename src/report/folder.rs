@@ -11,7 +11,8 @@ use super::chart::{self, ChartError, Scene};
 use super::gather::Trial;
 use super::history::first_line;
 use super::rows::{
-    AllocationRow, AssignmentRow, AttemptRow, JobRow, MembershipRow, QueryRow, RecoveryRow, SummaryRow,
+    AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
+    SummaryRow,
 };
 use super::summary::Summary;
 use crate::scenario::Plan;
@@ -88,11 +89,12 @@ pub struct Finished {
 }
 
 /// The tables that grow with each trial.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "queries.csv",
     "attempts.csv",
     "jobs.csv",
     "allocation.csv",
+    "fairness.csv",
     "assignments.csv",
     "membership.csv",
     "recovery.csv",
@@ -120,9 +122,10 @@ impl Results {
             table::<AttemptRow>(path, FILES[1])?,
             table::<JobRow>(path, FILES[2])?,
             table::<AllocationRow>(path, FILES[3])?,
-            table::<AssignmentRow>(path, FILES[4])?,
-            table::<MembershipRow>(path, FILES[5])?,
-            table::<RecoveryRow>(path, FILES[6])?,
+            table::<FairnessRow>(path, FILES[4])?,
+            table::<AssignmentRow>(path, FILES[5])?,
+            table::<MembershipRow>(path, FILES[6])?,
+            table::<RecoveryRow>(path, FILES[7])?,
         ];
         write(&path.join("scenario.toml"), resolved.as_bytes())?;
         let history_path = path.join("history.jsonl");
@@ -139,15 +142,17 @@ impl Results {
             "trials are written in order, so that equal runs give equal bytes"
         );
         self.next += 1;
-        let [queries, attempts, jobs, allocation, assignments, membership, recovery] = &mut self.tables;
+        let [queries, attempts, jobs, allocation, fairness, assignments, membership, recovery] =
+            &mut self.tables;
         let rows = &trial.tables;
         append(queries, FILES[0], &rows.queries)?;
         append(attempts, FILES[1], &rows.attempts)?;
         append(jobs, FILES[2], &rows.jobs)?;
         append(allocation, FILES[3], &rows.allocation)?;
-        append(assignments, FILES[4], &rows.assignments)?;
-        append(membership, FILES[5], &rows.membership)?;
-        append(recovery, FILES[6], &rows.recovery)?;
+        append(fairness, FILES[4], &rows.fairness)?;
+        append(assignments, FILES[5], &rows.assignments)?;
+        append(membership, FILES[6], &rows.membership)?;
+        append(recovery, FILES[7], &rows.recovery)?;
         self.history.write_all(&trial.history).map_err(at(&self.folder.path().join("history.jsonl")))?;
         self.summary.add(&trial);
         self.scene = self.scene.take().or(trial.scene);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::allocation::{Allocation, assignments};
 use super::chart::Scene;
 use super::cluster::Cluster;
+use super::fairness::Fairness;
 use super::history::Lines;
 use super::queries::Source;
 use super::recovery::Hits;
@@ -93,10 +94,12 @@ impl<'a> Gather<'a> {
             work: &self.work,
             cluster: &self.cluster,
             names: &names,
+            workers: self.plan.nodes.iter().filter(|node| node.worker).count(),
             end: end.ended_at,
         };
         let window = self.plan.config.scheduler.rate_window;
         let allocation = Allocation::of(&source, &self.serving.moves, window);
+        let mut fairness = Fairness::of(&source);
         let tables = Tables {
             queries: source.queries(),
             attempts: source.attempts(),
@@ -105,11 +108,12 @@ impl<'a> Gather<'a> {
             membership,
             recovery: self.hits.rows(self.number, &self.cluster, &self.work),
             allocation: allocation.rows,
+            fairness: std::mem::take(&mut fairness.rows),
         };
         let scene = (self.number == 0).then(|| {
             Scene::of(self.plan, end.ended_at, &self.serving.moves, &names, &self.hits.0, &self.cluster)
         });
-        let sample = self.sample(end, &tables, &names, allocation.gap);
+        let sample = self.sample(end, &tables, &names, allocation.gap, fairness);
         let history = self.history.finish(self.number, self.seed, end.trace, end.ended_at);
         Trial { number: self.number, seed: self.seed, tables, history, sample, scene }
     }
@@ -120,6 +124,7 @@ impl<'a> Gather<'a> {
         tables: &Tables,
         names: &BTreeMap<crate::base::JobId, Arc<str>>,
         gap: Option<f64>,
+        fairness: Fairness,
     ) -> Sample {
         let jobs = self.work.jobs.iter().zip(&tables.jobs).map(|((id, job), row)| {
             let name = Arc::clone(&names[id]);
@@ -138,13 +143,23 @@ impl<'a> Gather<'a> {
             to.unwrap_or(end.ended_at).since(from).as_secs()
         });
         let commits = self.work.commits.len() as f64;
+        let workers = self.plan.nodes.iter().filter(|node| node.worker).count() as f64;
+        let useful: f64 = self.work.jobs.keys().flat_map(|job| self.work.processing(*job)).sum();
         let node_seconds = self.plan.nodes.len() as f64 * end.ended_at.as_secs();
         Sample {
             jobs: jobs.collect(),
             start_delays: tables.jobs.iter().filter_map(|row| row.start_delay_s.value()).collect(),
+            rhos: tables.jobs.iter().filter_map(|row| row.rho.0).collect(),
+            settles: fairness.settles,
             makespan,
             gap,
+            gap_short: fairness.gap_short,
+            gap_long: fairness.gap_long,
+            lifetime_gap: fairness.lifetime_gap,
+            jain: fairness.jain,
             aggregate: busy.filter(|seconds| *seconds > 0.0).map(|seconds| commits / seconds),
+            utilisation: busy.map(|busy| busy * workers).filter(|all| *all > 0.0).map(|all| useful / all),
+            loads: self.work.loads,
             false_suspicions: self.cluster.false_suspicions,
             false_evictions: self.cluster.false_evictions,
             messages: end.messages.filter(|_| node_seconds > 0.0).map(|n| n as f64 / node_seconds),

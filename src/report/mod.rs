@@ -10,6 +10,7 @@
 mod allocation;
 mod chart;
 mod cluster;
+mod fairness;
 mod figure;
 mod folder;
 mod format;
@@ -38,8 +39,8 @@ pub use format::{Number, Seconds};
 pub use gather::{Gather, Trial, TrialEnd};
 pub use history::{HistoryError, TrialLine, read_history};
 pub use rows::{
-    AllocationRow, AssignmentRow, AttemptRow, JobRow, MembershipRow, QueryRow, RecoveryRow, SummaryRow,
-    Tables,
+    AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
+    SummaryRow, Tables,
 };
 pub use stats::{P99_SAMPLES_MIN, P999_SAMPLES_MIN, Stats};
 pub use summary::{JobSummary, Summary};
