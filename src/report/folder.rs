@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::chart::{self, ChartError, Scene};
+use super::figure::Figure;
 use super::gather::Trial;
 use super::history::first_line;
+use super::paint::{self, ChartError, Width};
 use super::rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
     SummaryRow,
@@ -43,8 +44,13 @@ pub enum ReportError {
         source: csv::Error,
     },
     /// A chart could not be drawn.
-    #[error(transparent)]
-    Chart(#[from] ChartError),
+    #[error("cannot draw {}", path.display())]
+    Chart {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: ChartError,
+    },
 }
 
 /// A CSV file under way.
@@ -60,7 +66,7 @@ pub struct Results {
     tables: [Table; FILES.len()],
     history: BufWriter<File>,
     summary: Summary,
-    scene: Option<Scene>,
+    workers: Option<Figure>,
     next: u32,
     /// Declared last, so that it goes last.
     _made: Made,
@@ -132,7 +138,7 @@ impl Results {
         let mut history = BufWriter::new(File::create(&history_path).map_err(at(&history_path))?);
         history.write_all(&first_line(&plan.name, driver)).map_err(at(&history_path))?;
         let summary = Summary::default();
-        Ok(Results { home, driver, folder, tables, history, summary, scene: None, next: 0, _made: made })
+        Ok(Results { home, driver, folder, tables, history, summary, workers: None, next: 0, _made: made })
     }
 
     /// Adds a trial. Trials come in order, from 0.
@@ -155,7 +161,7 @@ impl Results {
         append(recovery, FILES[7], &rows.recovery)?;
         self.history.write_all(&trial.history).map_err(at(&self.folder.path().join("history.jsonl")))?;
         self.summary.add(&trial);
-        self.scene = self.scene.take().or(trial.scene);
+        self.workers = self.workers.take().or(trial.workers);
         Ok(())
     }
 
@@ -169,9 +175,8 @@ impl Results {
             table.flush().map_err(at(&path.join(file)))?;
         }
         self.history.flush().map_err(at(&path.join("history.jsonl")))?;
-        if let Some(scene) = &self.scene {
-            write(&path.join("workers.svg"), chart::workers_svg(scene)?.as_bytes())?;
-            chart::workers_png(scene, &path.join("workers.png"))?;
+        if let Some(figure) = &self.workers {
+            write_figure(&path, "workers", figure, Width::default())?;
         }
         let place = self.home.join(self.driver);
         replace(&self.home, self.folder, &place)?;
@@ -218,6 +223,21 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ReportError {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     fs::write(path, bytes).map_err(at(path))
+}
+
+/// Draws a figure into `name.svg` and `name.png`.
+pub(super) fn write_figure(
+    folder: &Path,
+    name: &str,
+    figure: &Figure,
+    width: Width,
+) -> Result<(), ReportError> {
+    let path = folder.join(format!("{name}.svg"));
+    let failed = |source| ReportError::Chart { path: path.clone(), source };
+    let svg = paint::svg(figure, width).map_err(failed)?;
+    let png = paint::png(&svg).map_err(failed)?;
+    write(&path, svg.as_bytes())?;
+    write(&folder.join(format!("{name}.png")), &png)
 }
 
 /// A file that begins with the names of the columns of `R`, whether or not rows follow.

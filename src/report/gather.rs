@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::allocation::{Allocation, assignments};
-use super::chart::Scene;
 use super::cluster::Cluster;
 use super::fairness::Fairness;
+use super::figure::Figure;
+use super::figures;
 use super::history::Lines;
 use super::queries::Source;
 use super::recovery::Hits;
@@ -63,8 +64,8 @@ pub struct Trial {
     pub(super) history: Vec<u8>,
     /// What it adds to the summary.
     pub(super) sample: Sample,
-    /// What a chart of it shows; only trial 0 is drawn.
-    pub(super) scene: Option<Scene>,
+    /// Workers per job over time; only trial 0 is drawn.
+    pub(super) workers: Option<Figure>,
 }
 
 impl<'a> Gather<'a> {
@@ -110,12 +111,13 @@ impl<'a> Gather<'a> {
             allocation: allocation.rows,
             fairness: std::mem::take(&mut fairness.rows),
         };
-        let scene = (self.number == 0).then(|| {
-            Scene::of(self.plan, end.ended_at, &self.serving.moves, &names, &self.hits.0, &self.cluster)
+        let workers = (self.number == 0).then(|| {
+            let (moves, hits) = (&self.serving.moves, &self.hits.0);
+            figures::workers(self.plan, end.ended_at, moves, &names, hits, &self.cluster)
         });
         let sample = self.sample(end, &tables, &names, allocation.gap, fairness);
         let history = self.history.finish(self.number, self.seed, end.trace, end.ended_at);
-        Trial { number: self.number, seed: self.seed, tables, history, sample, scene }
+        Trial { number: self.number, seed: self.seed, tables, history, sample, workers }
     }
 
     fn sample(

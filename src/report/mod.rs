@@ -8,14 +8,15 @@
 //! What each file and column means is said at its row type.
 
 mod allocation;
-mod chart;
 mod cluster;
 mod fairness;
 mod figure;
+mod figures;
 mod folder;
 mod format;
 mod gather;
 mod history;
+mod paint;
 mod queries;
 mod recovery;
 mod rows;
@@ -29,7 +30,6 @@ mod example;
 #[cfg(test)]
 mod tests;
 
-pub use chart::ChartError;
 pub use figure::{
     Axis, Bar, Bars, Curve, Curves, Estimate, Figure, Join, Lane, Lanes, Look, Mark, Panel, Scale, State,
     Stretch,
@@ -38,6 +38,7 @@ pub use folder::{Finished, ReportError, Results};
 pub use format::{Number, Seconds};
 pub use gather::{Gather, Trial, TrialEnd};
 pub use history::{HistoryError, TrialLine, read_history};
+pub use paint::{ChartError, Width, WidthError, png, svg};
 pub use rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
     SummaryRow, Tables,
