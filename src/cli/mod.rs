@@ -4,6 +4,7 @@ mod allocate;
 mod scenarios;
 mod screen;
 mod sim;
+mod sweep;
 mod text;
 mod trials;
 
@@ -128,6 +129,12 @@ struct Sim {
     /// Set a key of the scenario, such as membership.heartbeat=20ms; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Run the scenario with each of these values of a key; may be repeated for every combination with those of other keys.
+    ///
+    /// All points run the same seeds, and are compared with the first one trial by trial. Results go into
+    /// DIR/<scenario>/sweep.
+    #[arg(long, value_name = "KEY=A,B,…")]
+    sweep: Vec<String>,
     /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -166,6 +173,8 @@ Examples:
       A shipped scenario: the coordinator of ten nodes dies while two jobs run.
   idunno sim my/cluster.toml --trials 200 --set membership.suspect_after=400ms
       A scenario of your own, with one setting changed.
+  idunno sim coord_fail --sweep cluster.voters=3,5,7 --sweep network.loss=0%,1%,5%
+      A scenario at every point of a grid, compared trial by trial.
 
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
 4 a liveness bound broke; 130 interrupted, nothing changed.";
@@ -189,6 +198,7 @@ pub fn main() -> ExitCode {
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
         Command::Allocate(allocate) => allocate::run(allocate),
+        Command::Sim(sim) if !sim.sweep.is_empty() => sweep::run(sim, &STOP),
         Command::Sim(sim) => sim::run(sim, &STOP),
         Command::Scenario(scenario) => scenarios::run(scenario),
     };

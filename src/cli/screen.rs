@@ -35,8 +35,8 @@ pub(super) fn say(text: &str) -> Exit {
 }
 
 /// A run that Ctrl-C ended.
-pub(super) fn interrupted(plan: &Plan, out: &Path) {
-    let place = out.join(&plan.name).join("sim");
+pub(super) fn interrupted(plan: &Plan, out: &Path, folder: &str) {
+    let place = out.join(&plan.name).join(folder);
     let earlier = if place.exists() {
         format!("the earlier results in {} are as they were", place.display())
     } else {
@@ -257,7 +257,7 @@ fn checks(finished: &Finished, findings: &Findings) -> String {
 }
 
 /// What went wrong, with the command that repeats it.
-fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Vec<String> {
+pub(super) fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Vec<String> {
     let repeat = |seed: u64| {
         let mut command = format!("idunno sim {} --seed {seed} --trials 1 --out repeat", quoted(argument));
         for set in &sim.set {

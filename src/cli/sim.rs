@@ -43,15 +43,25 @@ const VIOLATIONS_MAX: usize = 100;
 const PER_TRIAL_MAX: usize = 10;
 
 /// Why a scenario was not run to its end.
-enum Halt {
+pub(super) enum Halt {
     Interrupted,
     Failed(ReportError),
 }
 
 /// One trial as a worker thread hands it on, or the repetition of trial 0.
-enum Made {
+pub(super) enum Made {
     Trial(Box<(Trial, Verdict, Outcome)>),
     Repetition(Outcome),
+}
+
+impl Made {
+    /// Whether it was interrupted.
+    pub(super) fn is_stopped(&self) -> bool {
+        match self {
+            Made::Trial(trial) => trial.2.stopped,
+            Made::Repetition(outcome) => outcome.stopped,
+        }
+    }
 }
 
 /// Runs all scenarios that were named; see [`Sim`].
@@ -73,7 +83,7 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
                 exit = exit.graver(findings.exit()).graver(shown);
             }
             Err(Halt::Interrupted) => {
-                screen::interrupted(&plan, &sim.out);
+                screen::interrupted(&plan, &sim.out, "sim");
                 return Exit::Interrupted;
             }
             Err(Halt::Failed(error)) => {
@@ -91,15 +101,19 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
 /// Everything that can go wrong before anything runs.
 fn prepare(sim: &Sim) -> Result<(ThreadPool, Vec<(Plan, Results)>)> {
     let plans = scenarios::plans(sim)?;
-    let threads = sim.threads.map_or(0, usize::from);
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;
+    let pool = pool(sim)?;
     let results = |plan: Plan| {
         let results = Results::create(&sim.out, &plan, "sim", &to_toml(&plan))?;
         Ok((plan, results))
     };
     let scenarios = plans.into_iter().map(results).collect::<Result<Vec<_>, ReportError>>();
     Ok((pool, scenarios.context("there is no place for the results")?))
+}
+
+/// The threads that trials run on.
+pub(super) fn pool(sim: &Sim) -> Result<ThreadPool> {
+    let threads = sim.threads.map_or(0, usize::from);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")
 }
 
 fn scenario(
@@ -109,33 +123,28 @@ fn scenario(
     pool: &ThreadPool,
     stop: &AtomicBool,
 ) -> Result<(Finished, Findings), Halt> {
-    let bar = progress(sim, plan);
+    let bar = progress(sim, &plan.name, u64::from(plan.trials));
     let mut findings = Findings::new();
-    // The one after the last is trial 0 again, to see that it comes out the same.
-    let make = |number: u32| if number < plan.trials { trial(plan, number, stop) } else { again(plan, stop) };
     let take = |_, made: Made| {
-        let stopped = match &made {
-            Made::Trial(trial) => trial.2.stopped,
-            Made::Repetition(outcome) => outcome.stopped,
-        };
-        if stopped || stop.load(Ordering::Relaxed) {
+        if made.is_stopped() || stop.load(Ordering::Relaxed) {
             return Err(Halt::Interrupted);
         }
-        match made {
-            Made::Trial(trial) => {
-                let (trial, verdict, outcome) = *trial;
-                findings.add(trial.seed, verdict, outcome);
-                results.add(trial).map_err(Halt::Failed)?;
-                bar.inc(1);
-            }
-            Made::Repetition(outcome) => findings.compare(plan, &outcome),
+        if let Some(trial) = findings.take(plan, made) {
+            results.add(trial).map_err(Halt::Failed)?;
+            bar.inc(1);
         }
         Ok(())
     };
+    let make = |number: u32| made(plan, number, stop);
     let ran = trials::in_order(pool, plan.trials.saturating_add(1), make, take);
     bar.finish_and_clear();
     ran?;
     Ok((results.finish().map_err(Halt::Failed)?, findings))
+}
+
+/// Trial `number`; the one after the last is trial 0 again, to see that it comes out the same.
+pub(super) fn made(plan: &Plan, number: u32, stop: &AtomicBool) -> Made {
+    if number < plan.trials { trial(plan, number, stop) } else { again(plan, stop) }
 }
 
 fn trial(plan: &Plan, number: u32, stop: &AtomicBool) -> Made {
@@ -160,22 +169,22 @@ fn again(plan: &Plan, stop: &AtomicBool) -> Made {
 }
 
 /// A bar on the terminal; nothing when standard error is not one, or when nothing shall be shown.
-fn progress(sim: &Sim, plan: &Plan) -> ProgressBar {
+pub(super) fn progress(sim: &Sim, message: &str, trials: u64) -> ProgressBar {
     if sim.quiet {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(u64::from(plan.trials));
+    let bar = ProgressBar::new(trials);
     let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos} of {len} trials, {eta} left")
         .expect("the template is right")
         .progress_chars("=> ");
     bar.set_style(style);
-    bar.set_message(plan.name.clone());
+    bar.set_message(message.to_owned());
     bar.tick();
     bar
 }
 
 impl Findings {
-    fn new() -> Findings {
+    pub(super) fn new() -> Findings {
         Findings {
             violations: Vec::new(),
             violations_found: 0,
@@ -187,6 +196,21 @@ impl Findings {
             events: 0,
             trace: None,
             gravest: None,
+        }
+    }
+
+    /// Takes note of what was made, and hands on the trial that it was.
+    pub(super) fn take(&mut self, plan: &Plan, made: Made) -> Option<Trial> {
+        match made {
+            Made::Trial(trial) => {
+                let (trial, verdict, outcome) = *trial;
+                self.add(trial.seed, verdict, outcome);
+                Some(trial)
+            }
+            Made::Repetition(outcome) => {
+                self.compare(plan, &outcome);
+                None
+            }
         }
     }
 

@@ -74,7 +74,7 @@ pub struct Results {
 
 /// Folders that were made for these results; they go again when they stay empty.
 #[derive(Debug)]
-struct Made(Vec<PathBuf>);
+pub(super) struct Made(Vec<PathBuf>);
 
 impl Drop for Made {
     fn drop(&mut self) {
@@ -114,13 +114,7 @@ impl Results {
         driver: &'static str,
         resolved: &str,
     ) -> Result<Results, ReportError> {
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
-        if plan.name.is_empty() || plan.name.starts_with('.') || !plan.name.chars().all(plain) {
-            return Err(ReportError::Name { name: plan.name.clone() });
-        }
-        let home = out.join(&plan.name);
-        let made = Made([out, &home].into_iter().filter(|path| !path.exists()).map(PathBuf::from).collect());
-        fs::create_dir_all(&home).map_err(at(&home))?;
+        let (home, made) = home(out, &plan.name)?;
         let folder = temporary(&home)?;
         let path = folder.path();
         let tables = [
@@ -184,8 +178,20 @@ impl Results {
     }
 }
 
+/// The folder `out/<scenario>`, which is made if it has to be.
+pub(super) fn home(out: &Path, scenario: &str) -> Result<(PathBuf, Made), ReportError> {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    if scenario.is_empty() || scenario.starts_with('.') || !scenario.chars().all(plain) {
+        return Err(ReportError::Name { name: scenario.to_owned() });
+    }
+    let home = out.join(scenario);
+    let made = Made([out, &home].into_iter().filter(|path| !path.exists()).map(PathBuf::from).collect());
+    fs::create_dir_all(&home).map_err(at(&home))?;
+    Ok((home, made))
+}
+
 /// Puts `folder` at `place`; what was there before is gone only once it is.
-fn replace(home: &Path, folder: TempDir, place: &Path) -> Result<(), ReportError> {
+pub(super) fn replace(home: &Path, folder: TempDir, place: &Path) -> Result<(), ReportError> {
     let attic = temporary(home)?;
     let earlier = attic.path().join("earlier");
     let had_earlier = match fs::rename(place, &earlier) {
@@ -204,7 +210,7 @@ fn replace(home: &Path, folder: TempDir, place: &Path) -> Result<(), ReportError
     attic.close().map_err(at(home))
 }
 
-fn temporary(home: &Path) -> Result<TempDir, ReportError> {
+pub(super) fn temporary(home: &Path) -> Result<TempDir, ReportError> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".tmp-");
     #[cfg(unix)]
@@ -221,7 +227,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ReportError {
     move |source| ReportError::Write { path, source }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     fs::write(path, bytes).map_err(at(path))
 }
 

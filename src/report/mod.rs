@@ -23,6 +23,7 @@ mod rows;
 mod serving;
 mod stats;
 mod summary;
+mod sweep;
 mod work;
 
 #[cfg(test)]
@@ -45,3 +46,4 @@ pub use rows::{
 };
 pub use stats::{P99_SAMPLES_MIN, P999_SAMPLES_MIN, Stats};
 pub use summary::{JobSummary, Summary};
+pub use sweep::{Compared, Comparison, Grid, GridError, POINTS_MAX, Sweep, Swept};

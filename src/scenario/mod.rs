@@ -26,4 +26,5 @@ pub use plan::{
     Until,
 };
 pub use shipped::{find_shipped, shipped};
+pub use units::magnitude;
 pub use write::to_toml;

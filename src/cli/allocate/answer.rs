@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::jobs::{Previous, Row, column};
 use crate::base::{JobId, NodeId, Rng, Span, Time};
-use crate::policy::{ClusterView, JobView, Policy, WorkerView};
+use crate::policy::{self, ClusterView, JobView, Policy, WorkerView};
 
 /// The most workers that are given out one by one, to policies that only pick.
 pub(super) const PICKED_MAX: u32 = 100_000;
@@ -157,7 +157,7 @@ impl Question {
         }
         let (workers, draw) = (self.describe(self.workers), self.draw(policy));
         let view = ClusterView { now: self.now, jobs: &self.views, workers: &workers, draw };
-        divide(policy, &view)
+        policy::divide(policy, &view)
     }
 
     /// The first `count` workers, all alike, the first ones at the models that they had before.
@@ -228,26 +228,10 @@ pub(super) fn lifetime_rate(job: &JobView, workers: u32) -> f64 {
     job.total as f64 / (job.elapsed.as_secs() + left / f64::from(workers))
 }
 
-fn divide(policy: &dyn Policy, view: &ClusterView<'_>) -> Vec<u32> {
-    policy.allocate(view).unwrap_or_else(|| {
-        let mut jobs = view.jobs.to_vec();
-        jobs.iter_mut().for_each(|job| job.serving = 0);
-        for worker in view.workers {
-            let picked = policy.pick(&ClusterView { jobs: &jobs, ..*view }, worker);
-            if let Some(position) = picked {
-                jobs[position].serving += 1;
-                jobs[position].held += 1;
-            }
-        }
-        jobs.iter().map(|job| job.serving).collect()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::allocate::jobs;
-    use crate::policy;
 
     fn question(text: &str, previous: &[(&str, u32)], workers: u32) -> Question {
         let rows = jobs::read(text.as_bytes(), "jobs.csv").unwrap_or_else(|error| panic!("{error}"));

@@ -116,7 +116,9 @@ impl Runs {
             (stats.n > 0).then(|| Comparison { metric: name.to_owned(), point, stats, difference })
         };
         let points = self.points.len();
-        self.metrics().flat_map(|(number, name)| (0..points).filter_map(move |at| point(number, name, at))).collect()
+        self.metrics()
+            .flat_map(|(number, name)| (0..points).filter_map(move |at| point(number, name, at)))
+            .collect()
     }
 }
 

@@ -60,7 +60,9 @@ pub enum GridError {
         key: String,
     },
     /// A key that must be the same at every point.
-    #[error("{key} cannot be swept: every point runs the same seeds, so that trials can be compared one by one")]
+    #[error(
+        "{key} cannot be swept: every point runs the same seeds, so that trials can be compared one by one"
+    )]
     Fixed {
         /// The key.
         key: String,
@@ -107,7 +109,8 @@ impl Grid {
             }
             keys.push(swept);
         }
-        let points = keys.iter().fold(1_u128, |points, swept| points.saturating_mul(swept.values.len() as u128));
+        let points =
+            keys.iter().fold(1_u128, |points, swept| points.saturating_mul(swept.values.len() as u128));
         if points > POINTS_MAX as u128 {
             return Err(GridError::TooMany { points });
         }

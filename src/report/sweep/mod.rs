@@ -130,7 +130,8 @@ impl<'a> Sweep<'a> {
         for one in compared {
             let values = self.grid.values(one.point).into_iter().map(str::to_owned);
             let (own, difference) = (&one.stats, &one.difference);
-            let ends = |ci95: Option<(f64, f64)>| (optional(ci95.map(|ci| ci.0)), optional(ci95.map(|ci| ci.1)));
+            let ends =
+                |ci95: Option<(f64, f64)>| (optional(ci95.map(|ci| ci.0)), optional(ci95.map(|ci| ci.1)));
             let ((low, high), (from, to)) = (ends(own.ci95), ends(difference.ci95));
             let significant = match difference.ci95 {
                 None => "",
