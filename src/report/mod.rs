@@ -46,4 +46,4 @@ pub use rows::{
 };
 pub use stats::{P99_SAMPLES_MIN, P999_SAMPLES_MIN, Stats};
 pub use summary::{JobSummary, Summary};
-pub use sweep::{Compared, Comparison, Grid, GridError, POINTS_MAX, Sweep, Swept};
+pub use sweep::{Compared, Comparison, Comparisons, Grid, GridError, POINTS_MAX, Sweep, Swept};

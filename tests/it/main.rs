@@ -5,3 +5,4 @@ mod readme;
 mod regressions;
 mod rehearsals;
 mod tidy;
+mod whatif;

@@ -54,12 +54,10 @@ pub(super) fn show(
 }
 
 fn table(grid: &Grid, plans: &[Plan], compared: &Compared, findings: &[Findings]) -> String {
-    let of = |metric: &str, point: usize| {
-        compared.compared.iter().find(|one| one.point == point && one.metric == metric)
-    };
+    let of = |metric: &str, point: usize| compared.compared.of(metric, point);
     let columns_shown = shown(compared);
     let mut parts = vec![heading(grid, &plans[0]), means(grid, &columns_shown, &of)];
-    let pairs = compared.compared.iter().map(|one| one.difference.n).max().unwrap_or(0);
+    let pairs = compared.compared.rows().iter().map(|one| one.difference.n).max().unwrap_or(0);
     if grid.points() > 1 && pairs > 1 {
         parts.push(differences(grid, &columns_shown, &of));
     } else if grid.points() > 1 {
@@ -87,7 +85,7 @@ fn heading(grid: &Grid, plan: &Plan) -> String {
 /// The figures that have a column: those that any point has.
 fn shown(compared: &Compared) -> Vec<Column> {
     let share: fn(f64) -> String = |share| format!("{:.1} %", share * 100.0);
-    let has = |metric: &str| compared.compared.iter().any(|one| one.metric == metric);
+    let has = |metric: &str| compared.compared.has(metric);
     let fixed: [(&str, &str, fn(f64) -> String); 4] = [
         ("makespan_s", "makespan", duration),
         ("aggregate_qps", "queries/s", number),
@@ -99,12 +97,8 @@ fn shown(compared: &Compared) -> Vec<Column> {
         .filter(|(metric, ..)| has(metric))
         .map(|(metric, head, show)| Column { metric: metric.to_owned(), head: head.to_owned(), show })
         .collect();
-    let mut kinds: Vec<&str> = Vec::new();
-    for one in &compared.compared {
-        let kind = one.metric.strip_prefix("recovery.").and_then(|rest| rest.strip_suffix(".total_s"));
-        kinds.extend(kind.filter(|kind| !kinds.contains(kind)));
-    }
-    columns.extend(kinds.into_iter().take(KINDS_MAX).map(|kind| Column {
+    let kinds = compared.compared.kinds().into_iter().filter(|kind| has(&format!("recovery.{kind}.total_s")));
+    columns.extend(kinds.take(KINDS_MAX).map(|kind| Column {
         metric: format!("recovery.{kind}.total_s"),
         head: format!("after {}", kind.replace('_', " ")),
         show: duration,
@@ -143,7 +137,7 @@ fn means<'a>(grid: &Grid, shown: &[Column], of: &dyn Fn(&str, usize) -> Option<&
         let mean = of(&column.metric, point).and_then(|one| one.stats.mean);
         mean.map_or_else(|| "-".to_owned(), column.show)
     };
-    lines(grid, "Means", shown, 0..grid.points(), &cell)
+    lines(grid, "Point", shown, 0..grid.points(), &cell)
 }
 
 fn differences<'a>(
@@ -154,14 +148,24 @@ fn differences<'a>(
     let cell = |column: &Column, point: usize| {
         let Some(one) = of(&column.metric, point) else { return "-".to_owned() };
         let Some(mean) = one.difference.mean else { return "-".to_owned() };
-        let sign = if mean < 0.0 { "−" } else { "+" };
         let mark = if one.is_significant() { "*" } else { " " };
-        format!("{sign}{}{mark}", (column.show)(mean.abs()))
+        format!("{}{mark}", signed(mean, column.show))
     };
     let text = lines(grid, "From point 0", shown, 1..grid.points(), &cell);
     let note = "Trials with the same seed are compared with each other. * marks a difference that chance hardly explains: its \
                 95 % interval leaves out zero. Where nothing differs, one mark in twenty is to be expected all the same.";
     format!("{text}\n\n{}", wrapped(note, "  "))
+}
+
+/// A difference with its sign, unless what is shown of it is nothing.
+fn signed(value: f64, show: fn(f64) -> String) -> String {
+    let shown = show(value.abs());
+    let sign = match shown.contains(|c| matches!(c, '1'..='9')) {
+        false => "",
+        true if value < 0.0 => "−",
+        true => "+",
+    };
+    format!("{sign}{shown}")
 }
 
 /// What all trials together were checked for.
@@ -196,7 +200,7 @@ fn checks(findings: &[Findings]) -> String {
 fn json(grid: &Grid, plans: &[Plan], compared: &Compared, findings: &[Findings]) -> serde_json::Value {
     let interval = |stats: &Stats| stats.ci95.map(|(low, high)| [low, high]);
     let point = |(point, findings): (usize, &Findings)| {
-        let of_point = compared.compared.iter().filter(|one| one.point == point);
+        let of_point = compared.compared.rows().iter().filter(|one| one.point == point);
         let metrics: serde_json::Map<String, serde_json::Value> = of_point
             .map(|one| {
                 let difference = (point > 0).then(|| {
@@ -227,4 +231,16 @@ fn json(grid: &Grid, plans: &[Plan], compared: &Compared, findings: &[Findings])
         "scenario": plans[0].name, "seed": plans[0].seed, "trials": plans[0].trials,
         "folder": compared.folder, "points": points,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_have_a_sign_unless_they_round_to_nothing() {
+        assert_eq!(signed(0.142, duration), "+142 ms");
+        assert_eq!(signed(-1.5, number), "−1.50");
+        assert_eq!(signed(-0.001, number), "0.00");
+    }
 }

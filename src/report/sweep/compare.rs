@@ -1,5 +1,7 @@
 //! The metrics of all trials at all points of a sweep, and what is different from the first point.
 
+use std::collections::BTreeMap;
+
 use super::super::gather::Trial;
 use super::super::stats::Stats;
 use super::super::summary::Summary;
@@ -54,6 +56,47 @@ impl Comparison {
     }
 }
 
+/// All comparisons, metric by metric.
+#[derive(Debug, Default)]
+pub struct Comparisons {
+    rows: Vec<Comparison>,
+    /// For each metric the rows of its points.
+    places: BTreeMap<String, BTreeMap<usize, usize>>,
+}
+
+impl Comparisons {
+    pub(super) fn new(rows: Vec<Comparison>) -> Comparisons {
+        let mut places: BTreeMap<String, BTreeMap<usize, usize>> = BTreeMap::new();
+        for (place, row) in rows.iter().enumerate() {
+            places.entry(row.metric.clone()).or_default().insert(row.point, place);
+        }
+        Comparisons { rows, places }
+    }
+
+    /// Every metric at every point that has values of it, in the order of comparison.csv.
+    pub fn rows(&self) -> &[Comparison] {
+        &self.rows
+    }
+
+    /// A metric at a point, if it has values there.
+    pub fn of(&self, metric: &str, point: usize) -> Option<&Comparison> {
+        self.places.get(metric)?.get(&point).map(|&place| &self.rows[place])
+    }
+
+    /// Whether any point has values of the metric.
+    pub fn has(&self, metric: &str) -> bool {
+        self.places.contains_key(metric)
+    }
+
+    /// The kinds of faults that were recovered from, in order of their names.
+    pub fn kinds(&self) -> Vec<&str> {
+        let metrics = self.places.keys().filter_map(|metric| metric.strip_prefix("recovery."));
+        let mut kinds: Vec<&str> = metrics.filter_map(|rest| Some(rest.rsplit_once('.')?.0)).collect();
+        kinds.dedup();
+        kinds
+    }
+}
+
 impl Runs {
     /// No trials at so many points.
     pub(super) fn new(points: usize) -> Runs {
@@ -101,7 +144,7 @@ impl Runs {
     }
 
     /// Every metric at every point that has values of it, metric by metric.
-    pub(super) fn compared(&self) -> Vec<Comparison> {
+    pub(super) fn compared(&self) -> Comparisons {
         let point = |number: usize, name: &str, point: usize| {
             let runs = &self.points[point];
             let values: Vec<f64> = runs.iter().filter_map(|run| run.value(number)).collect();
@@ -116,9 +159,8 @@ impl Runs {
             (stats.n > 0).then(|| Comparison { metric: name.to_owned(), point, stats, difference })
         };
         let points = self.points.len();
-        self.metrics()
-            .flat_map(|(number, name)| (0..points).filter_map(move |at| point(number, name, at)))
-            .collect()
+        let of = |(number, name)| (0..points).filter_map(move |at| point(number, name, at));
+        Comparisons::new(self.metrics().flat_map(of).collect())
     }
 }
 
@@ -144,8 +186,8 @@ mod tests {
         values.iter().map(|value| vec![("m", *value)]).collect()
     }
 
-    fn of<'a>(compared: &'a [Comparison], metric: &str, point: usize) -> &'a Comparison {
-        compared.iter().find(|one| one.metric == metric && one.point == point).expect("it is compared")
+    fn of<'a>(compared: &'a Comparisons, metric: &str, point: usize) -> &'a Comparison {
+        compared.of(metric, point).expect("it is compared")
     }
 
     #[test]

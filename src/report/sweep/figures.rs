@@ -1,6 +1,6 @@
 //! The charts of a sweep: what the jobs got, and how faults were recovered from, by setting.
 
-use super::compare::Comparison;
+use super::compare::Comparisons;
 use super::grid::{Grid, bare};
 use crate::report::figure::{Axis, Bar, Bars, Curve, Curves, Estimate, Figure, Join, Panel, Scale};
 use crate::scenario::magnitude;
@@ -39,29 +39,20 @@ const SPANS: [(&str, &str); 5] = [
 ];
 
 /// What is drawn, with the names of the files.
-pub(super) fn figures(scenario: &str, grid: &Grid, compared: &[Comparison]) -> Vec<(String, Figure)> {
+pub(super) fn figures(scenario: &str, grid: &Grid, compared: &Comparisons) -> Vec<(String, Figure)> {
     let layout = Layout::of(grid);
     let mut figures = Vec::new();
     for (file, metric, title, label) in SINGLE {
         let panel = layout.single(metric, label, compared);
         figures.extend(panel.map(|panel| (file.to_owned(), layout.figure(scenario, title, panel, compared))));
     }
-    for kind in kinds(compared) {
+    for kind in compared.kinds() {
         let title = format!("Recovery from {}", kind.replace('_', " "));
-        let panel = layout.recovery(&kind, compared);
+        let panel = layout.recovery(kind, compared);
         let figure = panel.map(|panel| layout.figure(scenario, &title, panel, compared));
         figures.extend(figure.map(|figure| (format!("recovery_{kind}"), figure)));
     }
     figures
-}
-
-/// The kinds of faults with a recovery, in order of their names.
-fn kinds(compared: &[Comparison]) -> Vec<String> {
-    let kind = |one: &Comparison| Some(one.metric.strip_prefix("recovery.")?.rsplit_once('.')?.0.to_owned());
-    let mut kinds: Vec<String> = compared.iter().filter_map(kind).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    kinds
 }
 
 /// How the points are laid out on paper.
@@ -88,8 +79,8 @@ impl<'a> Layout<'a> {
         Layout { grid, along }
     }
 
-    fn figure(&self, scenario: &str, title: &str, panel: Panel, compared: &[Comparison]) -> Figure {
-        let trials = compared.iter().map(|one| one.stats.n).max().unwrap_or(0);
+    fn figure(&self, scenario: &str, title: &str, panel: Panel, compared: &Comparisons) -> Figure {
+        let trials = compared.rows().iter().map(|one| one.stats.n).max().unwrap_or(0);
         let of = if trials == 1 { "1 trial".to_owned() } else { format!("{trials} trials") };
         let spread = if trials > 1 { ", with the 95 % intervals of the means" } else { "" };
         let cut = match (&panel, self.grid.points()) {
@@ -103,7 +94,7 @@ impl<'a> Layout<'a> {
     }
 
     /// One metric at all points.
-    fn single(&self, metric: &str, label: &str, compared: &[Comparison]) -> Option<Panel> {
+    fn single(&self, metric: &str, label: &str, compared: &Comparisons) -> Option<Panel> {
         let value = |point: usize| estimate(compared, metric, point);
         if (0..self.grid.points()).all(|point| value(point).is_none()) {
             return None;
@@ -137,7 +128,7 @@ impl<'a> Layout<'a> {
     }
 
     /// The parts of a recovery at all points.
-    fn recovery(&self, kind: &str, compared: &[Comparison]) -> Option<Panel> {
+    fn recovery(&self, kind: &str, compared: &Comparisons) -> Option<Panel> {
         let value =
             |column: &str, point: usize| estimate(compared, &format!("recovery.{kind}.{column}"), point);
         let occurs = |column: &str| (0..self.grid.points()).any(|point| value(column, point).is_some());
@@ -231,8 +222,8 @@ fn curve(name: &str, along: &Along, points: &[usize], value: &dyn Fn(usize) -> O
 }
 
 /// The mean of a metric at a point, with its 95 % interval; a time or a rate is never below zero.
-fn estimate(compared: &[Comparison], metric: &str, point: usize) -> Option<Estimate> {
-    let stats = &compared.iter().find(|one| one.point == point && one.metric == metric)?.stats;
+fn estimate(compared: &Comparisons, metric: &str, point: usize) -> Option<Estimate> {
+    let stats = &compared.of(metric, point)?.stats;
     let value = stats.mean?;
     let (low, high) = stats.ci95.unwrap_or((value, value));
     Some(Estimate { value, low: low.max(0.0).min(value), high })
@@ -240,6 +231,7 @@ fn estimate(compared: &[Comparison], metric: &str, point: usize) -> Option<Estim
 
 #[cfg(test)]
 mod tests {
+    use super::super::compare::Comparison;
     use super::*;
     use crate::report::stats::Stats;
 
@@ -249,7 +241,11 @@ mod tests {
     }
 
     /// The metric is 10 times the point, give or take one.
-    fn compared(metric: &str, points: usize) -> Vec<Comparison> {
+    fn compared(metric: &str, points: usize) -> Comparisons {
+        Comparisons::new(values(metric, points))
+    }
+
+    fn values(metric: &str, points: usize) -> Vec<Comparison> {
         let one = |point: usize| {
             let value = 10.0 * point as f64;
             let stats = Stats::of(&[value - 1.0, value + 1.0, value]);
@@ -301,8 +297,8 @@ mod tests {
     #[test]
     fn a_recovery_is_split_into_its_parts() {
         let grid = grid(&["cluster.voters=3,5"]);
-        let mut all = compared("recovery.crash.detect_s", 2);
-        all.extend(compared("recovery.crash.redispatch_s", 2));
+        let all = [values("recovery.crash.detect_s", 2), values("recovery.crash.redispatch_s", 2)].concat();
+        let all = Comparisons::new(all);
         let figure = only(figures("x", &grid, &all), "recovery_crash");
         let Panel::Bars(bars) = figure.panel else { panic!("bars") };
         let names: Vec<&str> = bars.bars.iter().map(|bar| bar.name.as_str()).collect();

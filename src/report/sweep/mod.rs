@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-pub use self::compare::Comparison;
 use self::compare::Runs;
+pub use self::compare::{Comparison, Comparisons};
 pub use self::grid::{Grid, GridError, POINTS_MAX, Swept};
 use super::folder::{self, Made, ReportError};
 use super::format::decimal;
@@ -43,7 +43,7 @@ pub struct Compared {
     /// Where they are.
     pub folder: PathBuf,
     /// Every metric at every point.
-    pub compared: Vec<Comparison>,
+    pub compared: Comparisons,
 }
 
 impl<'a> Sweep<'a> {
@@ -111,7 +111,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// comparison.csv: a row per metric and point.
-    fn write_comparison(&self, path: &Path, compared: &[Comparison]) -> Result<(), ReportError> {
+    fn write_comparison(&self, path: &Path, compared: &Comparisons) -> Result<(), ReportError> {
         let keys = self.grid.keys().iter().map(|swept| swept.key.clone());
         let after = [
             "n",
@@ -127,7 +127,7 @@ impl<'a> Sweep<'a> {
         let mut table = Table::create(path, "comparison.csv")?;
         let before = ["metric".to_owned(), "point".to_owned()];
         table.row(before.into_iter().chain(keys).chain(after.map(str::to_owned)))?;
-        for one in compared {
+        for one in compared.rows() {
             let values = self.grid.values(one.point).into_iter().map(str::to_owned);
             let (own, difference) = (&one.stats, &one.difference);
             let ends =
