@@ -8,8 +8,14 @@
 mod count_balance;
 mod divide;
 mod even;
+pub mod fair;
+mod fair_time;
+mod fair_time_dp;
 mod fifo;
+mod finish_time;
 mod least_load;
+mod lifetime;
+mod max_min;
 mod options;
 mod random;
 mod rate_balance;
@@ -25,8 +31,12 @@ use std::sync::Arc;
 pub use count_balance::CountBalance;
 pub use divide::divide;
 pub use even::Even;
+pub use fair_time::FairTime;
+pub use fair_time_dp::FairTimeDp;
 pub use fifo::Fifo;
+pub use finish_time::FinishTime;
 pub use least_load::LeastLoad;
+pub use max_min::MaxMin;
 pub use options::{Need, Options};
 pub use random::Random;
 pub use rate_balance::RateBalance;
@@ -91,12 +101,16 @@ pub trait Policy: Debug + Send + Sync {
 }
 
 /// Every policy, in order of their names, each with those of the options that it has a meaning for.
-pub fn all(_options: &Options) -> Vec<Arc<dyn Policy>> {
+pub fn all(options: &Options) -> Vec<Arc<dyn Policy>> {
     vec![
         Arc::new(CountBalance),
         Arc::new(Even),
+        Arc::new(FairTime::new(options)),
+        Arc::new(FairTimeDp::new(options)),
         Arc::new(Fifo),
+        Arc::new(FinishTime::new(options)),
         Arc::new(LeastLoad),
+        Arc::new(MaxMin::new(options)),
         Arc::new(Random),
         Arc::new(RateBalance),
         Arc::new(ShortestRemaining),

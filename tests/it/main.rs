@@ -4,5 +4,6 @@ mod command;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod shares;
 mod tidy;
 mod whatif;

@@ -1,0 +1,49 @@
+//! Fair-time, exactly: the lifetime query rates of all jobs within the narrowest range possible.
+
+use super::fair::{self, Terms};
+use super::{ClusterView, Options, Policy, lifetime};
+
+/// Divides the workers so that the lifetime query rates that jobs will have when they end, divided by their weights, are as
+/// near to each other as whole workers allow (see [`fair`]).
+///
+/// Moving a worker to another model costs a load. The last allocation stays while its gap is small enough
+/// ([`Options::hysteresis`], [`Options::slack`]), or else changes by as few workers as that takes. It does not count when a
+/// job came or went or the number of workers changed: when a job has no worker yet, or the numbers do not add up.
+#[derive(Clone, Copy, Debug)]
+pub struct FairTime {
+    terms: Terms,
+    hysteresis: f64,
+    slack: f64,
+}
+
+impl FairTime {
+    /// The policy with these options; all of them have a meaning for it.
+    pub fn new(options: &Options) -> FairTime {
+        FairTime { terms: lifetime::terms(options), hysteresis: options.hysteresis, slack: options.slack }
+    }
+}
+
+impl Policy for FairTime {
+    fn name(&self) -> &'static str {
+        "fair_time"
+    }
+
+    fn about(&self) -> &'static str {
+        "the lifetime rates of all jobs within the narrowest range possible"
+    }
+
+    fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
+        let jobs = lifetime::jobs(view, |job, _| job.total as f64);
+        let workers = lifetime::workers(view);
+        let previous: Vec<u64> = view.jobs.iter().map(|job| u64::from(job.allocated)).collect();
+        let mut plan = fair::nearest(&jobs, workers, &self.terms, &previous);
+        let running =
+            || jobs.iter().zip(&previous).filter(|(job, _)| job.work > 0.0).map(|(_, &before)| before);
+        let is_settled =
+            running().all(|before| before > 0) && running().sum::<u64>() == plan.workers.iter().sum::<u64>();
+        if is_settled && (self.hysteresis > 0.0 || self.slack > 0.0) {
+            plan = fair::steady(&jobs, workers, &self.terms, &previous, self.hysteresis, self.slack);
+        }
+        Some(lifetime::answer(&plan))
+    }
+}
