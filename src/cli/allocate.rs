@@ -24,7 +24,8 @@ JOBS.csv has a row per job. The columns job, queries, elapsed_s, seconds_per_que
 priority, arrival_s, recent_qps and isolated_s may be there, and some policies ask for them. Lines that begin with # are
 left out.
 
-Rates are those of the jobs' whole lives: queries / (elapsed_s + seconds_per_query * remaining / workers).
+Rates are those of the jobs' whole lives: queries / (elapsed_s + seconds_per_query * remaining / workers). Gap and Jain's
+index compare them divided by the jobs' weights.
 
 Examples:
   idunno allocate jobs.csv --workers 10
@@ -121,7 +122,7 @@ fn answered(command: &Allocate) -> Result<String> {
     if let [answer] = answers.as_slice()
         && let Outcome::Unable(why) = &answer.outcome
     {
-        bail!("{} {why}", answer.policy);
+        bail!("{}: {why}", answer.policy);
     }
     Ok(match command.format {
         Format::Table => show::table(&question, &answers),

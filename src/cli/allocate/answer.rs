@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use super::jobs::{Previous, Row, column};
 use crate::base::{JobId, NodeId, Rng, Span, Time};
+use crate::cli::text::{count, some};
+use crate::policy::fair::{STEPS_MAX, TooLarge};
 use crate::policy::{self, ClusterView, JobView, Policy, WorkerView};
 
 /// The most workers that are given out one by one, to policies that only pick.
-pub(super) const PICKED_MAX: u32 = 100_000;
+const PICKED_MAX: u32 = 100_000;
+/// The most questions, each about all jobs, that those are asked in jobs times workers.
+const LOOKS_MAX: u64 = 2_000_000_000;
 /// The most workers that are described one by one, to policies that see them all at once.
-pub(super) const DESCRIBED_MAX: u32 = 10_000_000;
+const DESCRIBED_MAX: u32 = 1_000_000;
 
 /// Over what a rate in `recent_qps` is taken to have been measured, or since the arrival of younger jobs.
 const RATE_SPAN: Span = Span::secs(10);
@@ -58,7 +62,7 @@ pub(super) struct Division {
 /// What a division comes to, over the jobs that have something left to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Totals {
-    /// The highest lifetime rate minus the lowest, in queries per second.
+    /// The highest lifetime rate minus the lowest, each divided by its job's weight, in queries per second.
     pub(super) gap: f64,
     /// The same over the highest; `None` when no rate is above zero.
     pub(super) relative_gap: Option<f64>,
@@ -66,7 +70,7 @@ pub(super) struct Totals {
     pub(super) aggregate: f64,
     /// The queries per second that the workers will answer: the sum of workers over seconds per query.
     pub(super) instantaneous: f64,
-    /// Jain's index of the lifetime rates, from 1/m (one job has all) to 1 (all are equal); `None` when all are zero.
+    /// Jain's index of the lifetime rates divided by the weights, from 1/m (one job has all) to 1 (all are equal); `None` when all are zero.
     pub(super) jain: Option<f64>,
     /// Workers that have to load another model than they had.
     pub(super) loads: u64,
@@ -130,24 +134,33 @@ impl Question {
             let row = self.open.iter().map(|&position| &self.rows[position]).find(|row| !row.meets(*need))?;
             Some(format!("needs {} of every job; that of {} is not known", column(*need), row.name))
         });
-        missing.or_else(|| {
-            let (limit, why) = self.limit(policy);
-            (self.workers > limit)
-                .then(|| format!("{why}, up to {limit} of them; {} are too many", self.workers))
-        })
+        missing.or_else(|| self.too_large(policy))
     }
 
-    /// How many workers the policy can be asked to divide, and what limits them.
-    fn limit(&self, policy: &dyn Policy) -> (u32, &'static str) {
-        let (workers, draw) = (self.describe(1), self.draw(policy));
-        let view = ClusterView { now: self.now, jobs: &self.views, workers: &workers, draw };
-        if self.views.is_empty() {
-            (u32::MAX, "")
-        } else if policy.allocate(&view).is_some() {
-            (DESCRIBED_MAX, "looks at all workers at once")
-        } else {
-            (PICKED_MAX, "gives out workers one by one")
+    /// Why there are too many workers or jobs for the policy, if there are.
+    fn too_large(&self, policy: &dyn Policy) -> Option<String> {
+        let (jobs, workers) = (self.views.len() as u64, self.workers);
+        if policy.name() == "fair_time_dp" {
+            // In a cluster it then answers what fair_time does; whoever compares policies wants to know.
+            let steps = jobs.saturating_mul(u64::from(workers)).saturating_mul(u64::from(workers));
+            return (steps > STEPS_MAX).then(|| TooLarge { jobs, workers: u64::from(workers) }.to_string());
         }
+        let one = self.describe(1);
+        let view = self.view(policy, &one);
+        let (limit, why) = if jobs == 0 || policy.allocate_equal(&view, 1).is_some() {
+            return None;
+        } else if policy.allocate(&view).is_some() {
+            (DESCRIBED_MAX, "looks at every worker")
+        } else {
+            let limit = (LOOKS_MAX / jobs).clamp(1, u64::from(PICKED_MAX));
+            (limit as u32, "gives out workers one by one, each time looking at every job")
+        };
+        let jobs = some(jobs, "job", "jobs");
+        let (limit_shown, found) = (count(u64::from(limit)), count(u64::from(workers)));
+        let why = || {
+            format!("{why}; with {jobs} of these it can be asked about {limit_shown} workers, not {found}")
+        };
+        (workers > limit).then(why)
     }
 
     /// The workers of each open job.
@@ -155,9 +168,16 @@ impl Question {
         if self.views.is_empty() {
             return Vec::new();
         }
-        let (workers, draw) = (self.describe(self.workers), self.draw(policy));
-        let view = ClusterView { now: self.now, jobs: &self.views, workers: &workers, draw };
-        policy::divide(policy, &view)
+        let equal = policy.allocate_equal(&self.view(policy, &[]), self.workers);
+        equal.unwrap_or_else(|| {
+            let workers = self.describe(self.workers);
+            policy::divide(policy, &self.view(policy, &workers))
+        })
+    }
+
+    /// What the policy sees.
+    fn view<'a>(&'a self, policy: &dyn Policy, workers: &'a [WorkerView]) -> ClusterView<'a> {
+        ClusterView { now: self.now, jobs: &self.views, workers, draw: self.draw(policy) }
     }
 
     /// The first `count` workers, all alike, the first ones at the models that they had before.
@@ -193,11 +213,13 @@ impl Question {
     }
 
     fn totals(&self, given: &[u32]) -> Totals {
-        let rates: Vec<f64> = self.views.iter().zip(given).map(|(job, &n)| lifetime_rate(job, n)).collect();
-        let high = rates.iter().copied().fold(0.0, f64::max);
-        let low = rates.iter().copied().fold(high, f64::min);
-        let aggregate: f64 = rates.iter().sum();
-        let squares: f64 = rates.iter().map(|rate| rate * rate).sum();
+        let rates = self.views.iter().zip(given).map(|(job, &n)| lifetime_rate(job, n));
+        let aggregate: f64 = rates.clone().sum();
+        let weighted: Vec<f64> = rates.zip(&self.views).map(|(rate, job)| rate / job.weight).collect();
+        let high = weighted.iter().copied().fold(0.0, f64::max);
+        let low = weighted.iter().copied().fold(high, f64::min);
+        let sum: f64 = weighted.iter().sum();
+        let squares: f64 = weighted.iter().map(|rate| rate * rate).sum();
         let loads = self.views.iter().zip(given).map(|(job, &n)| u64::from(n.saturating_sub(job.serving)));
         let taken: u64 = given.iter().map(|&n| u64::from(n)).sum();
         assert!(taken <= u64::from(self.workers), "a policy gives out no more workers than there are");
@@ -211,7 +233,7 @@ impl Question {
                 .zip(given)
                 .map(|(job, &n)| f64::from(n) / job.seconds_per_query)
                 .sum(),
-            jain: (squares > 0.0).then(|| aggregate * aggregate / (rates.len() as f64 * squares)),
+            jain: (squares > 0.0).then(|| sum * sum / (weighted.len() as f64 * squares)),
             loads: loads.sum(),
             idle: (u64::from(self.workers) - taken) as u32,
             starved: given.iter().filter(|n| **n == 0).count(),
@@ -269,6 +291,32 @@ mod tests {
         // (2 + 1)² / (2 · (4 + 1)).
         assert_eq!((totals.instantaneous, totals.jain), (3.0, Some(0.9)));
         assert_eq!((totals.loads, totals.idle, totals.starved), (1, 0, 0));
+    }
+
+    #[test]
+    fn weights_divide_the_rates_that_are_compared() {
+        let text =
+            "job,queries,elapsed_s,seconds_per_query,remaining,weight\na,100,0,1,100,2\nb,100,0,1,100,1\n";
+        let totals = divided(&question(text, &[], 3), "fair_time").totals;
+        assert_eq!((totals.gap, totals.jain, totals.aggregate), (0.0, Some(1.0), 3.0));
+    }
+
+    #[test]
+    fn the_published_program_is_not_asked_where_it_would_answer_as_another() {
+        let small = question(&format!("{HEAD}a,9,0,1,9\nb,9,0,1,9\n"), &[], 3000);
+        assert_eq!(divided(&small, "fair_time_dp").jobs[0].0, 1500);
+        let large = question(&format!("{HEAD}a,9,0,1,9\nb,9,0,1,9\n"), &[], 4000);
+        let policy = policy::by_name("fair_time_dp", &policy::Options::default()).unwrap();
+        let Outcome::Unable(why) = large.ask(&*policy).outcome else { panic!("it shall be too large") };
+        assert!(why.contains("m·n² = 2·4000² steps"), "{why}");
+    }
+
+    #[test]
+    fn a_billion_workers_are_no_more_work_than_ten() {
+        let question = question(&format!("{HEAD}a,9,0,1,9\nb,9,0,2,9\n"), &[], 1_000_000_000);
+        let division = divided(&question, "fair_time");
+        assert_eq!(division.jobs.iter().map(|(workers, _)| workers).sum::<u32>(), 1_000_000_000);
+        assert_eq!(division.totals.idle, 0);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn table(question: &Question, answers: &[Answer]) -> String {
     }
     let unable = answers.iter().filter_map(|answer| match &answer.outcome {
         Outcome::Divided(_) => None,
-        Outcome::Unable(why) => Some(wrapped(&format!("{} {why}.", answer.policy), "  ")),
+        Outcome::Unable(why) => Some(wrapped(&format!("{}: {why}.", answer.policy), "  ")),
     });
     let unable: Vec<String> = unable.collect();
     if !unable.is_empty() {
