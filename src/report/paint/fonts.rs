@@ -45,20 +45,21 @@ impl Font {
     /// The room that a text needs, in millimetres.
     pub(super) fn width(self, text: &str) -> f64 {
         let face = &FACES[usize::from(self.bold)];
-        let metrics = face.glyph_metrics(Size::unscaled(), LocationRef::default());
+        // At size 1 widths are shares of the font size.
+        let metrics = face.glyph_metrics(Size::new(1.0), LocationRef::default());
         let charmap = face.charmap();
         let advance = |letter: char| {
             // What the font lacks comes from others, where it is a square at most.
-            charmap.map(letter).and_then(|glyph| metrics.advance_width(glyph)).unwrap_or(UNITS_PER_EM)
+            charmap.map(letter).and_then(|glyph| metrics.advance_width(glyph)).unwrap_or(1.0)
         };
-        let units: f32 = text.chars().map(advance).sum();
-        f64::from(units / UNITS_PER_EM) * self.size * POINT * WIDER
+        let ems: f32 = text.chars().map(advance).sum();
+        f64::from(ems) * self.size * POINT * WIDER
     }
 
     /// A text, or as much of its beginning and its end, which tells names in a series apart, as fits into `width` mm.
     pub(super) fn fitting(self, text: &str, width: f64) -> String {
         let text = clean(text);
-        if self.width(&text) <= width {
+        if self.width(&text) <= width + 0.01 {
             return text;
         }
         let letters: Vec<char> = text.chars().collect();
@@ -128,9 +129,6 @@ pub(super) fn clean(text: &str) -> String {
     text.chars().take(LETTERS_MAX).map(plain).collect::<String>().trim().to_owned()
 }
 
-/// Of the embedded font.
-const UNITS_PER_EM: f32 = 1000.0;
-
 /// The embedded font, upright and bold.
 static FACES: LazyLock<[FontRef<'static>; 2]> = LazyLock::new(|| {
     [notosans::REGULAR_TTF, notosans::BOLD_TTF]
@@ -154,7 +152,7 @@ mod tests {
 
     #[test]
     fn names_that_are_too_long_keep_their_ends() {
-        let short = BODY.fitting("a_rather_long_name_of_a_stream-17", 20.0);
+        let short = BODY.fitting("a_rather_long_name_of_a_stream-17", 25.0);
         assert!(short.starts_with("a_r") && short.ends_with("…m-17"), "{short}");
         assert_eq!(BODY.fitting("resnet", 20.0), "resnet");
         assert_eq!(BODY.fitting("resnet", 1.0), "…");

@@ -3,16 +3,30 @@
 //! Lengths are millimetres on paper, and texts have the size that papers print, about 7 points, at every width: a
 //! narrow chart has fewer ticks and its legend below. Equal figures give equal bytes.
 
+mod axes;
+mod bars;
+mod curves;
+#[cfg(test)]
+mod examples;
 mod fonts;
+mod lanes;
+mod legend;
+mod looks;
+mod marks;
+mod runs;
+mod scale;
 mod sketch;
+mod style;
+#[cfg(test)]
+mod tests;
 mod width;
 
 use resvg::{tiny_skia, usvg};
 
 use self::fonts::{BODY, TITLE};
-use self::sketch::{Anchor, GREY, INK, Sketch};
+use self::sketch::{Anchor, GREY, GRID_MAJOR, INK, Sketch};
 pub use self::width::{Width, WidthError};
-use super::figure::Figure;
+use super::figure::{Figure, Panel};
 
 /// Why a chart could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +62,11 @@ pub fn svg(figure: &Figure, width: Width) -> Result<String, ChartError> {
     let mut sketch = Sketch::default();
     let mut column = Column { left: MARGIN, right: width.mm() - MARGIN, top: MARGIN };
     head(&mut sketch, &mut column, figure);
-    let bottom = column.top + 40.0;
+    let bottom = match &figure.panel {
+        Panel::Curves(panel) => curves::draw(&mut sketch, &column, panel),
+        Panel::Bars(panel) => bars::draw(&mut sketch, &column, panel),
+        Panel::Lanes(panel) => lanes::draw(&mut sketch, &column, panel),
+    };
     sketch.svg(width.mm(), bottom + MARGIN)
 }
 
@@ -63,6 +81,19 @@ fn head(sketch: &mut Sketch, column: &mut Column, figure: &Figure) {
         }
     }
     column.top += 1.5;
+}
+
+/// A frame that says that there is nothing; gives the line below it.
+fn nothing(sketch: &mut Sketch, column: &Column) -> f64 {
+    let (left, right, top, bottom) = (column.left, column.right, column.top, column.top + 30.0);
+    sketch.line(
+        vec![(left, top), (right, top), (right, bottom), (left, bottom), (left, top)],
+        GRID_MAJOR,
+        axes::AXIS,
+    );
+    let at = (f64::midpoint(left, right), f64::midpoint(top, bottom) + BODY.capital() / 2.0);
+    sketch.text(at, "nothing to show", BODY, GREY, Anchor::Middle);
+    bottom
 }
 
 /// An SVG of [`svg`] as PNG, with 300 dots to the inch of paper.
