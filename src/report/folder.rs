@@ -66,7 +66,8 @@ pub struct Results {
     tables: [Table; FILES.len()],
     history: BufWriter<File>,
     summary: Summary,
-    workers: Option<Figure>,
+    figures: Vec<(&'static str, Figure)>,
+    width: Width,
     next: u32,
     /// Declared last, so that it goes last.
     _made: Made,
@@ -132,10 +133,28 @@ impl Results {
         let mut history = BufWriter::new(File::create(&history_path).map_err(at(&history_path))?);
         history.write_all(&first_line(&plan.name, driver)).map_err(at(&history_path))?;
         let summary = Summary::default();
-        Ok(Results { home, driver, folder, tables, history, summary, workers: None, next: 0, _made: made })
+        Ok(Results {
+            home,
+            driver,
+            folder,
+            tables,
+            history,
+            summary,
+            figures: Vec::new(),
+            width: Width::default(),
+            next: 0,
+            _made: made,
+        })
     }
 
-    /// Adds a trial. Trials come in order, from 0.
+    /// Draws charts as wide as that; 180 mm unless said otherwise.
+    #[must_use]
+    pub fn with_width(mut self, width: Width) -> Results {
+        self.width = width;
+        self
+    }
+
+    /// Adds a trial. Trials come in order, from 0. The first one that was gathered with its figures is drawn.
     pub fn add(&mut self, trial: Trial) -> Result<(), ReportError> {
         assert_eq!(
             trial.number, self.next,
@@ -155,7 +174,9 @@ impl Results {
         append(recovery, FILES[7], &rows.recovery)?;
         self.history.write_all(&trial.history).map_err(at(&self.folder.path().join("history.jsonl")))?;
         self.summary.add(&trial);
-        self.workers = self.workers.take().or(trial.workers);
+        if self.figures.is_empty() {
+            self.figures = trial.figures;
+        }
         Ok(())
     }
 
@@ -169,8 +190,8 @@ impl Results {
             table.flush().map_err(at(&path.join(file)))?;
         }
         self.history.flush().map_err(at(&path.join("history.jsonl")))?;
-        if let Some(figure) = &self.workers {
-            write_figure(&path, "workers", figure, Width::default())?;
+        for (name, figure) in &self.figures {
+            write_figure(&path, name, figure, self.width)?;
         }
         let place = self.home.join(self.driver);
         replace(&self.home, self.folder, &place)?;

@@ -7,8 +7,9 @@ use super::allocation::{Allocation, assignments};
 use super::cluster::Cluster;
 use super::fairness::Fairness;
 use super::figure::Figure;
-use super::figures;
+use super::figures::{Facts, figures};
 use super::history::Lines;
+use super::lives::Lives;
 use super::queries::Source;
 use super::recovery::Hits;
 use super::rows::Tables;
@@ -16,7 +17,7 @@ use super::serving::Serving;
 use super::summary::{JobSample, Sample};
 use super::work::Work;
 use crate::base::Time;
-use crate::history::{Index, Observation, Payload, Record, Sink, What};
+use crate::history::{Change, Index, Machine, Observation, Payload, Record, Sink, What};
 use crate::scenario::Plan;
 
 /// Gathers what the reports need of one trial; feed it as the [`Sink`] of the run, then [`Gather::finish`] it.
@@ -31,6 +32,8 @@ pub struct Gather<'a> {
     cluster: Cluster,
     serving: Serving,
     hits: Hits,
+    /// Kept only for a trial that shall be drawn.
+    lives: Option<Lives>,
     /// The last entry that anyone has applied.
     applied: Index,
     history: Lines,
@@ -64,8 +67,9 @@ pub struct Trial {
     pub(super) history: Vec<u8>,
     /// What it adds to the summary.
     pub(super) sample: Sample,
-    /// Workers per job over time; only trial 0 is drawn.
-    pub(super) workers: Option<Figure>,
+    /// Its figures over time, each with the name of its file without the ending; none unless it was gathered
+    /// [`Gather::with_figures`].
+    pub figures: Vec<(&'static str, Figure)>,
 }
 
 impl<'a> Gather<'a> {
@@ -79,12 +83,20 @@ impl<'a> Gather<'a> {
             cluster: Cluster::new(plan, number),
             serving: Serving::default(),
             hits: Hits::default(),
+            lives: None,
             applied: Index::default(),
             history: Lines::default(),
         }
     }
 
-    /// Turns what was gathered into rows.
+    /// Keeps as well what the figures over time show: some 24 bytes for each query that an engine runs.
+    #[must_use]
+    pub fn with_figures(mut self) -> Gather<'a> {
+        self.lives = Some(Lives::new(self.plan.nodes.len()));
+        self
+    }
+
+    /// Turns what was gathered into rows, and into figures if they are wanted.
     pub fn finish(mut self, end: TrialEnd) -> Trial {
         self.serving.advance(Time::NEVER);
         let membership = std::mem::take(&mut self.cluster.rows);
@@ -111,13 +123,37 @@ impl<'a> Gather<'a> {
             allocation: allocation.rows,
             fairness: std::mem::take(&mut fairness.rows),
         };
-        let workers = (self.number == 0).then(|| {
-            let (moves, hits) = (&self.serving.moves, &self.hits.0);
-            figures::workers(self.plan, end.ended_at, moves, &names, hits, &self.cluster)
+        let lives = self.lives.take().map(|lives| lives.finish(end.ended_at));
+        let figures = lives.map_or_else(Vec::new, |lives| {
+            figures(&Facts {
+                plan: self.plan,
+                source,
+                moves: &self.serving.moves,
+                hits: &self.hits,
+                lives: &lives,
+            })
         });
         let sample = self.sample(end, &tables, &names, allocation.gap, fairness);
         let history = self.history.finish(self.number, self.seed, end.trace, end.ended_at);
-        Trial { number: self.number, seed: self.seed, tables, history, sample, workers }
+        Trial { number: self.number, seed: self.seed, tables, history, sample, figures }
+    }
+
+    /// Something may have changed what machines are in.
+    fn settle(&mut self, at: Time) {
+        if let Some(lives) = &mut self.lives {
+            lives.settle(at, &self.cluster);
+        }
+    }
+
+    fn live(&mut self, at: Time, machine: Machine, observation: &Observation) {
+        let Some(lives) = &mut self.lives else { return };
+        match observation {
+            Observation::Suspected { .. }
+            | Observation::Trusted { .. }
+            | Observation::Led { .. }
+            | Observation::SteppedDown { .. } => lives.settle(at, &self.cluster),
+            _ => lives.on_node(at, machine, observation),
+        }
     }
 
     fn sample(
@@ -182,6 +218,7 @@ impl Sink for Gather<'_> {
                 if let Some(machine) = record.machine {
                     self.serving.on_process(machine, &record.what);
                 }
+                self.settle(at);
             }
             What::Node(Observation::Applied { entry, changes, .. }) => {
                 if entry.position.index <= self.applied {
@@ -194,16 +231,21 @@ impl Sink for Gather<'_> {
                 if let Payload::Seats(seats) = &*entry.payload {
                     self.cluster.seat(at, seats);
                 }
+                if changes.iter().any(|change| matches!(change, Change::ViewChanged { .. })) {
+                    self.settle(at);
+                }
             }
             What::Node(observation) => {
                 self.work.on_node(at, observation);
                 if let Some(machine) = record.machine {
                     self.cluster.on_node(at, machine, observation);
                     self.serving.on_node(machine, observation);
+                    self.live(at, machine, observation);
                 }
             }
             What::Fault(event) => {
                 self.cluster.on_fault(at, event);
+                self.settle(at);
                 self.hits.on_fault(at, event, self.plan, &self.cluster, &self.work);
             }
             What::Client(event) => self.work.on_client(at, event),

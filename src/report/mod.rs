@@ -16,6 +16,7 @@ mod folder;
 mod format;
 mod gather;
 mod history;
+mod lives;
 mod paint;
 mod queries;
 mod recovery;

@@ -184,7 +184,8 @@ pub struct MembershipRow {
     /// Whom it is about.
     pub node: Arc<str>,
     /// `up`, `down`, `paused`, `resumed` (its process); `born N` (its Nth life may speak); `stood`, `led`, `opened`
-    /// (dispatches from now on), `stepped down: why`; `suspected` (by the first voter), `trusted` (by the last one);
+    /// (dispatches from now on), `stepped down: why`; `suspected` (by the first voter), `trusted` (by the last one, or
+    /// because that died or left the view);
     /// `joined`, `evicted`, `expelled` (it has learned of that); `seated`, `unseated` (as a voter).
     pub event: Arc<str>,
     /// The epoch that the event names, else the newest in which anyone has led.

@@ -15,7 +15,8 @@ fn end() -> TrialEnd {
 
 fn trial(number: u32) -> Trial {
     let plan = plan();
-    let mut gather = Gather::new(&plan, number, 7);
+    let gather = Gather::new(&plan, number, 7);
+    let mut gather = if number == 0 { gather.with_figures() } else { gather };
     for record in records() {
         gather.record(&record);
     }
@@ -301,9 +302,13 @@ fn equal_runs_give_equal_bytes_and_leave_no_rubbish() {
             "jobs.csv",
             "membership.csv",
             "queries.csv",
+            "rates.png",
+            "rates.svg",
             "recovery.csv",
             "scenario.toml",
             "summary.csv",
+            "timeline.png",
+            "timeline.svg",
             "workers.png",
             "workers.svg"
         ]
