@@ -29,7 +29,12 @@ impl Policy for FairTime {
     }
 
     fn about(&self) -> &'static str {
-        "the lifetime rates of all jobs within the narrowest range possible"
+        "lifetime query rates within the least possible range, exactly"
+    }
+
+    /// Where there are more jobs than workers, those that were left out the longest have the lowest rates, and are next.
+    fn starves_nobody(&self) -> bool {
+        self.terms.at_least_one
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {

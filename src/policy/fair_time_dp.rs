@@ -26,7 +26,7 @@ impl Policy for FairTimeDp {
     }
 
     fn about(&self) -> &'static str {
-        "fair-time by the published dynamic program"
+        "the same by the published dynamic program, which is slow and not always exact"
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {

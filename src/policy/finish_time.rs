@@ -27,7 +27,7 @@ impl Policy for FinishTime {
     }
 
     fn about(&self) -> &'static str {
-        "nobody waits much longer than alone in the cluster"
+        "the job that sharing delays most, compared with running alone, is delayed as little as possible"
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {

@@ -25,7 +25,7 @@ impl Policy for MaxMin {
     }
 
     fn about(&self) -> &'static str {
-        "the lowest lifetime rate as high as possible, then the next lowest"
+        "the lowest lifetime query rate as high as possible, then the next, and so on"
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {

@@ -71,6 +71,8 @@ pub(super) enum Outcome {
     GaveUp(&'static str),
     /// It brought no predictions.
     Failed,
+    /// Its worker refused it.
+    Refused,
     /// Its query was void or its job gone.
     Void,
     /// Another attempt had been counted before.
@@ -86,6 +88,7 @@ impl Outcome {
             Outcome::Unfinished => "unfinished",
             Outcome::GaveUp(why) => why,
             Outcome::Failed => "failed",
+            Outcome::Refused => "refused",
             Outcome::Void => "void",
             Outcome::Duplicate => "duplicate",
             Outcome::Counted => "counted",
@@ -151,6 +154,10 @@ impl Work {
                 if error.is_some() {
                     self.settle(*attempt, Outcome::Failed);
                 }
+            }
+            Observation::Refused { attempt, .. } => {
+                self.close(*attempt, at);
+                self.settle(*attempt, Outcome::Refused);
             }
             Observation::Dropped { attempt, .. } => self.close(*attempt, at),
             Observation::Loading { .. } => self.loads += 1,

@@ -2,6 +2,7 @@
 
 mod command;
 mod figures;
+mod policies;
 mod readme;
 mod regressions;
 mod rehearsals;
