@@ -8,7 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use rayon::ThreadPool;
 
-use super::sim::{self, Findings, Halt, Made};
+use super::findings::Findings;
+use super::sim::{self, Halt, Made};
 use super::text::{count, some};
 use super::{Exit, Sim, scenarios, screen, trials};
 use crate::report::{Compared, Grid, ReportError, Sweep};
@@ -45,14 +46,16 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
         }
     };
     let mut exit = Exit::Fine;
+    let mut written = Vec::new();
     for Swept { argument, plans, results } in swept {
         match points(sim, &plans, results, &pool, stop) {
             Ok((compared, findings)) => {
                 let shown = show::show(sim, argument, &grid, &plans, &compared, &findings);
+                written.push(compared.folder);
                 exit = findings.iter().fold(exit, |exit, one| exit.graver(one.exit())).graver(shown);
             }
             Err(Halt::Interrupted) => {
-                screen::interrupted(&plans[0], &sim.out, "sweep");
+                screen::interrupted(&plans[0], &sim.out, "sweep", &written);
                 return Exit::Interrupted;
             }
             Err(Halt::Failed(error)) => {
@@ -100,7 +103,7 @@ fn plans(sim: &Sim, argument: &str, plain: &Plan, grid: &Grid) -> Result<Vec<Pla
     // Each reason once, with the first point that it holds for and how many others.
     let mut reasons: Vec<(String, usize, usize)> = Vec::new();
     for point in 0..grid.points() {
-        match scenarios::plan(argument, &at_point(sim, grid, point).set) {
+        match scenarios::plan(argument, &settings(sim, grid, point)) {
             Ok(plan) => plans.push(Plan { seed: plain.seed, trials: plain.trials, ..plan }),
             Err(error) => {
                 for reason in reasons_of(&error) {
@@ -145,12 +148,9 @@ fn sweep_problem(problem: &crate::scenario::Problem) -> String {
     }
 }
 
-/// The command line of a point: what has to be set there is set.
-fn at_point(sim: &Sim, grid: &Grid, point: usize) -> Sim {
-    let mut sim = sim.clone();
-    sim.set.extend(grid.overrides(point));
-    sim.sweep.clear();
-    sim
+/// What is set at a point.
+fn settings(sim: &Sim, grid: &Grid, point: usize) -> Vec<String> {
+    sim.set.iter().cloned().chain(grid.overrides(point)).collect()
 }
 
 /// Runs every trial at every point, one bar for all of them.
@@ -163,7 +163,7 @@ fn points(
 ) -> Result<(Compared, Vec<Findings>), Halt> {
     let trials = plans[0].trials;
     let message = format!("{}, {}", plans[0].name, some(plans.len() as u64, "point", "points"));
-    let bar = sim::progress(sim, &message, plans.len() as u64 * u64::from(trials));
+    let bar = sim::bar(sim.quiet, &message, plans.len() as u64 * u64::from(trials));
     let mut findings: Vec<Findings> = plans.iter().map(|_| Findings::new()).collect();
     // The one after the last trial of a point is its trial 0 again, to see that it comes out the same.
     let each = trials + 1;
@@ -177,9 +177,16 @@ fn points(
             return Err(Halt::Interrupted);
         }
         let (point, _) = place(number);
-        if let Some(trial) = findings[point].take(&plans[point], made) {
-            results.add(point, &trial);
-            bar.inc(1);
+        let (plan, findings) = (&plans[point], &mut findings[point]);
+        match made {
+            Made::Trial(trial) => {
+                let (trial, verdict, outcome) = *trial;
+                results.add(point, &trial);
+                findings.events += outcome.events;
+                findings.add(&trial, verdict, outcome.trace, outcome.unfinished);
+                bar.inc(1);
+            }
+            Made::Repetition(again) => findings.compare(plan.seed, again.trace, again.ended_at),
         }
         Ok(())
     };

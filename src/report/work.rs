@@ -213,6 +213,14 @@ impl Work {
         })
     }
 
+    /// The time from first dispatch to commit, for each counted query of the job, in order of the queries.
+    pub(super) fn latencies(&self, job: JobId) -> impl Iterator<Item = f64> {
+        self.of(job).filter_map(|(_, query)| {
+            let first = self.attempts.get(query.attempts.first()?)?;
+            Some(query.counted?.at.since(first.dispatched).as_secs())
+        })
+    }
+
     /// The queries of a job in order.
     pub(super) fn of(&self, job: JobId) -> impl Iterator<Item = (&QueryId, &Query)> {
         let first = QueryId { job, cut: 0, number: 0 };

@@ -157,9 +157,7 @@ impl Question {
         };
         let jobs = some(jobs, "job", "jobs");
         let (limit_shown, found) = (count(u64::from(limit)), count(u64::from(workers)));
-        let why = || {
-            format!("{why}; with {jobs} it can be asked about {limit_shown} workers, not {found}")
-        };
+        let why = || format!("{why}; with {jobs} it can be asked about {limit_shown} workers, not {found}");
         (workers > limit).then(why)
     }
 

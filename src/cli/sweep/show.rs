@@ -1,10 +1,10 @@
 //! What `idunno sim --sweep` shows at the end: the points, their main figures, and which differences are more than chance.
 
+use super::super::findings::Findings;
 use super::super::screen;
-use super::super::sim::Findings;
 use super::super::text::{columns, count, duration, list, number, some, wrapped};
 use super::super::{Exit, Format, Sim};
-use super::at_point;
+use super::settings;
 use crate::check::Census;
 use crate::report::{Compared, Comparison, Grid, Stats};
 use crate::scenario::Plan;
@@ -46,7 +46,7 @@ pub(super) fn show(
         exit = screen::say(&text);
     }
     for (point, (plan, findings)) in plans.iter().zip(findings).enumerate() {
-        for line in screen::complaints(&at_point(sim, grid, point), argument, plan, findings) {
+        for line in screen::complaints(argument, &settings(sim, grid, point), plan, findings) {
             screen::complain(&format!("point {point}: {line}"));
         }
     }

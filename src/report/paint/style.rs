@@ -60,7 +60,7 @@ impl Stroke {
             &[0.9, 0.6],
             &[3.2, 0.7, 0.7, 0.7],
         ];
-        let width = if count <= 3 { 0.65 - 0.12 * position as f64 } else { 0.5 - 0.02 * position as f64 };
+        let width = if count <= 3 { 0.55 - 0.08 * position as f64 } else { 0.5 - 0.02 * position as f64 };
         Stroke { color: PALETTE[position], width, dashes: dashes[position] }
     }
 

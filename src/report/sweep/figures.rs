@@ -89,7 +89,9 @@ impl<'a> Layout<'a> {
             }
             _ => String::new(),
         };
-        let subtitle = format!("{scenario}: means of {of} at each setting{spread}{cut}");
+        let keys: Vec<&str> = self.grid.keys().iter().map(|swept| swept.key.as_str()).collect();
+        let keys = keys.join(", ");
+        let subtitle = format!("{scenario}: means of {of} at each setting of {keys}{spread}{cut}");
         Figure { title: title.to_owned(), subtitle, panel }
     }
 

@@ -56,7 +56,8 @@ impl<'a> Sweep<'a> {
         resolved: &[String],
     ) -> Result<Sweep<'a>, ReportError> {
         assert_eq!(resolved.len(), grid.points(), "each point has its scenario");
-        let (home, made) = folder::home(out, scenario)?;
+        let home = folder::home(out, scenario)?;
+        let made = folder::made(&home, &[out])?;
         let folder = folder::temporary(&home)?;
         for (point, text) in resolved.iter().enumerate() {
             folder::write(&folder.path().join(format!("point-{point}.toml")), text.as_bytes())?;
@@ -80,6 +81,7 @@ impl<'a> Sweep<'a> {
             folder::write_figure(&path, &name, &figure, Width::default())?;
         }
         let place = self.home.join(FOLDER);
+        folder::keep(&place, &path, &[])?;
         folder::replace(&self.home, self.folder, &place)?;
         Ok(Compared { folder: place, compared })
     }
