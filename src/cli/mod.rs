@@ -1,5 +1,6 @@
 //! The commands: what people type, what they are shown, and how a command ends.
 
+mod allocate;
 mod check;
 mod compare;
 mod completions;
@@ -9,6 +10,7 @@ mod report;
 mod scenarios;
 mod screen;
 mod sim;
+mod sweep;
 mod text;
 mod trace;
 mod trials;
@@ -84,6 +86,9 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say how policies would divide workers among jobs that a file describes.
+    #[command(after_help = allocate::EXAMPLES)]
+    Allocate(allocate::Allocate),
     /// Check the history of a run once more.
     #[command(after_help = CHECK_EXAMPLE)]
     Check(Check),
@@ -154,6 +159,12 @@ struct Sim {
     /// explains every key.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Run the scenario with each of these values of a key; may be repeated for every combination with those of other keys.
+    ///
+    /// All points run the same seeds, and are compared with the first one trial by trial. Results go into
+    /// DIR/<scenario>/sweep.
+    #[arg(long, value_name = "KEY=A,B,…")]
+    sweep: Vec<String>,
     /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -296,6 +307,8 @@ Examples:
       A shipped scenario: the coordinator of ten nodes dies while two jobs run.
   idunno sim my/cluster.toml --trials 200 --set membership.suspect_after=400ms
       A scenario of your own, with one setting changed.
+  idunno sim coord_fail --sweep cluster.voters=3,5,7 --sweep network.loss=0%,1%,5%
+      A scenario at every point of a grid, compared trial by trial.
   idunno sim coord_fail worker_fail --seed 100 --out results/other --format csv
       Two scenarios with other seeds, their metrics as CSV; the first column names the scenario.
   idunno sim coord_fail --trace --kind fault,election,survey
@@ -354,6 +367,8 @@ pub fn main() -> ExitCode {
     // Without a handler Ctrl-C still ends the process, if less tidily.
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
+        Command::Allocate(allocate) => allocate::run(allocate),
+        Command::Sim(sim) if !sim.sweep.is_empty() => sweep::run(sim, &STOP),
         Command::Check(check) => check::run(check, &STOP),
         Command::Report(report) => report::run(report, &STOP),
         Command::Compare(compare) => compare::run(compare),

@@ -37,7 +37,8 @@ pub(super) fn plans(sim: &Sim) -> Result<Vec<Plan>> {
     Ok(plans)
 }
 
-fn plan(argument: &str, set: &[String]) -> Result<Plan> {
+/// The plan of a scenario, with what is set.
+pub(super) fn plan(argument: &str, set: &[String]) -> Result<Plan> {
     let path = Path::new(argument);
     if path.is_file() {
         let bytes = fs::read(path).with_context(|| format!("cannot read {argument}"))?;

@@ -34,9 +34,10 @@ pub(super) fn say(text: &str) -> Exit {
     }
 }
 
-/// A run that Ctrl-C ended; `finished` are the folders of the scenarios that were done before.
-pub(super) fn interrupted(plan: &Plan, out: &Path, finished: &[PathBuf]) {
-    let place = out.join(&plan.name).join("sim");
+/// A run that Ctrl-C ended before its `folder` was written; `finished` are the folders of the scenarios that were done
+/// before.
+pub(super) fn interrupted(plan: &Plan, out: &Path, folder: &str, finished: &[PathBuf]) {
+    let place = out.join(&plan.name).join(folder);
     let earlier = if place.exists() {
         format!("the earlier results in {} are as they were", place.display())
     } else {
@@ -99,7 +100,8 @@ pub(super) fn rewritten(plan: &Plan, finished: &Finished) -> Exit {
     say(&joined(told(plan, finished), finished))
 }
 
-fn complain(text: &str) {
+/// Something to be said beside what was asked for.
+pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
@@ -295,7 +297,12 @@ fn checks(findings: &Findings) -> String {
 }
 
 /// What went wrong, with the command that repeats it.
-fn complaints(argument: &str, settings: &[String], plan: &Plan, findings: &Findings) -> Vec<String> {
+pub(super) fn complaints(
+    argument: &str,
+    settings: &[String],
+    plan: &Plan,
+    findings: &Findings,
+) -> Vec<String> {
     let settings: String = settings.iter().map(|set| format!(" --set {}", quoted(set))).collect();
     let repeat = |seed: u64| {
         let (argument, first) = (quoted(argument), plan.seed);

@@ -24,8 +24,8 @@ pub(super) fn jobs(view: &ClusterView<'_>, queries: impl Fn(&JobView, f64) -> f6
 }
 
 /// The workers of a view.
-pub(super) fn workers(view: &ClusterView<'_>) -> u64 {
-    view.workers.len() as u64
+pub(super) fn workers(view: &ClusterView<'_>) -> u32 {
+    view.workers.len() as u32
 }
 
 /// What the options say about divisions.

@@ -27,5 +27,6 @@ pub use plan::{
     Until,
 };
 pub use shipped::{find_shipped, shipped};
+pub use units::magnitude;
 pub use units::readable_span as span;
 pub use write::to_toml;

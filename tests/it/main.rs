@@ -13,3 +13,4 @@ mod shells;
 mod stored;
 mod tidy;
 mod trace;
+mod whatif;
