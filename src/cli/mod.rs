@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::report::Width;
 use crate::scenario::SEED_MAX;
 
 /// How a command ends.
@@ -127,6 +128,9 @@ struct Sim {
     /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// How wide the charts are on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
+    #[arg(long, value_name = "WIDTH", default_value = "180mm")]
+    width: Width,
     /// Show only what went wrong.
     #[arg(long, short)]
     quiet: bool,

@@ -96,7 +96,7 @@ fn prepare(sim: &Sim) -> Result<(ThreadPool, Vec<(Plan, Results)>)> {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;
     let results = |plan: Plan| {
         let results = Results::create(&sim.out, &plan, "sim", &to_toml(&plan))?;
-        Ok((plan, results))
+        Ok((plan, results.with_width(sim.width)))
     };
     let scenarios = plans.into_iter().map(results).collect::<Result<Vec<_>, ReportError>>();
     Ok((pool, scenarios.context("there is no place for the results")?))
@@ -140,7 +140,9 @@ fn scenario(
 
 fn trial(plan: &Plan, number: u32, stop: &AtomicBool) -> Made {
     let seed = plan.seed.wrapping_add(u64::from(number));
-    let mut sinks = (Checker::new(plan, seed), Gather::new(plan, number, seed));
+    let gather = Gather::new(plan, number, seed);
+    let gather = if number == 0 { gather.with_figures() } else { gather };
+    let mut sinks = (Checker::new(plan, seed), gather);
     let outcome = sim::run(plan, seed, &mut sinks, &|| stop.load(Ordering::Relaxed));
     let (checker, gather) = sinks;
     let verdict = checker.finish(outcome.ended_at);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fairness::gap;
 use super::format::{Number, Seconds};
 use super::queries::Source;
 use super::rows::{AllocationRow, AssignmentRow};
@@ -33,20 +34,23 @@ pub(super) struct Allocation {
 }
 
 /// One job while time goes on.
-struct Running {
+pub(super) struct Running {
+    weight: f64,
     /// The times at which its queries were counted.
     commits: Vec<Time>,
     /// Its commits before `from` have left the window, those before `to` have entered it.
     from: usize,
     to: usize,
-    added: Time,
-    ended: Time,
+    /// When its submission was committed.
+    pub(super) added: Time,
+    /// When it ended; never, if it did not.
+    pub(super) ended: Time,
     workers: u32,
 }
 
 impl Running {
     /// Queries counted per second within the window that ends at `at`, which never decreases.
-    fn rate(&mut self, at: Time, window: Span) -> f64 {
+    pub(super) fn rate(&mut self, at: Time, window: Span) -> f64 {
         while self.commits.get(self.to).is_some_and(|commit| *commit <= at) {
             self.to += 1;
         }
@@ -75,22 +79,28 @@ impl Allocation {
                 }
             }
             let listed = jobs.iter_mut().filter(|(_, job)| job.added <= at && at <= job.ended);
-            let listed: Vec<(JobId, u32, f64, bool, Time)> = listed
-                .map(|(id, job)| (*id, job.workers, job.rate(at, window), at < job.ended, job.added))
+            let listed: Vec<Listed> = listed
+                .map(|(id, job)| Listed {
+                    job: *id,
+                    workers: job.workers,
+                    rate: job.rate(at, window),
+                    weight: job.weight,
+                    age: (at < job.ended).then(|| at.since(job.added)),
+                })
                 .collect();
-            let live: Vec<f64> = listed.iter().filter(|job| job.3).map(|job| job.2).collect();
-            let gap = gap(&live);
-            for &(id, workers, rate, ..) in &listed {
+            let live = || listed.iter().filter_map(|job| Some((job.rate / job.weight, job.age?)));
+            let gap = gap(&live().map(|(rate, _)| rate).collect::<Vec<f64>>());
+            for job in &listed {
                 rows.push(AllocationRow {
                     trial: source.trial,
                     at_s: Seconds::from(at),
-                    job: source.name(id),
-                    workers,
-                    rate_qps: Number(Some(rate)),
+                    job: source.name(job.job),
+                    workers: job.workers,
+                    rate_qps: Number(Some(job.rate)),
                     gap: Number(gap),
                 });
             }
-            let settled = listed.iter().filter(|job| job.3).all(|job| at.since(job.4) >= window);
+            let settled = live().all(|(_, age)| age >= window);
             if let Some(gap) = gap
                 && settled
                 && at.0 % SECOND == 0
@@ -103,13 +113,25 @@ impl Allocation {
     }
 }
 
+/// One job at one moment.
+struct Listed {
+    job: JobId,
+    workers: u32,
+    rate: f64,
+    weight: f64,
+    /// How long it has been running; `None` when it ends now.
+    age: Option<Span>,
+}
+
 const SECOND: u64 = 1_000_000_000;
 
-fn running(source: &Source<'_>) -> BTreeMap<JobId, Running> {
+/// The jobs at the beginning of the trial, in order of their numbers.
+pub(super) fn running(source: &Source<'_>) -> BTreeMap<JobId, Running> {
     let mut jobs: BTreeMap<JobId, Running> = BTreeMap::new();
     for (id, job) in &source.work.jobs {
-        let (added, ended) = (job.added, job.end());
-        jobs.insert(*id, Running { commits: Vec::new(), from: 0, to: 0, added, ended, workers: 0 });
+        let (added, ended, weight) = (job.added, job.end(), job.spec.weight);
+        let commits = Vec::new();
+        jobs.insert(*id, Running { weight, commits, from: 0, to: 0, added, ended, workers: 0 });
     }
     for (at, job) in &source.work.commits {
         if let Some(job) = jobs.get_mut(job) {
@@ -129,11 +151,4 @@ fn moments(source: &Source<'_>, moves: impl Iterator<Item = Move>) -> Vec<Time> 
     moments.sort_unstable();
     moments.dedup();
     moments
-}
-
-/// (highest − lowest) ÷ highest.
-fn gap(rates: &[f64]) -> Option<f64> {
-    let high = rates.iter().copied().fold(0.0, f64::max);
-    let low = rates.iter().copied().fold(f64::INFINITY, f64::min);
-    (rates.len() > 1 && high > 0.0).then(|| (high - low) / high)
 }

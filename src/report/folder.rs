@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::chart::{self, ChartError, Scene};
+use super::figure::Figure;
 use super::gather::Trial;
 use super::history::first_line;
+use super::paint::{self, ChartError, Width};
 use super::rows::{
-    AllocationRow, AssignmentRow, AttemptRow, JobRow, MembershipRow, QueryRow, RecoveryRow, SummaryRow,
+    AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
+    SummaryRow,
 };
 use super::summary::Summary;
 use crate::scenario::Plan;
@@ -42,8 +44,13 @@ pub enum ReportError {
         source: csv::Error,
     },
     /// A chart could not be drawn.
-    #[error(transparent)]
-    Chart(#[from] ChartError),
+    #[error("cannot draw {}", path.display())]
+    Chart {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: ChartError,
+    },
 }
 
 /// A CSV file under way.
@@ -59,7 +66,8 @@ pub struct Results {
     tables: [Table; FILES.len()],
     history: BufWriter<File>,
     summary: Summary,
-    scene: Option<Scene>,
+    figures: Vec<(&'static str, Figure)>,
+    width: Width,
     next: u32,
     /// Declared last, so that it goes last.
     _made: Made,
@@ -88,11 +96,12 @@ pub struct Finished {
 }
 
 /// The tables that grow with each trial.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "queries.csv",
     "attempts.csv",
     "jobs.csv",
     "allocation.csv",
+    "fairness.csv",
     "assignments.csv",
     "membership.csv",
     "recovery.csv",
@@ -120,37 +129,60 @@ impl Results {
             table::<AttemptRow>(path, FILES[1])?,
             table::<JobRow>(path, FILES[2])?,
             table::<AllocationRow>(path, FILES[3])?,
-            table::<AssignmentRow>(path, FILES[4])?,
-            table::<MembershipRow>(path, FILES[5])?,
-            table::<RecoveryRow>(path, FILES[6])?,
+            table::<FairnessRow>(path, FILES[4])?,
+            table::<AssignmentRow>(path, FILES[5])?,
+            table::<MembershipRow>(path, FILES[6])?,
+            table::<RecoveryRow>(path, FILES[7])?,
         ];
         write(&path.join("scenario.toml"), resolved.as_bytes())?;
         let history_path = path.join("history.jsonl");
         let mut history = BufWriter::new(File::create(&history_path).map_err(at(&history_path))?);
         history.write_all(&first_line(&plan.name, driver)).map_err(at(&history_path))?;
         let summary = Summary::default();
-        Ok(Results { home, driver, folder, tables, history, summary, scene: None, next: 0, _made: made })
+        Ok(Results {
+            home,
+            driver,
+            folder,
+            tables,
+            history,
+            summary,
+            figures: Vec::new(),
+            width: Width::default(),
+            next: 0,
+            _made: made,
+        })
     }
 
-    /// Adds a trial. Trials come in order, from 0.
+    /// Draws charts as wide as that; 180 mm unless said otherwise.
+    #[must_use]
+    pub fn with_width(mut self, width: Width) -> Results {
+        self.width = width;
+        self
+    }
+
+    /// Adds a trial. Trials come in order, from 0. The first one that was gathered with its figures is drawn.
     pub fn add(&mut self, trial: Trial) -> Result<(), ReportError> {
         assert_eq!(
             trial.number, self.next,
             "trials are written in order, so that equal runs give equal bytes"
         );
         self.next += 1;
-        let [queries, attempts, jobs, allocation, assignments, membership, recovery] = &mut self.tables;
+        let [queries, attempts, jobs, allocation, fairness, assignments, membership, recovery] =
+            &mut self.tables;
         let rows = &trial.tables;
         append(queries, FILES[0], &rows.queries)?;
         append(attempts, FILES[1], &rows.attempts)?;
         append(jobs, FILES[2], &rows.jobs)?;
         append(allocation, FILES[3], &rows.allocation)?;
-        append(assignments, FILES[4], &rows.assignments)?;
-        append(membership, FILES[5], &rows.membership)?;
-        append(recovery, FILES[6], &rows.recovery)?;
+        append(fairness, FILES[4], &rows.fairness)?;
+        append(assignments, FILES[5], &rows.assignments)?;
+        append(membership, FILES[6], &rows.membership)?;
+        append(recovery, FILES[7], &rows.recovery)?;
         self.history.write_all(&trial.history).map_err(at(&self.folder.path().join("history.jsonl")))?;
         self.summary.add(&trial);
-        self.scene = self.scene.take().or(trial.scene);
+        if self.figures.is_empty() {
+            self.figures = trial.figures;
+        }
         Ok(())
     }
 
@@ -164,9 +196,8 @@ impl Results {
             table.flush().map_err(at(&path.join(file)))?;
         }
         self.history.flush().map_err(at(&path.join("history.jsonl")))?;
-        if let Some(scene) = &self.scene {
-            write(&path.join("workers.svg"), chart::workers_svg(scene)?.as_bytes())?;
-            chart::workers_png(scene, &path.join("workers.png"))?;
+        for (name, figure) in &self.figures {
+            write_figure(&path, name, figure, self.width)?;
         }
         let place = self.home.join(self.driver);
         replace(&self.home, self.folder, &place)?;
@@ -213,6 +244,21 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ReportError {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     fs::write(path, bytes).map_err(at(path))
+}
+
+/// Draws a figure into `name.svg` and `name.png`.
+pub(super) fn write_figure(
+    folder: &Path,
+    name: &str,
+    figure: &Figure,
+    width: Width,
+) -> Result<(), ReportError> {
+    let path = folder.join(format!("{name}.svg"));
+    let failed = |source| ReportError::Chart { path: path.clone(), source };
+    let svg = paint::svg(figure, width).map_err(failed)?;
+    let png = paint::png(&svg).map_err(failed)?;
+    write(&path, svg.as_bytes())?;
+    write(&folder.join(format!("{name}.png")), &png)
 }
 
 /// A file that begins with the names of the columns of `R`, whether or not rows follow.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::allocation::{Allocation, assignments};
-use super::chart::Scene;
 use super::cluster::Cluster;
+use super::fairness::Fairness;
+use super::figure::Figure;
+use super::figures::{Facts, figures};
 use super::history::Lines;
+use super::lives::Lives;
 use super::queries::Source;
 use super::recovery::Hits;
 use super::rows::Tables;
@@ -14,7 +17,7 @@ use super::serving::Serving;
 use super::summary::{JobSample, Sample};
 use super::work::Work;
 use crate::base::Time;
-use crate::history::{Index, Observation, Payload, Record, Sink, What};
+use crate::history::{Change, Index, Machine, Observation, Payload, Record, Sink, What};
 use crate::scenario::Plan;
 
 /// Gathers what the reports need of one trial; feed it as the [`Sink`] of the run, then [`Gather::finish`] it.
@@ -29,6 +32,8 @@ pub struct Gather<'a> {
     cluster: Cluster,
     serving: Serving,
     hits: Hits,
+    /// Kept only for a trial that shall be drawn.
+    lives: Option<Lives>,
     /// The last entry that anyone has applied.
     applied: Index,
     history: Lines,
@@ -62,8 +67,9 @@ pub struct Trial {
     pub(super) history: Vec<u8>,
     /// What it adds to the summary.
     pub(super) sample: Sample,
-    /// What a chart of it shows; only trial 0 is drawn.
-    pub(super) scene: Option<Scene>,
+    /// Its figures over time, each with the name of its file without the ending; none unless it was gathered
+    /// [`Gather::with_figures`].
+    pub figures: Vec<(&'static str, Figure)>,
 }
 
 impl<'a> Gather<'a> {
@@ -77,12 +83,20 @@ impl<'a> Gather<'a> {
             cluster: Cluster::new(plan, number),
             serving: Serving::default(),
             hits: Hits::default(),
+            lives: None,
             applied: Index::default(),
             history: Lines::default(),
         }
     }
 
-    /// Turns what was gathered into rows.
+    /// Keeps as well what the figures over time show: some 24 bytes for each query that an engine runs.
+    #[must_use]
+    pub fn with_figures(mut self) -> Gather<'a> {
+        self.lives = Some(Lives::new(self.plan.nodes.len()));
+        self
+    }
+
+    /// Turns what was gathered into rows, and into figures if they are wanted.
     pub fn finish(mut self, end: TrialEnd) -> Trial {
         self.serving.advance(Time::NEVER);
         let membership = std::mem::take(&mut self.cluster.rows);
@@ -93,10 +107,12 @@ impl<'a> Gather<'a> {
             work: &self.work,
             cluster: &self.cluster,
             names: &names,
+            workers: self.plan.nodes.iter().filter(|node| node.worker).count(),
             end: end.ended_at,
         };
         let window = self.plan.config.scheduler.rate_window;
         let allocation = Allocation::of(&source, &self.serving.moves, window);
+        let mut fairness = Fairness::of(&source);
         let tables = Tables {
             queries: source.queries(),
             attempts: source.attempts(),
@@ -105,13 +121,39 @@ impl<'a> Gather<'a> {
             membership,
             recovery: self.hits.rows(self.number, &self.cluster, &self.work),
             allocation: allocation.rows,
+            fairness: std::mem::take(&mut fairness.rows),
         };
-        let scene = (self.number == 0).then(|| {
-            Scene::of(self.plan, end.ended_at, &self.serving.moves, &names, &self.hits.0, &self.cluster)
+        let lives = self.lives.take().map(|lives| lives.finish(end.ended_at));
+        let figures = lives.map_or_else(Vec::new, |lives| {
+            figures(&Facts {
+                plan: self.plan,
+                source,
+                moves: &self.serving.moves,
+                hits: &self.hits,
+                lives: &lives,
+            })
         });
-        let sample = self.sample(end, &tables, &names, allocation.gap);
+        let sample = self.sample(end, &tables, &names, allocation.gap, fairness);
         let history = self.history.finish(self.number, self.seed, end.trace, end.ended_at);
-        Trial { number: self.number, seed: self.seed, tables, history, sample, scene }
+        Trial { number: self.number, seed: self.seed, tables, history, sample, figures }
+    }
+
+    /// Something may have changed what machines are in.
+    fn settle(&mut self, at: Time) {
+        if let Some(lives) = &mut self.lives {
+            lives.settle(at, &self.cluster);
+        }
+    }
+
+    fn live(&mut self, at: Time, machine: Machine, observation: &Observation) {
+        let Some(lives) = &mut self.lives else { return };
+        match observation {
+            Observation::Suspected { .. }
+            | Observation::Trusted { .. }
+            | Observation::Led { .. }
+            | Observation::SteppedDown { .. } => lives.settle(at, &self.cluster),
+            _ => lives.on_node(at, machine, observation),
+        }
     }
 
     fn sample(
@@ -120,6 +162,7 @@ impl<'a> Gather<'a> {
         tables: &Tables,
         names: &BTreeMap<crate::base::JobId, Arc<str>>,
         gap: Option<f64>,
+        fairness: Fairness,
     ) -> Sample {
         let jobs = self.work.jobs.iter().zip(&tables.jobs).map(|((id, job), row)| {
             let name = Arc::clone(&names[id]);
@@ -138,13 +181,23 @@ impl<'a> Gather<'a> {
             to.unwrap_or(end.ended_at).since(from).as_secs()
         });
         let commits = self.work.commits.len() as f64;
+        let workers = self.plan.nodes.iter().filter(|node| node.worker).count() as f64;
+        let useful: f64 = self.work.jobs.keys().flat_map(|job| self.work.processing(*job)).sum();
         let node_seconds = self.plan.nodes.len() as f64 * end.ended_at.as_secs();
         Sample {
             jobs: jobs.collect(),
             start_delays: tables.jobs.iter().filter_map(|row| row.start_delay_s.value()).collect(),
+            rhos: tables.jobs.iter().filter_map(|row| row.rho.0).collect(),
+            settles: fairness.settles,
             makespan,
             gap,
+            gap_short: fairness.gap_short,
+            gap_long: fairness.gap_long,
+            lifetime_gap: fairness.lifetime_gap,
+            jain: fairness.jain,
             aggregate: busy.filter(|seconds| *seconds > 0.0).map(|seconds| commits / seconds),
+            utilisation: busy.map(|busy| busy * workers).filter(|all| *all > 0.0).map(|all| useful / all),
+            loads: self.work.loads,
             false_suspicions: self.cluster.false_suspicions,
             false_evictions: self.cluster.false_evictions,
             messages: end.messages.filter(|_| node_seconds > 0.0).map(|n| n as f64 / node_seconds),
@@ -165,6 +218,7 @@ impl Sink for Gather<'_> {
                 if let Some(machine) = record.machine {
                     self.serving.on_process(machine, &record.what);
                 }
+                self.settle(at);
             }
             What::Node(Observation::Applied { entry, changes, .. }) => {
                 if entry.position.index <= self.applied {
@@ -177,16 +231,21 @@ impl Sink for Gather<'_> {
                 if let Payload::Seats(seats) = &*entry.payload {
                     self.cluster.seat(at, seats);
                 }
+                if changes.iter().any(|change| matches!(change, Change::ViewChanged { .. })) {
+                    self.settle(at);
+                }
             }
             What::Node(observation) => {
                 self.work.on_node(at, observation);
                 if let Some(machine) = record.machine {
                     self.cluster.on_node(at, machine, observation);
                     self.serving.on_node(machine, observation);
+                    self.live(at, machine, observation);
                 }
             }
             What::Fault(event) => {
                 self.cluster.on_fault(at, event);
+                self.settle(at);
                 self.hits.on_fault(at, event, self.plan, &self.cluster, &self.work);
             }
             What::Client(event) => self.work.on_client(at, event),

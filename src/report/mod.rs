@@ -8,13 +8,16 @@
 //! What each file and column means is said at its row type.
 
 mod allocation;
-mod chart;
 mod cluster;
+mod fairness;
 mod figure;
+mod figures;
 mod folder;
 mod format;
 mod gather;
 mod history;
+mod lives;
+mod paint;
 mod queries;
 mod recovery;
 mod rows;
@@ -28,7 +31,6 @@ mod example;
 #[cfg(test)]
 mod tests;
 
-pub use chart::ChartError;
 pub use figure::{
     Axis, Bar, Bars, Curve, Curves, Estimate, Figure, Join, Lane, Lanes, Look, Mark, Panel, Scale, State,
     Stretch,
@@ -37,9 +39,10 @@ pub use folder::{Finished, ReportError, Results};
 pub use format::{Number, Seconds};
 pub use gather::{Gather, Trial, TrialEnd};
 pub use history::{HistoryError, TrialLine, read_history};
+pub use paint::{ChartError, Width, WidthError, png, svg};
 pub use rows::{
-    AllocationRow, AssignmentRow, AttemptRow, JobRow, MembershipRow, QueryRow, RecoveryRow, SummaryRow,
-    Tables,
+    AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
+    SummaryRow, Tables,
 };
 pub use stats::{P99_SAMPLES_MIN, P999_SAMPLES_MIN, Stats};
 pub use summary::{JobSummary, Summary};

@@ -19,6 +19,8 @@ pub(super) struct Source<'a> {
     pub(super) cluster: &'a Cluster,
     /// See [`Work::names`].
     pub(super) names: &'a BTreeMap<JobId, Arc<str>>,
+    /// How many machines of the plan take queries.
+    pub(super) workers: usize,
     /// When the trial ended.
     pub(super) end: Time,
 }
@@ -94,6 +96,7 @@ impl Source<'_> {
             start_delay_s: job.started.map(|started| started.since(job.submitted)).into(),
             done_s: job.ended.into(),
             rate_qps: Number(self.rate(job, queries)),
+            rho: Number(self.rho(job, &times)),
             mean_s: Number(stats.mean),
             std_s: Number(stats.std),
             p50_s: Number(stats.p50),
@@ -103,6 +106,14 @@ impl Source<'_> {
             accuracy_top1: Number(None),
             accuracy_top5: Number(None),
         }
+    }
+
+    /// Finish-time fairness, the time taken together with others ÷ the time alone (Mahajan and others, Themis, 2020).
+    fn rho(&self, job: &Job, times: &[f64]) -> Option<f64> {
+        let longest = times.iter().copied().fold(0.0, f64::max);
+        let alone = (times.iter().sum::<f64>() / self.workers.max(1) as f64).max(longest);
+        let shared = job.ended?.since(job.submitted).as_secs();
+        (alone > 0.0).then(|| shared / alone)
     }
 
     fn rate(&self, job: &Job, queries: u64) -> Option<f64> {

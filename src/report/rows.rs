@@ -97,6 +97,10 @@ pub struct JobRow {
     pub done_s: Seconds,
     /// Queries counted per second from its first start to its end, or to the end of the trial.
     pub rate_qps: Number,
+    /// Finish-time fairness: from submission to end, divided by what it would have taken with all workers of the scenario to
+    /// itself and every model in memory (the time that its queries ran ÷ the number of workers, but at least its longest
+    /// query); empty when it did not end.
+    pub rho: Number,
     /// Mean time that a query ran: from start to end of the attempt that counted.
     pub mean_s: Number,
     /// Standard deviation of that time.
@@ -128,9 +132,31 @@ pub struct AllocationRow {
     pub workers: u32,
     /// Its queries counted per second over `scheduler.rate_window`, or since its submission was committed if that is less.
     pub rate_qps: Number,
-    /// How far the rates of the running jobs are apart: (highest − lowest) ÷ highest; empty unless two or more run and
+    /// How far the rates of the running jobs, each divided by its weight, are apart: (highest − lowest) ÷ highest; empty unless two or more run and
     /// one of them has been counted.
     pub gap: Number,
+}
+
+/// A row of fairness.csv: how far the running jobs' rates are apart at one full second. Rates are divided by the jobs' weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct FairnessRow {
+    /// The trial, from 0.
+    pub trial: u32,
+    /// When.
+    pub at_s: Seconds,
+    /// How many jobs run.
+    pub jobs: u32,
+    /// (highest − lowest) ÷ highest of the rates over the last 2 s, or since a job's submission was committed if that is less;
+    /// empty unless two or more run and one of them has been counted.
+    pub gap_2s: Number,
+    /// The same over the last 10 s.
+    pub gap_10s: Number,
+    /// The same over the jobs' whole lives so far.
+    pub lifetime_gap: Number,
+    /// Jain's index of the rates over the last 10 s: 1 when they are equal, 1 ÷ `jobs` when one job has everything.
+    pub jain: Number,
+    /// Queries of all jobs counted in the last second.
+    pub aggregate_qps: Number,
 }
 
 /// A row of assignments.csv: a worker turned to a job or from it.
@@ -158,7 +184,8 @@ pub struct MembershipRow {
     /// Whom it is about.
     pub node: Arc<str>,
     /// `up`, `down`, `paused`, `resumed` (its process); `born N` (its Nth life may speak); `stood`, `led`, `opened`
-    /// (dispatches from now on), `stepped down: why`; `suspected` (by the first voter), `trusted` (by the last one);
+    /// (dispatches from now on), `stepped down: why`; `suspected` (by the first voter), `trusted` (by the last one, or
+    /// because that died or left the view);
     /// `joined`, `evicted`, `expelled` (it has learned of that); `seated`, `unseated` (as a voter).
     pub event: Arc<str>,
     /// The epoch that the event names, else the newest in which anyone has led.
@@ -240,6 +267,8 @@ pub struct Tables {
     pub jobs: Vec<JobRow>,
     /// For allocation.csv, in order of time.
     pub allocation: Vec<AllocationRow>,
+    /// For fairness.csv, in order of time.
+    pub fairness: Vec<FairnessRow>,
     /// For assignments.csv, in order of time.
     pub assignments: Vec<AssignmentRow>,
     /// For membership.csv, in order of time.

@@ -13,9 +13,17 @@ use super::stats::Stats;
 pub(super) struct Sample {
     pub(super) jobs: Vec<JobSample>,
     pub(super) start_delays: Vec<f64>,
+    pub(super) settles: Vec<f64>,
+    pub(super) rhos: Vec<f64>,
     pub(super) makespan: Option<f64>,
     pub(super) gap: Option<f64>,
+    pub(super) gap_short: Option<f64>,
+    pub(super) gap_long: Option<f64>,
+    pub(super) lifetime_gap: Option<f64>,
+    pub(super) jain: Option<f64>,
     pub(super) aggregate: Option<f64>,
+    pub(super) utilisation: Option<f64>,
+    pub(super) loads: u64,
     pub(super) false_suspicions: u64,
     pub(super) false_evictions: u64,
     pub(super) messages: Option<f64>,
@@ -42,11 +50,19 @@ fn spans(row: &RecoveryRow) -> [Seconds; 6] {
 }
 
 /// The metrics of all trials, after those of recovery.
-const METRICS: [&str; 9] = [
+const METRICS: [&str; 17] = [
     "start_delay_s",
+    "settle_s",
+    "rho",
     "makespan_s",
     "rate_gap",
+    "rate_gap_2s",
+    "rate_gap_10s",
+    "lifetime_gap",
+    "jain",
     "aggregate_qps",
+    "utilisation",
+    "model_loads",
     "false_suspicions",
     "false_evictions",
     "messages_per_node_s",
@@ -56,10 +72,14 @@ const METRICS: [&str; 9] = [
 
 /// The samples of all trials so far.
 ///
-/// A sample of `recovery.<kind>.<column>` is a fault of that kind; of `start_delay_s` a job; of all other metrics a trial:
-/// `makespan_s` (first submission to last end, where all jobs ended), `rate_gap` (mean gap of the jobs' rates at the full
-/// seconds at which two or more jobs had all been running for the rate window), `aggregate_qps` (queries counted per second
-/// from the first submission to the last end), `false_suspicions` and `false_evictions` (of nodes that no fault had
+/// A sample of `recovery.<kind>.<column>` is a fault of that kind; of `start_delay_s` and `rho` (finish-time fairness) a job;
+/// of `settle_s` an arrival beside running jobs after which the rates over 2 s came within 10 % for a second: how long that
+/// took; of all other metrics a trial: `makespan_s` (first submission to last end, where all jobs ended), `rate_gap` (mean gap
+/// of the jobs' rates at the full seconds at which two or more jobs had all been running for the rate window), `rate_gap_2s`
+/// and `rate_gap_10s` (the same for these windows), `lifetime_gap` and `jain` (the gap of the rates over the whole lives, and
+/// Jain's index of those over 10 s, at the seconds that count for `rate_gap_10s`), `aggregate_qps` (queries counted per second
+/// from the first submission to the last end), `utilisation` (the part of the workers' time from the first submission to the
+/// last end in which queries ran that counted), `model_loads` (how often a worker began to load a model), `false_suspicions` and `false_evictions` (of nodes that no fault had
 /// silenced), `messages_per_node_s` (messages sent between nodes), `queries_lost`, `queries_doubled`.
 #[derive(Debug, Default)]
 pub struct Summary {
@@ -109,18 +129,27 @@ impl Summary {
             }
         }
         let sample = &trial.sample;
-        self.metrics[0].extend(&sample.start_delays);
+        let many = [&sample.start_delays, &sample.settles, &sample.rhos];
+        for (samples, values) in self.metrics.iter_mut().zip(many) {
+            samples.extend(values);
+        }
         let one = [
             sample.makespan,
             sample.gap,
+            sample.gap_short,
+            sample.gap_long,
+            sample.lifetime_gap,
+            sample.jain,
             sample.aggregate,
+            sample.utilisation,
+            Some(sample.loads as f64),
             Some(sample.false_suspicions as f64),
             Some(sample.false_evictions as f64),
             sample.messages,
             Some(sample.lost as f64),
             Some(sample.doubled as f64),
         ];
-        for (samples, value) in self.metrics[1..].iter_mut().zip(one) {
+        for (samples, value) in self.metrics[many.len()..].iter_mut().zip(one) {
             samples.extend(value);
         }
         for one in &sample.jobs {

@@ -15,7 +15,8 @@ fn end() -> TrialEnd {
 
 fn trial(number: u32) -> Trial {
     let plan = plan();
-    let mut gather = Gather::new(&plan, number, 7);
+    let gather = Gather::new(&plan, number, 7);
+    let mut gather = if number == 0 { gather.with_figures() } else { gather };
     for record in records() {
         gather.record(&record);
     }
@@ -296,13 +297,18 @@ fn equal_runs_give_equal_bytes_and_leave_no_rubbish() {
             "allocation.csv",
             "assignments.csv",
             "attempts.csv",
+            "fairness.csv",
             "history.jsonl",
             "jobs.csv",
             "membership.csv",
             "queries.csv",
+            "rates.png",
+            "rates.svg",
             "recovery.csv",
             "scenario.toml",
             "summary.csv",
+            "timeline.png",
+            "timeline.svg",
             "workers.png",
             "workers.svg"
         ]
@@ -331,10 +337,11 @@ fn the_columns_are_the_documented_ones() {
         (
             "jobs.csv",
             "trial, job, model, policy, batch, weight, queries, inputs, failed_inputs, duplicates, submitted_s, \
-             first_start_s, start_delay_s, done_s, rate_qps, mean_s, std_s, p50_s, p90_s, p95_s, p99_s, \
+             first_start_s, start_delay_s, done_s, rate_qps, rho, mean_s, std_s, p50_s, p90_s, p95_s, p99_s, \
              accuracy_top1, accuracy_top5",
         ),
         ("allocation.csv", "trial, at_s, job, workers, rate_qps, gap"),
+        ("fairness.csv", "trial, at_s, jobs, gap_2s, gap_10s, lifetime_gap, jain, aggregate_qps"),
         ("assignments.csv", "trial, at_s, job, worker, event"),
         ("membership.csv", "trial, at_s, node, event, epoch, view"),
         (

@@ -101,6 +101,8 @@ pub(super) struct Work {
     pub(super) attempts: BTreeMap<AttemptId, Attempt>,
     /// Every dispatch, in order of time.
     pub(super) dispatches: Vec<(Time, AttemptId, QueryId)>,
+    /// How often a worker began to load a model.
+    pub(super) loads: u64,
     /// Every counted query, in order of time.
     pub(super) commits: Vec<(Time, JobId)>,
     /// Attempts from which a coordinator still expects something.
@@ -151,6 +153,7 @@ impl Work {
                 }
             }
             Observation::Dropped { attempt, .. } => self.close(*attempt, at),
+            Observation::Loading { .. } => self.loads += 1,
             _ => {}
         }
     }
