@@ -240,7 +240,11 @@ impl Checker {
             }
             Observation::Accepted { query, attempt, epoch } => {
                 self.fencing.on_accepted(who, (*query, *attempt), *epoch, &self.elections, findings);
-                self.attempts.on_held(who, (*query, *attempt, who.id), &self.ledger, findings);
+                self.attempts.on_answered(who, (*query, *attempt), true, &self.ledger, findings);
+            }
+            Observation::Refused { query, attempt, epoch } => {
+                self.fencing.on_accepted(who, (*query, *attempt), *epoch, &self.elections, findings);
+                self.attempts.on_answered(who, (*query, *attempt), false, &self.ledger, findings);
             }
             Observation::Ended { query, attempt, error } => {
                 let answered = error.is_none();

@@ -127,6 +127,9 @@ fn explained() -> String {
         };
         let about = wrapped(&format!("{} {}; {default}.", key.about, capital(&key.wanted())), "    ");
         let _ = writeln!(text, "\n{}\n{about}", key.path);
+        for (word, meaning) in key.words() {
+            let _ = writeln!(text, "{}", wrapped(&format!("{word}: {meaning}."), "      "));
+        }
     }
     text
 }

@@ -127,7 +127,7 @@ impl Node {
             membership: Membership::new(member, &config.membership, view, seeds, rng.fork("membership")),
             log,
             ledger: Ledger::new(config.membership.observers),
-            worker: Worker::new(identity.worker, &config.dispatch),
+            worker: Worker::new(identity.worker, identity.refuse, &config.dispatch, rng.fork("refusals")),
             coordinator: None,
             seats,
             leave_at: Time::NEVER,

@@ -28,6 +28,19 @@ impl Policy for FairTime {
         "fair_time"
     }
 
+    fn about(&self) -> &'static str {
+        "the narrowest range of the jobs' lifetime query rates, exactly, with few loads"
+    }
+
+    fn about(&self) -> &'static str {
+        "lifetime query rates within the least possible range, exactly"
+    }
+
+    /// Where there are more jobs than workers, those that were left out the longest have the lowest rates, and are next.
+    fn starves_nobody(&self) -> bool {
+        self.terms.at_least_one
+    }
+
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
         let jobs = lifetime::jobs(view, |job, _| job.total as f64);
         let workers = lifetime::workers(view);

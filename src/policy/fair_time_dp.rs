@@ -25,6 +25,14 @@ impl Policy for FairTimeDp {
         "fair_time_dp"
     }
 
+    fn about(&self) -> &'static str {
+        "the same by the published dynamic program: slow, and not always the narrowest"
+    }
+
+    fn about(&self) -> &'static str {
+        "the same by the published dynamic program, which is slow and not always exact"
+    }
+
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
         let jobs = lifetime::jobs(view, |job, _| job.total as f64);
         let workers = lifetime::workers(view);

@@ -26,6 +26,14 @@ impl Policy for FinishTime {
         "finish_time"
     }
 
+    fn about(&self) -> &'static str {
+        "the longest time to the end, compared with that of the job alone, as short as possible"
+    }
+
+    fn about(&self) -> &'static str {
+        "the job that sharing delays most, compared with running alone, is delayed as little as possible"
+    }
+
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
         let workers = lifetime::workers(view);
         let alone = |job: &JobView, seconds: f64| {

@@ -24,6 +24,14 @@ impl Policy for MaxMin {
         "max_min"
     }
 
+    fn about(&self) -> &'static str {
+        "the lowest lifetime query rate as high as possible, then the next lowest"
+    }
+
+    fn about(&self) -> &'static str {
+        "the lowest lifetime query rate as high as possible, then the next, and so on"
+    }
+
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
         let jobs = lifetime::jobs(view, |job, _| job.total as f64);
         Some(lifetime::answer(&fair::leximin(&jobs, lifetime::workers(view), &self.terms)))

@@ -1,4 +1,5 @@
-//! The folder of results: written beside earlier ones, and put in their place as a whole.
+//! The folder of results: written beside earlier ones, and put in their place as a whole. Files of other people that lie
+//! there are kept.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -8,14 +9,19 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::figure::Figure;
+use super::figures;
 use super::gather::Trial;
-use super::history::first_line;
+use super::history::{Repetition, first_line, last_line};
+use super::hlog;
+use super::kept;
 use super::paint::{self, ChartError, Width};
 use super::rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
     SummaryRow,
 };
+use super::stored::{HISTORY, SCENARIO};
 use super::summary::Summary;
+use crate::base::Time;
 use crate::scenario::Plan;
 
 /// Why results could not be written. Earlier results are as they were.
@@ -26,6 +32,12 @@ pub enum ReportError {
     Name {
         /// The name.
         name: String,
+    },
+    /// Results would take the place of something that is not results.
+    #[error("{} is neither empty nor a folder of results; name one that is, or one that does not exist", path.display())]
+    Occupied {
+        /// What is there.
+        path: PathBuf,
     },
     /// A file or folder could not be made, written or moved.
     #[error("cannot write {}", path.display())]
@@ -60,17 +72,35 @@ type Table = csv::Writer<File>;
 /// they were.
 #[derive(Debug)]
 pub struct Results {
+    /// The folder that the results are put in.
     home: PathBuf,
-    driver: &'static str,
+    /// Where they are put.
+    place: PathBuf,
+    /// What that was called.
+    called: PathBuf,
     folder: TempDir,
     tables: [Table; FILES.len()],
-    history: BufWriter<File>,
+    history: History,
+    plan: Plan,
     summary: Summary,
+    /// When the longest trial ended.
+    ended_at: Time,
     figures: Vec<(&'static str, Figure)>,
     width: Width,
     next: u32,
     /// Declared last, so that it goes last.
     _made: Made,
+}
+
+/// What becomes of history.jsonl and scenario.toml.
+#[derive(Debug)]
+enum History {
+    /// They are written.
+    Fresh { file: BufWriter<File>, repetition: Option<Repetition> },
+    /// They are in the place already and stay there.
+    Kept,
+    /// They were copied from another folder.
+    Copied,
 }
 
 /// Folders that were made for these results; they go again when they stay empty.
@@ -120,7 +150,45 @@ impl Results {
             return Err(ReportError::Name { name: plan.name.clone() });
         }
         let home = out.join(&plan.name);
-        let made = Made([out, &home].into_iter().filter(|path| !path.exists()).map(PathBuf::from).collect());
+        let mut results = Results::beside(plan, home.join(driver), home, &[out])?;
+        let path = results.folder.path();
+        write(&path.join(SCENARIO), resolved.as_bytes())?;
+        let path = path.join(HISTORY);
+        let mut file = BufWriter::new(File::create(&path).map_err(at(&path))?);
+        file.write_all(&first_line(&plan.name, driver, resolved)).map_err(at(&path))?;
+        results.history = History::Fresh { file, repetition: None };
+        Ok(results)
+    }
+
+    /// Prepares to write the results of `plan` in `folder` again from their history, in their own place or in that of `out`.
+    ///
+    /// Trials then come from [`Gather::stored`](super::Gather::stored): scenario and history stay as they are to the letter.
+    pub fn again(plan: &Plan, folder: &Path, out: Option<&Path>) -> Result<Results, ReportError> {
+        let from = folder.canonicalize().map_err(at(folder))?;
+        let place = match out {
+            Some(out) => whole(out).map_err(at(out))?,
+            None => from.clone(),
+        };
+        if place != from && place.exists() && !kept::is_results(&place) {
+            return Err(ReportError::Occupied { path: out.unwrap_or(folder).to_owned() });
+        }
+        let home = place.parent().map_or_else(|| place.clone(), Path::to_owned);
+        let mut results = Results::beside(plan, place.clone(), home, &[])?;
+        out.unwrap_or(folder).clone_into(&mut results.called);
+        if place != from {
+            for file in [SCENARIO, HISTORY] {
+                let to = results.folder.path().join(file);
+                fs::copy(from.join(file), &to).map_err(at(&to))?;
+            }
+            results.history = History::Copied;
+        }
+        Ok(results)
+    }
+
+    /// A folder in `home`, in which, as in those `above` it, nothing is left when nothing comes of this.
+    fn beside(plan: &Plan, place: PathBuf, home: PathBuf, above: &[&Path]) -> Result<Results, ReportError> {
+        let all = above.iter().copied().chain([home.as_path()]);
+        let made = Made(all.filter(|path| !path.exists()).map(PathBuf::from).collect());
         fs::create_dir_all(&home).map_err(at(&home))?;
         let folder = temporary(&home)?;
         let path = folder.path();
@@ -134,23 +202,30 @@ impl Results {
             table::<MembershipRow>(path, FILES[6])?,
             table::<RecoveryRow>(path, FILES[7])?,
         ];
-        write(&path.join("scenario.toml"), resolved.as_bytes())?;
-        let history_path = path.join("history.jsonl");
-        let mut history = BufWriter::new(File::create(&history_path).map_err(at(&history_path))?);
-        history.write_all(&first_line(&plan.name, driver)).map_err(at(&history_path))?;
-        let summary = Summary::default();
+        let (history, summary) = (History::Kept, Summary::default());
+        let called = place.clone();
         Ok(Results {
             home,
-            driver,
+            place,
+            called,
             folder,
             tables,
             history,
+            plan: plan.clone(),
             summary,
+            ended_at: Time::ZERO,
             figures: Vec::new(),
             width: Width::default(),
             next: 0,
             _made: made,
         })
+    }
+
+    /// Trial 0 was run a second time, and this came out.
+    pub fn repeated(&mut self, trace: u128, ended_at: Time) {
+        if let History::Fresh { repetition, .. } = &mut self.history {
+            *repetition = Some(Repetition { trace, ended_at });
+        }
     }
 
     /// Draws charts as wide as that; 180 mm unless said otherwise.
@@ -178,8 +253,11 @@ impl Results {
         append(assignments, FILES[5], &rows.assignments)?;
         append(membership, FILES[6], &rows.membership)?;
         append(recovery, FILES[7], &rows.recovery)?;
-        self.history.write_all(&trial.history).map_err(at(&self.folder.path().join("history.jsonl")))?;
+        if let History::Fresh { file, .. } = &mut self.history {
+            file.write_all(&trial.history).map_err(at(&self.folder.path().join(HISTORY)))?;
+        }
         self.summary.add(&trial);
+        self.ended_at = self.ended_at.max(trial.ended_at);
         if self.figures.is_empty() {
             self.figures = trial.figures;
         }
@@ -195,13 +273,21 @@ impl Results {
         for (table, file) in all {
             table.flush().map_err(at(&path.join(file)))?;
         }
-        self.history.flush().map_err(at(&path.join("history.jsonl")))?;
-        for (name, figure) in &self.figures {
+        if let History::Fresh { file, repetition } = &mut self.history {
+            let last = last_line(self.next, repetition.as_ref());
+            file.write_all(&last).and_then(|()| file.flush()).map_err(at(&path.join(HISTORY)))?;
+        }
+        let log = path.join("latency.hlog");
+        let histograms = hlog::written(&self.summary, self.ended_at).map_err(at(&log))?;
+        write(&log, &histograms)?;
+        let of_all = figures::of_all_trials(&self.plan, &self.summary);
+        for (name, figure) in self.figures.iter().chain(&of_all) {
             write_figure(&path, name, figure, self.width)?;
         }
-        let place = self.home.join(self.driver);
-        replace(&self.home, self.folder, &place)?;
-        Ok(Finished { folder: place, summary: self.summary })
+        let also: &[&str] = if matches!(self.history, History::Kept) { &[SCENARIO, HISTORY] } else { &[] };
+        kept::keep(&self.place, &path, also).map_err(|(path, source)| ReportError::Write { path, source })?;
+        replace(&self.home, self.folder, &self.place)?;
+        Ok(Finished { folder: self.called, summary: self.summary })
     }
 }
 
@@ -223,6 +309,14 @@ fn replace(home: &Path, folder: TempDir, place: &Path) -> Result<(), ReportError
     // It has a new name now, under which it stays.
     let _ = folder.keep();
     attic.close().map_err(at(home))
+}
+
+/// The path from the root, whether or not there is anything yet.
+fn whole(path: &Path) -> io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => std::path::absolute(path),
+        found => found,
+    }
 }
 
 fn temporary(home: &Path) -> Result<TempDir, ReportError> {

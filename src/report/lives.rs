@@ -60,10 +60,10 @@ pub(super) struct Life {
     /// What it was in, in order of the ends; those of one kind do not overlap.
     pub(super) plights: Vec<Stay<Plight>>,
     /// What the engine does now, since when, and for which attempt.
-    now: Option<(Doing, Time, Option<AttemptId>)>,
-    paused: bool,
+    pub(super) now: Option<(Doing, Time, Option<AttemptId>)>,
+    pub(super) paused: bool,
     /// Since when each plight holds.
-    since: [Option<Time>; PLIGHTS.len()],
+    pub(super) since: [Option<Time>; PLIGHTS.len()],
 }
 
 impl Life {

@@ -9,6 +9,7 @@
 
 mod allocation;
 mod cluster;
+pub mod compare;
 mod fairness;
 mod figure;
 mod figures;
@@ -16,6 +17,8 @@ mod folder;
 mod format;
 mod gather;
 mod history;
+mod hlog;
+mod kept;
 mod lives;
 mod paint;
 mod queries;
@@ -23,6 +26,7 @@ mod recovery;
 mod rows;
 mod serving;
 mod stats;
+mod stored;
 mod summary;
 mod work;
 
@@ -38,11 +42,12 @@ pub use figure::{
 pub use folder::{Finished, ReportError, Results};
 pub use format::{Number, Seconds};
 pub use gather::{Gather, Trial, TrialEnd};
-pub use history::{HistoryError, TrialLine, read_history};
+pub use history::{FileLine, Messages, Repetition, TrialLine};
 pub use paint::{ChartError, Width, WidthError, png, svg};
 pub use rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
     SummaryRow, Tables,
 };
 pub use stats::{P99_SAMPLES_MIN, P999_SAMPLES_MIN, Stats};
+pub use stored::{Stored, StoredError};
 pub use summary::{JobSummary, Summary};

@@ -58,7 +58,8 @@ pub struct AttemptRow {
     pub dispatched_s: Seconds,
     /// When it ended on the worker, was dropped there, or was given up by the coordinator, whichever came first.
     pub ended_s: Seconds,
-    /// `counted`; `duplicate` (another was counted first); `void` (its job or cut was gone); `failed` (no predictions);
+    /// `counted`; `duplicate` (another was counted first); `void` (its job or cut was gone); `failed` (no predictions); `refused` (by
+    /// the worker);
     /// given up as `lost` (the worker did not hold it), `gone` (the worker left the cluster), `withdrawn` (taken back
     /// before it ran) or `settled` (no longer needed); or `unfinished`.
     pub outcome: &'static str,

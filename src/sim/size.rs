@@ -65,6 +65,7 @@ fn of_held(held: &Held) -> u64 {
         Progress::Waiting | Progress::Running => 0,
         Progress::Ended { outcome: Outcome::Answered(answer), .. } => of_answer(answer),
         Progress::Ended { outcome: Outcome::Failed(reason), .. } => reason.len() as u64,
+        Progress::Ended { outcome: Outcome::Refused, .. } => 0,
     }
 }
 

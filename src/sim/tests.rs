@@ -14,6 +14,7 @@ use crate::node::{
     JobSpec, Message, Observation, Outbox, Payload, Position, Refusal, Reply, Start, StepDown, Token,
     WorkMessage,
 };
+use crate::policy::Options;
 use crate::scenario::{
     Direction, DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target, Until,
 };
@@ -142,12 +143,8 @@ impl Process for Echo {
 }
 
 fn plan(kinds: &[&str]) -> Plan {
-    let node = |(number, kind): (usize, &&str)| NodePlan {
-        name: format!("n{}", number + 1).into(),
-        kind: (*kind).into(),
-        speed: 1.0,
-        worker: true,
-    };
+    let node =
+        |(number, kind): (usize, &&str)| NodePlan { kind: (*kind).into(), ..NodePlan::usual(number + 1) };
     let profile = CostProfile {
         load: Draw::Fixed(Span::millis(30)),
         setup: Draw::Fixed(Span::millis(10)),
@@ -162,6 +159,7 @@ fn plan(kinds: &[&str]) -> Plan {
         liveness_within: Span::secs(3),
         nodes: kinds.iter().enumerate().map(node).collect(),
         config: Arc::new(Config::default()),
+        options: Options::default(),
         network: NetworkPlan {
             latency: Draw::Fixed(Span::millis(1)),
             loss: 0.0,

@@ -16,8 +16,8 @@ use super::{Outcome, Traffic, size};
 use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time, ViewId};
 use crate::history::{Machine, Record, Sink, What};
 use crate::node::{
-    self, Body, Effect, EngineCommand, EngineEvent, Input, Member, Message, Observation, Outbox, Seats,
-    Token, View,
+    self, Body, Change, Effect, EngineCommand, EngineEvent, Entry, Input, Member, Message, Observation,
+    Outbox, Seats, Token, View,
 };
 use crate::scenario::{Plan, Until};
 
@@ -98,8 +98,7 @@ impl<'a, P: Process> World<'a, P> {
         let formed = |(machine, &id): (usize, &NodeId)| {
             Disk::new(node::Disk::formed(cluster, id, &view, &seats), of(0, machine))
         };
-        let engine =
-            |(machine, node): (usize, &crate::scenario::NodePlan)| Engine::new(node.speed, of(1, machine));
+        let engine = |(machine, node): (usize, &crate::scenario::NodePlan)| Engine::new(node, of(1, machine));
         let mut world = World {
             plan,
             sink,
@@ -131,7 +130,8 @@ impl<'a, P: Process> World<'a, P> {
 
     /// Queues what the plan says will happen.
     fn queue_plan(&mut self) {
-        for (client, at) in self.clients.all.iter().map(|client| client.at).enumerate() {
+        let planned = self.clients.all.iter().map(|client| client.at).enumerate();
+        for (client, at) in planned.filter(|(_, at)| *at != Time::NEVER) {
             let step = ClientStep::Ask { attempt: 0 };
             self.queue.push(at, Event::Client { client: client as u32, step });
         }
@@ -326,9 +326,19 @@ impl<'a, P: Process> World<'a, P> {
             Effect::Left => self.left(machine),
             Effect::Observe(observation) => {
                 if let Observation::Applied { entry, changes, .. } = &observation {
-                    self.watch.applied(self.now, entry, changes);
+                    self.applied(entry, changes);
                 }
                 self.note(Some(machine), What::Node(observation));
+            }
+        }
+    }
+
+    fn applied(&mut self, entry: &Entry, changes: &[Change]) {
+        if self.watch.applied(self.now, entry, changes) {
+            for change in changes {
+                if let Change::JobEnded { job, .. } = change {
+                    self.job_ended(*job);
+                }
             }
         }
     }

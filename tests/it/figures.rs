@@ -17,7 +17,14 @@ fn trial(plan: &Plan, seed: u64) -> Trial {
     let mut gather = Gather::new(plan, 3, seed).with_figures();
     let outcome = sim::run(plan, seed, &mut gather, &|| false);
     let (trace, ended_at) = (outcome.trace, outcome.ended_at);
-    gather.finish(TrialEnd { trace, ended_at, messages: None, queries_lost: 0, queries_doubled: 0 })
+    gather.finish(TrialEnd {
+        trace,
+        ended_at,
+        messages: None,
+        queries_lost: 0,
+        queries_doubled: 0,
+        unfinished: Vec::new(),
+    })
 }
 
 /// What the scenario shows under each seed.
@@ -250,7 +257,14 @@ fn only_what_shall_be_drawn_is_kept() {
         let mut gather = Gather::new(plan, 0, 1);
         let outcome = sim::run(plan, 1, &mut gather, &|| false);
         let (trace, ended_at) = (outcome.trace, outcome.ended_at);
-        let end = TrialEnd { trace, ended_at, messages: None, queries_lost: 0, queries_doubled: 0 };
+        let end = TrialEnd {
+            trace,
+            ended_at,
+            messages: None,
+            queries_lost: 0,
+            queries_doubled: 0,
+            unfinished: Vec::new(),
+        };
         assert!(gather.finish(end).figures.is_empty());
     });
 }

@@ -1,9 +1,13 @@
 //! Tests of the whole: the shape of the code, the command as people use it, what the README promises.
 
 mod command;
+mod compare;
 mod figures;
+mod policies;
 mod readme;
 mod regressions;
 mod rehearsals;
 mod shares;
+mod shells;
+mod stored;
 mod tidy;

@@ -9,6 +9,7 @@ mod desk;
 mod dispatch;
 mod intake;
 mod pace;
+mod placement;
 mod queue;
 mod results;
 mod spares;
@@ -91,6 +92,10 @@ pub(super) struct Coordinator {
     replan_at: Time,
     repeat_at: Time,
     spares_at: Time,
+    /// When the next query that was refused has rested.
+    rested_at: Time,
+    /// Whether the policy begins with queries, and not with free workers; false until it was asked.
+    places: bool,
     /// Desks that may have to be sent at the end of the step.
     touched: BTreeSet<NodeId>,
     intake: Intake,
@@ -125,6 +130,8 @@ impl Coordinator {
             replan_at: Time::NEVER,
             repeat_at: facts.now + config.dispatch.repeat,
             spares_at: Time::NEVER,
+            rested_at: Time::NEVER,
+            places: false,
             touched: BTreeSet::new(),
             intake: Intake::default(),
             council: Council::new(facts.now),
@@ -145,7 +152,8 @@ impl Coordinator {
     /// When [`Coordinator::wake`] is due.
     pub(super) fn deadline(&self) -> Time {
         let survey = self.survey_until.map_or(Time::NEVER, |until| until.min(self.survey_repeat));
-        survey.min(self.replan_at).min(self.repeat_at).min(self.spares_at).min(self.council.deadline())
+        let dispatch = self.replan_at.min(self.spares_at).min(self.rested_at);
+        survey.min(dispatch).min(self.repeat_at).min(self.council.deadline())
     }
 
     /// Does what is due.

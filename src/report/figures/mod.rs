@@ -1,14 +1,19 @@
 //! The figures that results come with: each is built from what a trial gathered, in a file of its own.
 
+mod delays;
+mod latency;
 mod rates;
+mod recovery;
 mod timeline;
 mod workers;
 
-use super::figure::{Axis, Figure, Mark};
+use super::figure::{Axis, Estimate, Figure, Mark, Scale};
 use super::lives::Lives;
 use super::queries::Source;
 use super::recovery::{Hit, Hits};
 use super::serving::Move;
+use super::stats::nearest_rank;
+use super::summary::Summary;
 use crate::base::Time;
 use crate::scenario::Plan;
 
@@ -81,5 +86,49 @@ impl Facts<'_> {
             (false, true) => "; dashed lines are faults, shaded while they last",
         };
         format!("Trial {trial}; {what}{faults}")
+    }
+}
+
+/// The figures about all trials, each with the name of its file without the ending.
+pub(super) fn of_all_trials(plan: &Plan, summary: &Summary) -> Vec<(&'static str, Figure)> {
+    let figures = [
+        ("recovery", recovery::figure(plan, summary)),
+        ("start_delay", delays::figure(plan, summary)),
+        ("latency", latency::figure(plan, summary)),
+    ];
+    figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect()
+}
+
+/// How many trials were run, in words.
+fn trials(plan: &Plan) -> String {
+    match plan.trials {
+        1 => "1 trial".to_owned(),
+        several => format!("{several} trials"),
+    }
+}
+
+fn ascending(samples: &[f64]) -> Vec<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted
+}
+
+/// The median of the samples, and the middle 95 % of them.
+fn spread(samples: &[f64]) -> Option<Estimate> {
+    let sorted = ascending(samples);
+    let at = |per_mille| nearest_rank(&sorted, per_mille);
+    (!sorted.is_empty()).then(|| Estimate { value: at(500), low: at(25), high: at(975) })
+}
+
+/// Logarithmic where values lie so far apart that the small ones could not be seen beside the large ones.
+fn scale(values: impl Iterator<Item = f64>) -> Scale {
+    const APART: f64 = 30.0;
+    let bounds = values.fold(None, |bounds: Option<(f64, f64)>, value| {
+        let (low, high) = bounds.unwrap_or((value, value));
+        Some((low.min(value), high.max(value)))
+    });
+    match bounds {
+        Some((low, high)) if low > 0.0 && high > APART * low => Scale::Log,
+        _ => Scale::Linear,
     }
 }

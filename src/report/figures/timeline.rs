@@ -137,8 +137,8 @@ mod tests {
     fn queries_of_a_job_that_follow_each_other_without_a_gap_are_one_stretch() {
         let groups =
             Groups { states: Vec::new(), of: (1..=3).map(|job| (JobId(job), job as usize / 3)).collect() };
-        let engine = vec![stay(1, 0, 10), stay(2, 10, 30), stay(2, 31, 40), stay(3, 40, 50)];
-        let life = Life { engine, ..Life::default() };
+        let mut life = Life::default();
+        life.engine.extend([stay(1, 0, 10), stay(2, 10, 30), stay(2, 31, 40), stay(3, 40, 50)]);
         let found: Vec<_> = groups.stretches(&life).iter().map(|s| (s.state, s.from, s.to)).collect();
         assert_eq!(found, [(0, 0.0, 30.0), (0, 31.0, 40.0), (1, 40.0, 50.0)]);
     }

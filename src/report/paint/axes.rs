@@ -46,11 +46,11 @@ impl Plot {
 
 /// As many numbers as stand beside each other on `width` mm.
 pub(super) fn horizontal(range: &Range, width: f64) -> Ticks {
-    let most = ((width / 13.0) as usize).clamp(5, 12);
+    let most = ((width / 9.0) as usize).clamp(5, 12);
     let fits = |ticks: &Ticks| {
         ticks.major.windows(2).all(|pair| {
             let room = (pair[1].0 - pair[0].0) * width;
-            (BODY.width(&pair[0].1) + BODY.width(&pair[1].1)) / 2.0 + 2.0 <= room
+            f64::midpoint(BODY.width(&pair[0].1), BODY.width(&pair[1].1)) + 2.0 <= room
         })
     };
     let mut ticks =
@@ -127,15 +127,13 @@ pub(super) fn draw_horizontal(
         sketch.text((x, baseline), number, BODY, INK, Anchor::Middle);
     }
     let mut bottom = baseline + 0.6;
+    let lines = BODY.wrapped(label, edges.1 - edges.0, LABEL_LINES_MAX);
     // As near to the middle of the plot as the edges of the chart allow.
-    let middle = |width: f64| {
-        let half = width / 2.0;
-        let centre = f64::midpoint(plot.left, plot.right);
-        centre.min(edges.1 - half).max(edges.0 + half)
-    };
-    for line in BODY.wrapped(label, edges.1 - edges.0, LABEL_LINES_MAX) {
+    let half = lines.iter().map(|line| BODY.width(line)).fold(0.0, f64::max) / 2.0;
+    let middle = f64::midpoint(plot.left, plot.right).min(edges.1 - half).max(edges.0 + half);
+    for line in lines {
         bottom += BODY.line();
-        sketch.text((middle(BODY.width(&line)), bottom - 0.3), &line, BODY, INK, Anchor::Middle);
+        sketch.text((middle, bottom - 0.3), &line, BODY, INK, Anchor::Middle);
     }
     bottom + 0.8
 }

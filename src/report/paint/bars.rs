@@ -1,10 +1,10 @@
 //! Bars: values of a few things beside each other, upright where all texts fit, else lying.
 
 use super::axes::{self, Plot};
-use super::fonts::{BODY, Font};
+use super::fonts::BODY;
 use super::legend::{Legend, SAMPLE};
 use super::scale::{Range, significant};
-use super::sketch::{Anchor, Color, GREY, INK, Point, Sketch};
+use super::sketch::{Anchor, GREY, INK, Point, Sketch};
 use super::style;
 use super::{Column, nothing};
 use crate::report::figure::{Bar, Bars, Estimate, Scale};
@@ -23,6 +23,8 @@ const UPRIGHT_MAX: f64 = 14.0;
 const NAMES_MAX: f64 = 0.32;
 /// Beside the values, as a share of their range.
 const ROOM: f64 = 0.04;
+/// What stands for a value that there is not.
+const NONE: &str = "–";
 /// The width of whiskers, in millimetres.
 const WHISKER: f64 = 0.25;
 
@@ -41,9 +43,15 @@ pub(super) fn draw(sketch: &mut Sketch, column: &Column, panel: &Bars) -> f64 {
     // A logarithmic axis begins well below the least, so that its bar shows.
     let room = [if panel.axis.scale == Scale::Log { 0.15 } else { ROOM }, ROOM];
     let Some(range) = Range::of(&panel.axis, ends, room) else { return nothing(sketch, column) };
+    let finite =
+        panel.bars.iter().flat_map(|bar| bar.values.iter().flatten()).map(|estimate| estimate.value.abs());
+    let greatest = match panel.axis.scale {
+        Scale::Linear => finite.filter(|value| value.is_finite()).fold(0.0, f64::max),
+        Scale::Log => 0.0,
+    };
     let text = |group: usize, bar: &Bar| match bar.values.get(group) {
-        Some(Some(estimate)) if estimate.value.is_finite() => significant(estimate.value),
-        _ => "–".to_owned(),
+        Some(Some(estimate)) if estimate.value.is_finite() => significant(estimate.value, greatest),
+        _ => NONE.to_owned(),
     };
     let values = (0..panel.groups.len()).map(|group| panel.bars.iter().map(|bar| text(group, bar)).collect());
     let layout = Layout { panel, range, values: values.collect() };
@@ -53,7 +61,7 @@ pub(super) fn draw(sketch: &mut Sketch, column: &Column, panel: &Bars) -> f64 {
         for (position, bar) in panel.bars.iter().enumerate() {
             let color = style::fill(position);
             legend.add(&bar.name, move |sketch, (x, y)| {
-                sketch.rect((x, y - 1.0), (x + SAMPLE * 0.7, y + 1.0), color);
+                sketch.rect((x, y - 1.0), (x + SAMPLE, y + 1.0), color);
             });
         }
     }
@@ -109,7 +117,7 @@ impl Layout<'_> {
                 }
                 let y =
                     if under { (upper + 0.8 + BODY.capital()).min(plot.bottom - 0.5) } else { upper - 0.8 };
-                self.value(sketch, (x, y), text, Anchor::Middle);
+                write(sketch, (x, y), text, Anchor::Middle);
             }
             for (line, text) in names[group].iter().enumerate() {
                 let y = plot.bottom + 1.6 + BODY.capital() + line as f64 * BODY.line();
@@ -169,7 +177,7 @@ impl Layout<'_> {
                 if written {
                     let x = if before { outer - 1.3 } else { outer + 1.3 };
                     let anchor = if before { Anchor::End } else { Anchor::Start };
-                    self.value(sketch, (x, y + BODY.capital() / 2.0), text, anchor);
+                    write(sketch, (x, y + BODY.capital() / 2.0), text, anchor);
                 }
             }
             if group.is_multiple_of(every) {
@@ -190,12 +198,11 @@ impl Layout<'_> {
         let or_value = |end: f64| place(end).unwrap_or(value);
         Some([value, or_value(estimate.low), or_value(estimate.high)])
     }
+}
 
-    fn value(&self, sketch: &mut Sketch, at: Point, text: &str, anchor: Anchor) {
-        let color: Color = if text == "–" { GREY } else { INK };
-        let font: Font = BODY;
-        sketch.text(at, text, font, color, anchor);
-    }
+/// What stands at the end of a bar.
+fn write(sketch: &mut Sketch, at: Point, text: &str, anchor: Anchor) {
+    sketch.text(at, text, BODY, if text == NONE { GREY } else { INK }, anchor);
 }
 
 /// A line with small ends, if it has a length.

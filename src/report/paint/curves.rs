@@ -40,7 +40,8 @@ pub(super) fn draw(sketch: &mut Sketch, column: &Column, panel: &Curves) -> f64 
     let width = column.right - column.left;
     let height = (width * HEIGHT).clamp(HEIGHT_BOUNDS[0], HEIGHT_BOUNDS[1]);
     let chosen = chosen(panel.curves.len());
-    let beside = legend(panel, &chosen, &[]).beside(column);
+    let legend = legend(panel, &chosen);
+    let beside = legend.beside(column);
 
     let numbers = axes::vertical(&y, height);
     let left = column.left + axes::left_room(&numbers, &panel.y.label, height);
@@ -58,14 +59,12 @@ pub(super) fn draw(sketch: &mut Sketch, column: &Column, panel: &Curves) -> f64 
     for (order, position) in chosen.iter().enumerate() {
         painter.spread(sketch, &panel.curves[*position], Stroke::of(order, chosen.len()).color);
     }
-    let mut strokes = Vec::new();
     for (order, position) in chosen.iter().enumerate() {
-        strokes.push(painter.curve(sketch, &panel.curves[*position], Stroke::of(order, chosen.len())));
+        painter.curve(sketch, &panel.curves[*position], &Stroke::of(order, chosen.len()));
     }
     axes::draw_vertical(sketch, &plot, &numbers, &panel.y.label);
     let bottom = axes::draw_horizontal(sketch, &plot, &ticks, &panel.x.label, (column.left, column.right));
     marks.draw_labels(sketch, &plot);
-    let legend = legend(panel, &chosen, &strokes);
     match beside {
         Some(room) => {
             let from = column.right - room + 5.0;
@@ -83,8 +82,7 @@ fn chosen(count: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Names the curves, as they were drawn.
-fn legend<'a>(panel: &'a Curves, chosen: &[usize], strokes: &[Stroke]) -> Legend<'a> {
+fn legend<'a>(panel: &'a Curves, chosen: &[usize]) -> Legend<'a> {
     let mut legend = Legend::new(&panel.legend);
     let count = chosen.len();
     if count == 1 && panel.curves[0].name.is_empty() {
@@ -95,7 +93,7 @@ fn legend<'a>(panel: &'a Curves, chosen: &[usize], strokes: &[Stroke]) -> Legend
         if count <= CURVES_MAX { (0..count).collect() } else { vec![0, count / 2, count - 1] };
     for order in named {
         let curve = &panel.curves[chosen[order]];
-        let stroke = strokes.get(order).cloned().unwrap_or_else(|| Stroke::of(order, count));
+        let stroke = Stroke::of(order, count);
         legend.add(&curve.name, move |sketch, at| sample(sketch, at, curve, &stroke));
     }
     if count > CURVES_MAX {
@@ -114,7 +112,7 @@ fn sample(sketch: &mut Sketch, (x, y): Point, curve: &Curve, stroke: &Stroke) {
     }
     if curve.join != Join::Dots {
         let width = stroke.width.max(0.5);
-        for piece in stroke.pieces(vec![(x, y), (x + SAMPLE, y)]) {
+        for piece in stroke.pieces(vec![(x, y), (x + SAMPLE, y)], curve.join) {
             sketch.line(piece, stroke.color, width);
         }
     }
@@ -178,8 +176,7 @@ impl Painter {
         }
     }
 
-    /// Draws a curve; gives how it was drawn.
-    fn curve(&self, sketch: &mut Sketch, curve: &Curve, stroke: Stroke) -> Stroke {
+    fn curve(&self, sketch: &mut Sketch, curve: &Curve, stroke: &Stroke) {
         let mut pieces: Vec<Vec<Point>> = vec![Vec::new()];
         for (x, y) in &curve.points {
             let Some((x, y)) = self.place(*x, *y) else {
@@ -200,14 +197,12 @@ impl Painter {
         };
         let reduced = pieces.into_iter().map(|piece| reduced(piece, self.column()));
         let visible: Vec<Vec<Point>> = reduced.flat_map(|piece| clipped(&piece, &self.plot)).collect();
-        let stroke = stroke.fit(&visible);
         if curve.join != Join::Dots {
-            for dash in visible.into_iter().flat_map(|line| stroke.pieces(line)) {
+            for dash in visible.into_iter().flat_map(|line| stroke.pieces(line, curve.join)) {
                 sketch.line(dash, stroke.color, stroke.width);
             }
         }
         self.dots(sketch, &dots, stroke.color);
-        stroke
     }
 
     fn dots(&self, sketch: &mut Sketch, dots: &[Point], color: Color) {
@@ -244,8 +239,9 @@ fn reduced(line: Vec<Point>, column: f64) -> Vec<Point> {
     let mut kept: Vec<Point> = Vec::new();
     let mut rest = line.as_slice();
     while let Some(first) = rest.first() {
-        let index = (first.0 / column).floor();
-        let end = rest.iter().position(|point| (point.0 / column).floor() != index).unwrap_or(rest.len());
+        let column_of = |point: &Point| (point.0 / column).floor() as i64;
+        let index = column_of(first);
+        let end = rest.iter().position(|point| column_of(point) != index).unwrap_or(rest.len());
         let (group, after) = rest.split_at(end);
         let extreme = |sign: f64| {
             let order = |a: &&Point, b: &&Point| (a.1 * sign).total_cmp(&(b.1 * sign));

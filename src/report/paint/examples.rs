@@ -184,8 +184,8 @@ fn odd_curves() -> Figure {
     )
 }
 
-fn estimate(value: f64, spread: f64) -> Option<Estimate> {
-    Some(Estimate { value, low: value - spread, high: value + spread })
+fn estimate(value: f64, spread: f64) -> Estimate {
+    Estimate { value, low: value - spread, high: value + spread }
 }
 
 /// Groups with long names and three bars each.
@@ -195,7 +195,7 @@ fn recovery() -> Figure {
     let bar = |name: &str, scale: f64, none: usize| Bar {
         name: name.to_owned(),
         values: (0..groups.len())
-            .map(|i| estimate(scale * (0.2 + 0.37 * i as f64), scale * 0.1).filter(|_| i != none))
+            .map(|i| (i != none).then(|| estimate(scale * (0.2 + 0.37 * i as f64), scale * 0.1)))
             .collect(),
     };
     let panel = Bars {
@@ -218,7 +218,7 @@ fn recovery() -> Figure {
 fn few_bars() -> Figure {
     let bar = |name: &str, values: [f64; 3]| Bar {
         name: name.to_owned(),
-        values: values.iter().map(|value| estimate(*value, value.abs() / 8.0)).collect(),
+        values: values.iter().map(|value| Some(estimate(*value, value.abs() / 8.0))).collect(),
     };
     let panel = Bars {
         axis: axis("Start delay (s)"),
@@ -244,7 +244,10 @@ fn compare() -> Figure {
         axis: axis("Change from A to B (%)"),
         groups: names.map(str::to_owned).to_vec(),
         legend: String::new(),
-        bars: vec![Bar { name: String::new(), values: values.map(|value| estimate(value, 2.0)).to_vec() }],
+        bars: vec![Bar {
+            name: String::new(),
+            values: values.map(|value| Some(estimate(value, 2.0))).to_vec(),
+        }],
     };
     figure("What B does otherwise than A", "Whiskers: the spread between trials of A", Panel::Bars(panel))
 }
@@ -258,7 +261,7 @@ fn fifty_bars() -> Figure {
             .map(|bar| Bar {
                 name: format!("{} s", 10 * (bar + 1)),
                 values: (0..50)
-                    .map(|i| estimate(0.003 * f64::from((i * 37 + bar * 11) % 50 + 1), 0.002))
+                    .map(|i| Some(estimate(0.003 * f64::from((i * 37 + bar * 11) % 50 + 1), 0.002)))
                     .collect(),
             })
             .collect(),

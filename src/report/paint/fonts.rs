@@ -59,7 +59,7 @@ impl Font {
     /// A text, or as much of its beginning and its end, which tells names in a series apart, as fits into `width` mm.
     pub(super) fn fitting(self, text: &str, width: f64) -> String {
         let text = clean(text);
-        if self.width(&text) <= width {
+        if self.width(&text) <= width + 0.01 {
             return text;
         }
         let letters: Vec<char> = text.chars().collect();

@@ -48,7 +48,7 @@ pub(super) fn draw(sketch: &mut Sketch, strip: &Strip, runs: &LaneRuns, states: 
         hatched(sketch, strip, runs, order % 2 == 1, DARK[order % DARK.len()]);
     }
     for (state, runs) in of(|look| look == Look::Crowned) {
-        let thick = (strip.height() * 0.26).max(0.2);
+        let thick = (strip.height() * 0.2).max(0.2);
         let gap = strip.line() * 0.6;
         band(sketch, runs, strip.top, strip.top + thick + gap, WHITE);
         band(

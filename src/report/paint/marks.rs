@@ -4,7 +4,7 @@ use super::axes::Plot;
 use super::fonts::BODY;
 use super::scale::Range;
 use super::sketch::{Anchor, GREY, INK, Sketch, WHITE};
-use super::style::dashed;
+use super::style::{dashed, distance};
 use crate::report::figure::Mark;
 
 /// Rows of labels; where they do not suffice, labels of near marks become one.
@@ -12,7 +12,7 @@ const ROWS_MAX: usize = 4;
 /// Between two labels of a row, in millimetres.
 const GAP: f64 = 1.5;
 /// The widest label, as a share of the plot.
-const SHARE_MAX: f64 = 0.4;
+const SHARE_MAX: f64 = 0.55;
 /// Marks of a kind within this many millimetres of each other share a label; the next where labels do not fit.
 const NEAR: [f64; 8] = [0.3, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, f64::INFINITY];
 /// The width of a line.
@@ -85,7 +85,7 @@ impl Marks {
             let x = plot.x(*from);
             if x - last >= LINE_MIN {
                 // One area, whose parts hang together along the line's left edge.
-                let dashes = dashed(&[(x, plot.top), (x, plot.bottom)], &DASHES);
+                let dashes = dashed(&[(x, plot.top), (x, plot.bottom)], &DASHES, distance);
                 let corners = dashes.iter().flat_map(|dash| {
                     let (top, bottom) = (dash[0].1, dash[dash.len() - 1].1);
                     let (left, right) = (x - LINE / 2.0, x + LINE / 2.0);

@@ -107,18 +107,31 @@ impl Columns {
         let column = (f64::midpoint(from, to) as usize).min(self.count - 1);
         Some((column, column + 1, to - from))
     }
+
+    /// Adds to each column how much of it a stretch covers, to the letter.
+    fn cover(&self, window: &Window, from: f64, to: f64, busy: &mut [Share]) {
+        let Some((from, to)) = places(window, from, to) else { return };
+        let (from, to) = (from * self.count as f64, to * self.count as f64);
+        let first = from as usize;
+        let columns = busy.iter_mut().enumerate().skip(first).take(to as usize + 1 - first);
+        for (column, busy) in columns {
+            *busy += (to.min(column as f64 + 1.0) - from.max(column as f64)).max(0.0);
+        }
+    }
 }
 
 /// The runs of filled states.
 fn filled(lane: &Lane, states: &[State], window: &Window, column: f64) -> LaneRuns {
     let columns = Columns::of(window, column);
     let mut cells: Vec<Vec<(usize, Share)>> = vec![Vec::new(); columns.count];
+    let mut busy: Vec<Share> = vec![0.0; columns.count];
     for stretch in &lane.stretches {
         let is_filled = states.get(stretch.state).is_some_and(|state| matches!(state.look, Look::Filled(_)));
         if !is_filled {
             continue;
         }
         let Some((first, end, share)) = columns.stretch(window, stretch.from, stretch.to) else { continue };
+        columns.cover(window, stretch.from, stretch.to, &mut busy);
         for cell in &mut cells[first..end] {
             match cell.iter_mut().find(|(other, _)| *other == stretch.state) {
                 Some((_, sum)) => *sum = (*sum + share).min(1.0),
@@ -127,7 +140,12 @@ fn filled(lane: &Lane, states: &[State], window: &Window, column: f64) -> LaneRu
         }
     }
     let mut runs = LaneRuns::new();
-    for (cell, shares) in cells.into_iter().enumerate() {
+    for (cell, (mut shares, busy)) in cells.into_iter().zip(busy).enumerate() {
+        // Long stretches that end in this column were moved to its edges: what is left takes the room that they had.
+        let sum: Share = shares.iter().map(|(_, share)| share).sum();
+        if sum < busy {
+            shares.iter_mut().for_each(|(_, share)| *share *= busy / sum);
+        }
         let mut height = 0;
         for (state, parts) in heights(shares) {
             height += parts;
@@ -222,6 +240,13 @@ mod tests {
         let lane = found(&[(0, 10.2, 19.9), (0, 40.4, 40.401), (2, 50.0, 50.0)]);
         assert_eq!(lane[&0], [run(10.0, 20.0, 8), run(40.0, 41.0, 4)]);
         assert_eq!(lane[&2], [run(50.0, 51.0, 8)]);
+    }
+
+    #[test]
+    fn a_column_that_is_never_idle_has_no_gap_however_its_stretches_end() {
+        let lane = found(&[(0, 0.0, 10.3), (1, 10.3, 10.7), (0, 10.7, 20.0)]);
+        assert_eq!(lane[&0], [run(0.0, 10.0, 8), run(11.0, 20.0, 8)]);
+        assert_eq!(lane[&1], [run(10.0, 11.0, 8)]);
     }
 
     #[test]

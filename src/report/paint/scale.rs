@@ -59,7 +59,8 @@ impl Range {
     pub(super) fn place(&self, value: f64) -> Option<f64> {
         let at = match self.scale {
             _ if !value.is_finite() => return None,
-            Scale::Linear => value.clamp(-HUGE, HUGE),
+            // Numbers of the axis may lie a little beyond what it shows.
+            Scale::Linear => value.clamp(-HUGE * 1e3, HUGE * 1e3),
             Scale::Log if value <= 0.0 => return None,
             Scale::Log => libm::log10(value),
         };
@@ -104,7 +105,7 @@ impl Range {
         let label = |value: f64| labelled(value, unit, exponent, greatest);
         let place = |value: f64| self.place(value).filter(inside);
         let major = counts(1.0).filter_map(|count| Some((place(size(count))?, label(size(count))))).collect();
-        let parts = if mantissa == 2.0 { 4.0 } else { 5.0 };
+        let parts = if mantissa > 1.5 && mantissa < 2.5 { 4.0 } else { 5.0 };
         let whole = |count: &f64| (count % parts).abs() < 0.5;
         let minor = counts(parts)
             .filter(|count| !whole(count))
@@ -221,19 +222,23 @@ pub(super) fn decimal(value: f64, decimals: usize) -> String {
     format!("{}{grouped}{rest}", if value < 0.0 && !zero { "−" } else { "" })
 }
 
-/// A number with three digits that count.
-pub(super) fn significant(value: f64) -> String {
+/// A number with three digits that count, but at most one decimal more than `greatest` has with three.
+pub(super) fn significant(value: f64, greatest: f64) -> String {
+    // What rounds up to the next power of ten has that power.
+    let power = |value: f64| {
+        let rounded: f64 = format!("{:.2e}", value.abs()).parse().unwrap_or(value.abs());
+        libm::floor(libm::log10(rounded) + NARROW) as i32
+    };
+    let decimals = |power: i32| (2 - power).max(0);
+    let most = if greatest > 0.0 { decimals(power(greatest)) + 1 } else { i32::MAX };
     if value == 0.0 {
         return "0".to_owned();
     }
-    // What rounds up to the next power of ten has that power.
-    let rounded: f64 = format!("{:.2e}", value.abs()).parse().unwrap_or(value.abs());
-    let power = libm::floor(libm::log10(rounded) + NARROW) as i32;
-    if power >= PLAIN[0] && power <= PLAIN[1] {
-        return decimal(value, (2 - power).max(0) as usize);
+    let power = power(value);
+    if power > PLAIN[1] || (power < PLAIN[0] && most > 2 - PLAIN[0]) {
+        return format!("{}{}", decimal(scaled(value, -power.max(-300)), 2), power_of_ten(power));
     }
-    let mantissa = decimal(scaled(value, -power.max(-300)), 2);
-    format!("{mantissa}{}", power_of_ten(power))
+    decimal(value, decimals(power).min(most) as usize)
 }
 
 /// A power of ten; the font has no small minus to raise.
@@ -274,10 +279,13 @@ mod tests {
 
     #[test]
     fn values_have_three_digits_that_count() {
-        let written: Vec<String> =
-            [0.0, 0.021_34, 9.996, 12.0, 1234.5, 123_456.0, -0.5, 2.5e12, 7e-9].map(significant).into();
+        let written: Vec<String> = [0.0, 0.021_34, 9.996, 12.0, 1234.5, 123_456.0, -0.5, 2.5e12, 7e-9]
+            .map(|value| significant(value, 0.0))
+            .into();
         let expected = ["0", "0.0213", "10.0", "12.0", "1234", "123,456", "−0.500", "2.50e12", "7.00e−9"];
         assert_eq!(written, expected);
+        let beside = [41.0, -3.2, 0.0213, 1e-9].map(|value| significant(value, 41.0));
+        assert_eq!(beside, ["41.0", "−3.20", "0.02", "0.00"]);
     }
 
     #[test]

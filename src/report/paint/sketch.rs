@@ -32,9 +32,10 @@ impl Color {
 
     /// Between this colour (0) and another (1).
     pub(super) fn towards(self, other: Color, share: f64) -> Color {
-        let mix = |a: u8, b: u8| (f64::from(a) + (f64::from(b) - f64::from(a)) * share).round() as u8;
-        let ((r, g, b), (s, h, c)) = (self.rgb, other.rgb);
-        Color { rgb: (mix(r, s), mix(g, h), mix(b, c)), alpha: self.alpha }
+        let mix =
+            |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * share).round() as u8;
+        let (from, to) = (self.rgb, other.rgb);
+        Color { rgb: (mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2)), ..self }
     }
 }
 
@@ -78,7 +79,7 @@ enum Shape {
 struct Text {
     /// Where its line begins, on which it stands.
     at: Point,
-    text: String,
+    words: String,
     font: Font,
     color: Color,
     anchor: Anchor,
@@ -121,7 +122,7 @@ impl Sketch {
     fn write(&mut self, at: Point, text: &str, font: Font, color: Color, anchor: Anchor, upwards: bool) {
         let text = fonts::clean(text);
         if !text.is_empty() {
-            self.shapes.push(Shape::Text(Text { at, text, font, color, anchor, upwards }));
+            self.shapes.push(Shape::Text(Text { at, words: text, font, color, anchor, upwards }));
         }
     }
 
@@ -131,11 +132,13 @@ impl Sketch {
         let mut svg = String::new();
         {
             let mut backend = SVGBackend::with_string(&mut svg, (right as u32, bottom as u32));
-            backend.draw_rect((0, 0), (right, bottom), &style(WHITE, 0.0), true).map_err(failed)?;
+            backend
+                .draw_rect((0, 0), (right, bottom), &style(WHITE, 0.0), true)
+                .map_err(|error| failed(&error))?;
             for shape in &self.shapes {
                 draw(&mut backend, shape)?;
             }
-            backend.present().map_err(failed)?;
+            backend.present().map_err(|error| failed(&error))?;
         }
         // The backend knows sizes in pixels only; what is inside counts in units of the view box.
         let (_, rest) = svg.split_once('>').expect("it begins with a tag");
@@ -161,7 +164,7 @@ fn place((x, y): Point) -> (i32, i32) {
     (units(x), units(y))
 }
 
-fn failed(error: impl ToString) -> ChartError {
+fn failed(error: &impl ToString) -> ChartError {
     ChartError::Draw { reason: error.to_string() }
 }
 
@@ -193,7 +196,7 @@ fn draw(backend: &mut SVGBackend<'_>, shape: &Shape) -> Result<(), ChartError> {
         }
         Shape::Text(text) => return write(backend, text),
     };
-    drawn.map_err(failed)
+    drawn.map_err(|error| failed(&error))
 }
 
 /// Places, without those that are the same as the one before.
@@ -219,5 +222,5 @@ fn write(backend: &mut SVGBackend<'_>, text: &Text) -> Result<(), ChartError> {
         Anchor::End => HPos::Right,
     };
     let style = font.color(&rgba(text.color)).pos(Pos::new(anchor, VPos::Top));
-    backend.draw_text(&text.text, &style, place(top)).map_err(failed)
+    backend.draw_text(&text.words, &style, place(top)).map_err(|error| failed(&error))
 }

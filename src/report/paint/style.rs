@@ -1,11 +1,13 @@
 //! Colours that people with any colour vision can tell apart, by Okabe and Ito, and the dashes of lines.
 
 use super::sketch::{Color, Point, WHITE};
+use crate::report::figure::Join;
 
 /// Curves that are told apart; more than these form a sequence.
 pub(super) const CURVES_MAX: usize = 8;
-/// A line so many times as long as it is wide is drawn through: its dashes could not be told from its turns.
-const TURNS_MAX: f64 = 4.0;
+/// The dashes of a line so many times as long as it is wide are measured along the axis: along the line they could not be
+/// told from its turns. Those of stairs can, until they are very many times as long.
+const TURNS_MAX: [f64; 2] = [2.0, 20.0];
 
 /// Without yellow, which is too pale for lines; black and grey instead.
 const PALETTE: [Color; CURVES_MAX] = [
@@ -58,32 +60,33 @@ impl Stroke {
             &[0.9, 0.6],
             &[3.2, 0.7, 0.7, 0.7],
         ];
-        let width = if count <= 3 { 0.65 - 0.12 * position as f64 } else { 0.5 - 0.02 * position as f64 };
+        let width = if count <= 3 { 0.55 - 0.08 * position as f64 } else { 0.5 - 0.02 * position as f64 };
         Stroke { color: PALETTE[position], width, dashes: dashes[position] }
     }
 
-    /// The same for these lines: without dashes if they have too many turns.
-    pub(super) fn fit(self, lines: &[Vec<Point>]) -> Stroke {
-        let length = |line: &Vec<Point>| line.windows(2).map(|pair| distance(pair[0], pair[1])).sum::<f64>();
-        let width = |line: &Vec<Point>| line.last().map_or(0.0, |last| last.0 - line[0].0);
-        let turns = lines.iter().map(length).sum::<f64>() > TURNS_MAX * lines.iter().map(width).sum::<f64>();
-        if turns { Stroke { dashes: &[], ..self } } else { self }
-    }
-
     /// A line in the pieces that its dashes make of it.
-    pub(super) fn pieces(&self, line: Vec<Point>) -> Vec<Vec<Point>> {
-        if self.dashes.is_empty() { vec![line] } else { dashed(&line, self.dashes) }
+    pub(super) fn pieces(&self, line: Vec<Point>, join: Join) -> Vec<Vec<Point>> {
+        if self.dashes.is_empty() {
+            return vec![line];
+        }
+        let total = |measure: Measure| line.windows(2).map(|pair| measure(pair[0], pair[1])).sum::<f64>();
+        let most = TURNS_MAX[usize::from(join == Join::Steps)];
+        let turns = total(distance) > most * total(progress) && total(progress) > self.dashes[0];
+        dashed(&line, self.dashes, if turns { progress } else { distance })
     }
 }
 
+/// How long a dash is from one point to another.
+type Measure = fn(Point, Point) -> f64;
+
 /// A line cut into dashes: lengths of dashes and gaps in turn.
-pub(super) fn dashed(line: &[Point], dashes: &[f64]) -> Vec<Vec<Point>> {
+pub(super) fn dashed(line: &[Point], dashes: &[f64], measure: Measure) -> Vec<Vec<Point>> {
     let mut pieces = Vec::new();
     let mut piece: Vec<Point> = line.first().copied().into_iter().collect();
     let (mut turn, mut left) = (0, dashes[0]);
     for pair in line.windows(2) {
         let (mut from, to) = (pair[0], pair[1]);
-        let mut rest = distance(from, to);
+        let mut rest = measure(from, to);
         while rest > left {
             let share = left / rest;
             from = (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share);
@@ -108,7 +111,13 @@ pub(super) fn dashed(line: &[Point], dashes: &[f64]) -> Vec<Vec<Point>> {
     pieces
 }
 
-fn distance(a: Point, b: Point) -> f64 {
+/// Along the axis.
+fn progress(a: Point, b: Point) -> f64 {
+    (b.0 - a.0).abs()
+}
+
+/// Along the line.
+pub(super) fn distance(a: Point, b: Point) -> f64 {
     let (x, y) = (b.0 - a.0, b.1 - a.1);
     (x * x + y * y).sqrt()
 }
@@ -130,7 +139,7 @@ mod tests {
 
     #[test]
     fn dashes_follow_the_line_around_its_corners() {
-        let pieces = dashed(&[(0.0, 0.0), (3.0, 0.0), (3.0, 3.0)], &[2.0, 0.5]);
+        let pieces = dashed(&[(0.0, 0.0), (3.0, 0.0), (3.0, 3.0)], &[2.0, 0.5], distance);
         assert_eq!(
             pieces,
             [
@@ -156,11 +165,11 @@ mod tests {
     }
 
     #[test]
-    fn a_line_with_endless_turns_is_drawn_through() {
+    fn the_dashes_of_a_line_with_many_turns_are_measured_along_the_axis() {
         let zigzag: Vec<Point> = (0..4000).map(|i| (f64::from(i) * 0.01, f64::from(i % 2) * 20.0)).collect();
-        let stroke = Stroke::of(1, 2).fit(std::slice::from_ref(&zigzag));
-        assert_eq!(stroke.pieces(zigzag.clone()), [zigzag]);
-        let flat = vec![(0.0, 0.0), (40.0, 2.0)];
-        assert!(Stroke::of(1, 2).fit(std::slice::from_ref(&flat)).pieces(flat).len() > 5);
+        let pieces = Stroke::of(1, 2).pieces(zigzag, Join::Lines);
+        assert_eq!(pieces.len(), 13);
+        assert!(pieces.windows(2).all(|pair| pair[1][0].0 - pair[0].last().unwrap().0 > 0.79));
+        assert_eq!(Stroke::of(0, 2).pieces(vec![(0.0, 0.0), (9.0, 0.0)], Join::Lines).len(), 1);
     }
 }

@@ -29,7 +29,7 @@ fn texts(tree: &usvg::Tree) -> Vec<Placed> {
             match node {
                 usvg::Node::Group(group) => collect(group, found),
                 usvg::Node::Text(text) => {
-                    let written = text.chunks().iter().map(|chunk| chunk.text()).collect::<String>();
+                    let written = text.chunks().iter().map(usvg::TextChunk::text).collect::<String>();
                     let place = text.flattened().abs_bounding_box();
                     found.push((written, [place.left(), place.top(), place.right(), place.bottom()]));
                 }
@@ -85,15 +85,18 @@ fn equal_figures_give_equal_bytes_and_charts_can_be_looked_at() {
             let begun = std::time::Instant::now();
             let drawn = svg(&figure, width).expect("it can be drawn");
             let svg_took = begun.elapsed();
-            let bitmap = png(&drawn).expect("it can be made a bitmap");
-            let png_took = begun.elapsed() - svg_took;
             assert!(drawn == svg(&again, width).expect("it can be drawn again"), "{name}");
+            if folder.is_none() && width != Width::COLUMN {
+                continue;
+            }
+            let begun = std::time::Instant::now();
+            let bitmap = png(&drawn).expect("it can be made a bitmap");
+            let png_took = begun.elapsed();
             assert!(bitmap == png(&drawn).expect("it can be made a bitmap again"), "{name}");
             if let Some(folder) = &folder {
-                std::fs::write(folder.join(format!("{name}_{width}.svg")), &drawn)
-                    .expect("it can be written");
-                std::fs::write(folder.join(format!("{name}_{width}.png")), &bitmap)
-                    .expect("it can be written");
+                let file = |kind: &str| folder.join(format!("{name}_{width}.{kind}"));
+                std::fs::write(file("svg"), &drawn).expect("it can be written");
+                std::fs::write(file("png"), &bitmap).expect("it can be written");
                 let sizes = (drawn.len(), bitmap.len());
                 println!("{name} {width}: {sizes:?} bytes, SVG {svg_took:?}, PNG {png_took:?}");
             }
