@@ -29,10 +29,6 @@ impl Policy for FairTime {
     }
 
     fn about(&self) -> &'static str {
-        "the narrowest range of the jobs' lifetime query rates, exactly, with few loads"
-    }
-
-    fn about(&self) -> &'static str {
         "lifetime query rates within the least possible range, exactly"
     }
 

@@ -26,10 +26,6 @@ impl Policy for FairTimeDp {
     }
 
     fn about(&self) -> &'static str {
-        "the same by the published dynamic program: slow, and not always the narrowest"
-    }
-
-    fn about(&self) -> &'static str {
         "the same by the published dynamic program, which is slow and not always exact"
     }
 

@@ -27,10 +27,6 @@ impl Policy for FinishTime {
     }
 
     fn about(&self) -> &'static str {
-        "the longest time to the end, compared with that of the job alone, as short as possible"
-    }
-
-    fn about(&self) -> &'static str {
         "the job that sharing delays most, compared with running alone, is delayed as little as possible"
     }
 

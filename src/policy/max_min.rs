@@ -25,10 +25,6 @@ impl Policy for MaxMin {
     }
 
     fn about(&self) -> &'static str {
-        "the lowest lifetime query rate as high as possible, then the next lowest"
-    }
-
-    fn about(&self) -> &'static str {
         "the lowest lifetime query rate as high as possible, then the next, and so on"
     }
 
