@@ -146,7 +146,9 @@ fn random_places_on_every_free_worker_alike_and_least_load_on_whoever_holds_leas
         hits[Random.place(&view, 0).expect("someone is free")] += 1;
     }
     assert!(hits[1] == 0 && hits.iter().all(|&n| n == 0 || (900..1_100).contains(&n)), "{hits:?}, seed 5");
-    workers.iter_mut().for_each(|worker| worker.free = 0);
+    for worker in &mut workers {
+        worker.free = 0;
+    }
     assert_eq!(Random.place(&at(0, &jobs, &workers), 0), None);
     assert_eq!(LeastLoad.place(&at(0, &jobs, &workers), 0), None);
 }

@@ -39,6 +39,10 @@ struct State {
 }
 
 /// What a machine is in at one moment, as far as it shows over time.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent facts, and every combination happens"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Condition {
     /// Its process runs, be it paused.

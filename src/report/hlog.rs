@@ -66,7 +66,9 @@ mod tests {
     fn its_own_reader_finds_the_percentiles_of_each_jobs_queries() {
         let mut summary = Summary::default();
         let trials = [trial(0), trial(1)];
-        trials.iter().for_each(|trial| summary.add(trial));
+        for trial in &trials {
+            summary.add(trial);
+        }
         let bytes = written(&summary, ms(31_000)).unwrap();
         let mut jobs = Vec::new();
         for entry in IntervalLogIterator::new(&bytes) {

@@ -89,7 +89,11 @@ impl JobQueue {
     /// The query at `place` among those that wait and are still wanted, urgent ones first; what is not wanted any more leaves.
     /// `None` beyond the last one, and further back than workers look.
     pub(super) fn peek(&mut self, job: &Job, place: usize) -> Option<QueryId> {
-        while place < LOOK_AHEAD {
+        if place >= LOOK_AHEAD {
+            return None;
+        }
+        // Each round answers or shortens a list.
+        loop {
             let urgent = self.urgent.len();
             let (list, place) =
                 if place < urgent { (&mut self.urgent, place) } else { (&mut self.waiting, place - urgent) };
@@ -99,7 +103,6 @@ impl JobQueue {
             }
             list.remove(place);
         }
-        None
     }
 
     /// Takes the query that [`Self::peek`] found at `place`.

@@ -1,5 +1,6 @@
 //! Comparisons of small results that are written by hand.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,16 +25,17 @@ fn made(seed: u64, detect: &[f64]) -> Made {
     let mut jobs = "trial,job,queries,submitted_s,first_start_s,start_delay_s,done_s,rate_qps\n".to_owned();
     let mut queries = "trial,job,query,started_s,finished_s,committed_s\n".to_owned();
     for (trial, detect) in detect.iter().enumerate() {
-        recovery += &format!("{trial},0,crash,n1,1.000000,{detect:.6},\n");
-        jobs += &format!("{trial},a,1,0.000000,0.100000,0.100000,2.000000,{:.6}\n", 10.0 + detect);
-        queries += &format!("{trial},a,1.0.0,0.100000,{:.6},0.400000\n", 0.3 + detect / 10.0);
+        writeln!(recovery, "{trial},0,crash,n1,1.000000,{detect:.6},").unwrap();
+        writeln!(jobs, "{trial},a,1,0.000000,0.100000,0.100000,2.000000,{:.6}", 10.0 + detect).unwrap();
+        writeln!(queries, "{trial},a,1.0.0,0.100000,{:.6},0.400000", 0.3 + detect / 10.0).unwrap();
     }
     for (name, text) in [("recovery.csv", recovery), ("jobs.csv", jobs), ("queries.csv", queries)] {
         made.write(name, &text);
     }
     let stats = Stats::of(detect);
     let mut summary = "metric,n,mean,std,ci95_low,ci95_high,min,p50,p90,p95,p99,p999,max\n".to_owned();
-    summary += &format!("recovery.crash.detect_s,{},{:.6},,,,,,,,,,\n", detect.len(), stats.mean.unwrap());
+    writeln!(summary, "recovery.crash.detect_s,{},{:.6},,,,,,,,,,", detect.len(), stats.mean.unwrap())
+        .unwrap();
     summary += "queries_lost,3,0.000000,0.000000,0.000000,0.000000,0,0,0,0,,,0\n";
     made.write("summary.csv", &summary);
     made

@@ -144,7 +144,9 @@ fn filled(lane: &Lane, states: &[State], window: &Window, column: f64) -> LaneRu
         // Long stretches that end in this column were moved to its edges: what is left takes the room that they had.
         let sum: Share = shares.iter().map(|(_, share)| share).sum();
         if sum < busy {
-            shares.iter_mut().for_each(|(_, share)| *share *= busy / sum);
+            for (_, share) in &mut shares {
+                *share *= busy / sum;
+            }
         }
         let mut height = 0;
         for (state, parts) in heights(shares) {

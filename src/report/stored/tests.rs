@@ -14,7 +14,9 @@ use crate::history::Ignore;
 pub(in crate::report) fn history(trials: &[Trial]) -> Vec<u8> {
     let count = trials.len() as u32;
     let mut bytes = super::super::history::first_line("example", "sim", &resolved(count));
-    trials.iter().for_each(|trial| bytes.extend(&trial.history));
+    for trial in trials {
+        bytes.extend(&trial.history);
+    }
     bytes.extend(super::super::history::last_line(count, Some(&Repetition { trace: 1, ended_at: ms(2) })));
     bytes
 }
