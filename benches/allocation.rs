@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use idunno::base::Rng;
 use idunno::policy::fair::{Job, Terms, allocate, leximin, nearest, published, steady};
+use idunno::report::{Axis, Curve, Curves, Figure, Join, Panel, Scale, Width, png, svg};
 
 const SIZES: [(usize, u64); 5] = [(2, 10), (10, 100), (100, 1_000), (1_000, 10_000), (10_000, 100_000)];
 /// Steps of the published program that are taken in every run of the benchmarks, and those that are taken at all.
@@ -242,7 +243,47 @@ fn keep(costs: &[Cost]) {
         let _ = writeln!(text, "{what},{jobs},{workers},{:.3}", seconds * 1e6);
     }
     fs::create_dir_all(&folder).expect("results/ can be written");
-    fs::write(folder.join("allocation.csv"), text).expect("results/bench/ can be written");
+    let picture = svg(&figure(costs), Width::default()).expect("the chart can be drawn");
+    let bitmap = png(&picture).expect("the chart can be a bitmap");
+    let files = [("csv", text.into_bytes()), ("svg", picture.into_bytes()), ("png", bitmap)];
+    for (kind, bytes) in files {
+        let path = folder.join("allocation").with_extension(kind);
+        fs::write(path, bytes).expect("results/bench/ can be written");
+    }
+    println!("The figures and a chart of them are in {}.", folder.display());
+}
+
+/// Cost against size, both by their logarithms.
+fn figure(costs: &[Cost]) -> Figure {
+    let curve = |name: &str, what: &str| Curve {
+        name: name.to_owned(),
+        join: Join::DottedLines,
+        points: (costs.iter().filter(|cost| cost.what == what))
+            .map(|cost| (cost.workers as f64, cost.seconds * 1e6))
+            .collect(),
+        spread: Vec::new(),
+    };
+    let axis = |label: &str| Axis { label: label.to_owned(), scale: Scale::Log, ..Axis::default() };
+    Figure {
+        title: "What an allocation costs".to_owned(),
+        subtitle: "One job for ten workers, two for the first ten; and a thousand jobs on ever more workers. Exact fair \
+                   time grows with the jobs alone, the published dynamic program with jobs times workers squared. \
+                   Least of several timings."
+            .to_owned(),
+        panel: Panel::Curves(Curves {
+            x: axis("Workers"),
+            y: axis("Time of one allocation (µs)"),
+            legend: "Method".to_owned(),
+            curves: vec![
+                curve("published program", "fair_time_dp"),
+                curve("heaps, worker by worker", "heaps"),
+                curve("fair time, exact", "fair_time"),
+                curve("max-min", "max_min"),
+                curve("fair time, 1,000 jobs", "growth_in_workers"),
+            ],
+            marks: Vec::new(),
+        }),
+    }
 }
 
 criterion_group!(group, benches);

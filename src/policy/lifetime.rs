@@ -37,3 +37,132 @@ pub(super) fn terms(options: &Options) -> Terms {
 pub(super) fn answer(plan: &Plan) -> Vec<u32> {
     plan.workers.iter().map(|&workers| workers as u32).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::{
+        ClusterView, FairTime, FairTimeDp, FinishTime, JobView, MaxMin, Options, Policy, WorkerView,
+    };
+    use crate::base::{JobId, NodeId, Span, Time};
+
+    /// A job of 1,000 queries, of which so many are done, at so many seconds each.
+    fn job(id: u64, done: u64, seconds_per_query: f64, allocated: u32) -> JobView {
+        JobView {
+            job: JobId(id),
+            model: "m".into(),
+            arrived: Time::ZERO,
+            elapsed: Span::secs(10),
+            total: 1000,
+            done,
+            waiting: 1000 - done,
+            serving: allocated,
+            allocated,
+            rate: 0.0,
+            rate_span: Span::secs(10),
+            held: 0,
+            seconds_per_query,
+            seconds_by_kind: Vec::new(),
+            isolated_seconds: None,
+            weight: 1.0,
+            priority: 0,
+        }
+    }
+
+    fn allocate(policy: &dyn Policy, jobs: &[JobView], workers: u64) -> Vec<u32> {
+        let worker = |id| WorkerView {
+            id: NodeId(id),
+            kind: Arc::from("cpu"),
+            warm: Vec::new(),
+            serving: None,
+            held: 0,
+            free: 1,
+            refusals: 0,
+        };
+        let workers: Vec<WorkerView> = (0..workers).map(worker).collect();
+        let view = ClusterView { now: Time::ZERO, jobs, workers: &workers, draw: 0 };
+        policy.allocate(&view).expect("it allocates")
+    }
+
+    #[test]
+    fn an_allocation_stays_while_its_gap_is_small() {
+        let jobs = [job(1, 450, 1.0, 20), job(2, 550, 1.0, 20)];
+        assert_eq!(allocate(&FairTime::new(&Options::default()), &jobs, 40), [20, 20]);
+        let exact = FairTime::new(&Options { hysteresis: 0.0, slack: 0.0, ..Options::default() });
+        assert_eq!(allocate(&exact, &jobs, 40), [22, 18]);
+        // Too far from the best to be kept.
+        let jobs = [job(1, 0, 1.0, 20), job(2, 900, 1.0, 20)];
+        assert_ne!(allocate(&FairTime::new(&Options::default()), &jobs, 40), [20, 20]);
+    }
+
+    #[test]
+    fn it_is_planned_anew_when_a_job_or_a_worker_comes_or_goes() {
+        let policy = FairTime::new(&Options::default());
+        let jobs = [job(1, 450, 1.0, 20), job(2, 550, 1.0, 20)];
+        assert_eq!(allocate(&policy, &jobs, 41), [23, 18], "a worker came");
+        assert_eq!(allocate(&policy, &jobs, 38), [21, 17], "workers went");
+        let jobs = [jobs[0].clone(), jobs[1].clone(), job(3, 0, 1.0, 0)];
+        let shares = allocate(&policy, &jobs, 40);
+        assert!(shares[2] > shares[0] && shares[0] > shares[1], "a job came: {shares:?}");
+        let jobs = [job(1, 450, 1.0, 20), job(2, 1000, 1.0, 20)];
+        assert_eq!(allocate(&policy, &jobs, 40), [40, 0], "a job has nothing left");
+    }
+
+    #[test]
+    fn a_job_of_which_nothing_is_known_costs_as_much_as_the_others() {
+        let options = Options::default();
+        let policies: [&dyn Policy; 4] = [
+            &FairTime::new(&options),
+            &FairTimeDp::new(&options),
+            &MaxMin::new(&options),
+            &FinishTime::new(&options),
+        ];
+        for policy in policies {
+            let jobs = [job(1, 0, 2.0, 0), job(2, 0, 0.0, 0)];
+            assert_eq!(allocate(policy, &jobs, 10), [5, 5], "{}", policy.name());
+            let jobs = [job(1, 0, 0.0, 0), job(2, 0, 0.0, 0), job(3, 0, 0.0, 0)];
+            assert_eq!(allocate(policy, &jobs, 9), [3, 3, 3], "{}", policy.name());
+        }
+    }
+
+    #[test]
+    fn weights_divide_rates() {
+        let mut jobs = [job(1, 0, 1.0, 0), job(2, 0, 1.0, 0)];
+        jobs.iter_mut().for_each(|job| job.elapsed = Span::ZERO);
+        jobs[0].weight = 3.0;
+        let options = Options::default();
+        let policies: [&dyn Policy; 4] = [
+            &FairTime::new(&options),
+            &FairTimeDp::new(&options),
+            &MaxMin::new(&options),
+            &FinishTime::new(&options),
+        ];
+        for policy in policies {
+            assert_eq!(allocate(policy, &jobs, 8), [6, 2], "{}", policy.name());
+        }
+    }
+
+    #[test]
+    fn the_largest_rho_is_as_small_as_it_can_be() {
+        let mut jobs = [job(1, 200, 0.5, 0), job(2, 700, 2.0, 0)];
+        jobs[1].isolated_seconds = Some(40.0);
+        let alone = [1000.0 * 0.5 / 12.0, 40.0];
+        let rho = |position: usize, workers: f64| {
+            let JobView { done, seconds_per_query, .. } = &jobs[position];
+            (10.0 + (1000 - done) as f64 * seconds_per_query / workers) / alone[position]
+        };
+        let largest = |first: u32| rho(0, f64::from(first)).max(rho(1, f64::from(12 - first)));
+        let best = (1..12).min_by(|&a, &b| largest(a).total_cmp(&largest(b))).expect("there are some");
+        assert_eq!(allocate(&FinishTime::new(&Options::default()), &jobs, 12), [best, 12 - best]);
+    }
+
+    #[test]
+    fn the_program_is_not_run_where_a_cluster_would_wait_for_it() {
+        let jobs: Vec<JobView> = (0..300).map(|id| job(id, id, 1.0, 0)).collect();
+        let shares = allocate(&FairTimeDp::new(&Options::default()), &jobs, 3000);
+        assert_eq!(shares.iter().sum::<u32>(), 3000);
+        let exact = FairTime::new(&Options { hysteresis: 0.0, slack: 0.0, ..Options::default() });
+        assert_eq!(shares.iter().max(), allocate(&exact, &jobs, 3000).iter().max());
+    }
+}

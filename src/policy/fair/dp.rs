@@ -44,12 +44,21 @@ pub fn published(jobs: &[Job], workers: u64, terms: &Terms, steps: u64) -> Resul
         let mut next = vec![impossible; size];
         let mut choice = vec![0; size];
         for (sum, (next, choice)) in next.iter_mut().zip(&mut choice).enumerate() {
-            for share in least..=most.min(sum) {
-                let (before, rate) = (states[sum - share], rates[share]);
-                let window = Window { low: before.low.min(rate), high: before.high.max(rate) };
-                if window.high - window.low < next.high - next.low {
-                    (*next, *choice) = (window, share as u32);
+            if sum < least {
+                continue;
+            }
+            let most = most.min(sum);
+            let (mut narrowest, mut found) = (f64::INFINITY, None);
+            let before = states[sum - most..=sum - least].iter().rev();
+            for (position, (before, &rate)) in before.zip(&rates[least..=most]).enumerate() {
+                let low = if before.low < rate { before.low } else { rate };
+                let high = if before.high > rate { before.high } else { rate };
+                if high - low < narrowest {
+                    (narrowest, found) = (high - low, Some((Window { low, high }, position)));
                 }
+            }
+            if let Some((window, position)) = found {
+                (*next, *choice) = (window, (least + position) as u32);
             }
         }
         states = next;

@@ -50,7 +50,7 @@ impl<R: Fn(usize) -> (u64, u64)> Rates<'_, R> {
 
     /// The `rank`-th smallest, counted from 1; infinite when there are fewer.
     ///
-    /// `near` is where the last search with these curves ended, for a faster one; 0 is nowhere.
+    /// `near` is about one over that rate, for a faster search, or 0 when nothing is known of it; it becomes what was found.
     pub(super) fn nth(&self, rank: u64, near: &mut f64) -> f64 {
         let len = self.len();
         if rank >= len {
@@ -105,7 +105,7 @@ impl<R: Fn(usize) -> (u64, u64)> Rates<'_, R> {
     /// A rate that is nearly always the `rank`-th smallest. `rank` is less than the number of rates.
     fn guess(&self, rank: u64, near: &mut f64) -> f64 {
         let (pole, begin) = self.begin(rank);
-        let mut pace = begin.max(*near);
+        let mut pace = begin.max(*near - pole);
         // Beyond this many rates there is nothing to gain from coming nearer.
         let close = 2.0 + 3.0 * (self.curves.len() as f64).sqrt();
         let (mut low, mut high) = (0.0, f64::INFINITY);
@@ -132,7 +132,7 @@ impl<R: Fn(usize) -> (u64, u64)> Rates<'_, R> {
                 break;
             }
         }
-        *near = pace;
+        *near = pole + pace;
         self.onward(pole, high, rank).unwrap_or(1.0 / (pole + pace))
     }
 

@@ -83,11 +83,12 @@ fn forced(problem: &Problem, previous: &[u64]) -> u64 {
 /// `high` takes as many as workers cannot stay where they are. Either is one more order statistic.
 fn within(problem: &Problem, bounds: Bounds, previous: &[u64], limit: u64) -> Plan {
     let Problem { curves, least, workers, .. } = problem;
+    let mut near = 1.0 / bounds.high_least;
     let beyond = |position: usize| (previous[position].max(*least), curves[position].most);
-    let reached = Rates { curves, range: beyond }.nth(limit - forced(problem, previous) + 1, &mut 0.0);
+    let reached = Rates { curves, range: beyond }.nth(limit - forced(problem, previous) + 1, &mut near);
     let stay = |position: usize| (1, previous[position].min(curves[position].most));
     let kept =
-        if limit >= *workers { 0.0 } else { Rates { curves, range: stay }.nth(workers - limit, &mut 0.0) };
+        if limit >= *workers { 0.0 } else { Rates { curves, range: stay }.nth(workers - limit, &mut near) };
     let bounds = Bounds { low_most: bounds.low_most.min(reached), high_least: bounds.high_least.max(kept) };
     let window = sweep::best(problem, bounds);
     problem.plan(&fill::nearest(problem, window, previous), window)
