@@ -296,7 +296,7 @@ fn checks(findings: &Findings) -> String {
 
 /// What went wrong, with the command that repeats it.
 fn complaints(argument: &str, settings: &[String], plan: &Plan, findings: &Findings) -> Vec<String> {
-    let settings: String = settings.iter().map(|set| format!(" --set {}", quoted(set))).collect();
+    let settings = settings.iter().fold(String::new(), |text, set| text + " --set " + &quoted(set));
     let repeat = |seed: u64| {
         let (argument, first) = (quoted(argument), plan.seed);
         let trial = seed.wrapping_sub(first);
