@@ -47,8 +47,13 @@ pub(super) struct Allocate {
     /// How many workers, all alike.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
     workers: u32,
-    /// The policy to ask [default: fair_time].
-    #[arg(long, value_name = "POLICY", conflicts_with = "all")]
+    // Said here and not as documentation, which would want backticks around the name.
+    #[arg(
+        long,
+        value_name = "POLICY",
+        conflicts_with = "all",
+        help = "The policy to ask [default: fair_time]"
+    )]
     policy: Option<String>,
     /// Ask every policy, and put the answers side by side.
     #[arg(long)]

@@ -275,7 +275,8 @@ mod tests {
         let question = question(&format!("{HEAD}a,100,20,0.5,60\n"), &[], 3);
         let division = divided(&question, "even");
         assert_eq!(division.jobs, [(3, Some(100.0 / 30.0))]);
-        assert_eq!(division.totals.instantaneous, 6.0);
+        assert_eq!(division.totals.aggregate.to_bits(), (100.0_f64 / 30.0).to_bits());
+        assert_eq!(division.totals.instantaneous.to_bits(), 6.0_f64.to_bits());
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Sheet {
             return Err(none().alone(1, what));
         }
         let text = std::str::from_utf8(bytes).map_err(|error| {
-            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             none().alone(line as u64, "not text in UTF-8; wanted a CSV file")
         })?;
         let lines =
@@ -188,7 +188,7 @@ impl Shape {
 /// The cells of one line, which holds a whole row.
 fn cells(line: &str) -> Result<csv::StringRecord, String> {
     // A quotation mark inside quotes is doubled, so that a whole row has an even number of them.
-    if !line.bytes().filter(|byte| *byte == b'"').count().is_multiple_of(2) {
+    if !line.matches('"').count().is_multiple_of(2) {
         return Err("a quotation mark has no partner on this line".to_owned());
     }
     let mut builder = csv::ReaderBuilder::new();
@@ -234,7 +234,7 @@ impl<'a> Cells<'a> {
         match self.text(column) {
             None => self.refuse(column, problems, format!("empty; {wanted}")),
             Some(text) if text.chars().count() > 200 => {
-                self.refuse(column, problems, format!("too long; {wanted}"))
+                self.refuse(column, problems, format!("too long; {wanted}"));
             }
             Some(text) if text.chars().any(char::is_control) => {
                 self.refuse(column, problems, format!("{text:?} holds a control character; {wanted}"));

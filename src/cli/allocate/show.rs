@@ -1,5 +1,7 @@
 //! How the answers of `idunno allocate` are written: for people, as CSV, as JSON.
 
+use std::fmt::Write as _;
+
 use super::answer::{Answer, Division, Outcome, Question, Totals};
 use crate::cli::text::{columns, count, list, number, some, wrapped};
 
@@ -46,10 +48,8 @@ fn heading(question: &Question) -> String {
         some(open as u64, "job", "jobs")
     );
     if ended > 0 {
-        text += &format!(
-            " with something left to do; {} ended",
-            if ended == 1 { "1 has".to_owned() } else { format!("{} have", count(ended as u64)) }
-        );
+        let others = some(ended as u64, "has", "have");
+        let _ = write!(text, " with something left to do; {others} ended");
     }
     text + "."
 }
@@ -198,7 +198,9 @@ pub(super) fn csv(question: &Question, answers: &[Answer]) -> String {
                 text += std::str::from_utf8(&bytes).expect("names are text");
                 text += &totals_line(policy, &division.totals);
             }
-            Outcome::Unable(why) => text += &format!("# policy={policy} has no answer: {why}\n"),
+            Outcome::Unable(why) => {
+                let _ = writeln!(text, "# policy={policy} has no answer: {why}");
+            }
         }
     }
     text
@@ -239,7 +241,7 @@ pub(super) fn json(question: &Question, answers: &[Answer]) -> String {
             })
         }
     };
-    answers.iter().map(|answer| format!("{}\n", line(answer))).collect()
+    answers.iter().map(|answer| line(answer).to_string() + "\n").collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What `idunno sim --sweep` shows at the end: the points, their main figures, and which differences are more than chance.
 
+use std::fmt::Write as _;
+
 use super::super::findings::Findings;
 use super::super::screen;
 use super::super::text::{columns, count, duration, list, number, some, wrapped};
@@ -14,11 +16,14 @@ const POINTS_MAX: usize = 40;
 /// More kinds of faults than this have no column.
 const KINDS_MAX: usize = 3;
 
+/// How a figure is written.
+type Show = fn(f64) -> String;
+
 /// A figure that has a column.
 struct Column {
     metric: String,
     head: String,
-    show: fn(f64) -> String,
+    show: Show,
 }
 
 /// The results of one scenario.
@@ -84,9 +89,9 @@ fn heading(grid: &Grid, plan: &Plan) -> String {
 
 /// The figures that have a column: those that any point has.
 fn shown(compared: &Compared) -> Vec<Column> {
-    let share: fn(f64) -> String = |share| format!("{:.1} %", share * 100.0);
+    let share: Show = |share| format!("{:.1} %", share * 100.0);
     let has = |metric: &str| compared.compared.has(metric);
-    let fixed: [(&str, &str, fn(f64) -> String); 4] = [
+    let fixed: [(&str, &str, Show); 4] = [
         ("makespan_s", "makespan", duration),
         ("aggregate_qps", "queries/s", number),
         ("rate_gap", "gap", share),
@@ -127,7 +132,7 @@ fn lines(
     }
     let mut text = columns(&rows);
     if points.end > last {
-        text += &format!("\n  and {} more in comparison.csv", points.end - last);
+        let _ = write!(text, "\n  and {} more in comparison.csv", points.end - last);
     }
     text
 }
@@ -158,7 +163,7 @@ fn differences<'a>(
 }
 
 /// A difference with its sign, unless what is shown of it is nothing.
-fn signed(value: f64, show: fn(f64) -> String) -> String {
+fn signed(value: f64, show: Show) -> String {
     let shown = show(value.abs());
     let sign = match shown.contains(|c| matches!(c, '1'..='9')) {
         false => "",
