@@ -50,7 +50,7 @@ mod tests {
     /// A job of 1,000 queries, of which so many are done, at so many seconds each.
     fn job(id: u64, done: u64, seconds_per_query: f64, allocated: u32) -> JobView {
         JobView {
-            job: JobId(id),
+            job: JobId(id as u32),
             model: "m".into(),
             arrived: Time::ZERO,
             elapsed: Span::secs(10),
@@ -71,8 +71,8 @@ mod tests {
     }
 
     fn allocate(policy: &dyn Policy, jobs: &[JobView], workers: u64) -> Vec<u32> {
-        let worker = |id| WorkerView {
-            id: NodeId(id),
+        let worker = |id: u64| WorkerView {
+            id: NodeId::new(id),
             kind: Arc::from("cpu"),
             warm: Vec::new(),
             serving: None,
