@@ -129,7 +129,9 @@ mod tests {
     #[test]
     fn weights_divide_rates() {
         let mut jobs = [job(1, 0, 1.0, 0), job(2, 0, 1.0, 0)];
-        jobs.iter_mut().for_each(|job| job.elapsed = Span::ZERO);
+        for job in &mut jobs {
+            job.elapsed = Span::ZERO;
+        }
         jobs[0].weight = 3.0;
         let options = Options::default();
         let policies: [&dyn Policy; 4] = [
