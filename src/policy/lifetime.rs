@@ -87,13 +87,15 @@ mod tests {
 
     #[test]
     fn an_allocation_stays_while_its_gap_is_small() {
-        let jobs = [job(1, 450, 1.0, 20), job(2, 550, 1.0, 20)];
-        assert_eq!(allocate(&FairTime::new(&Options::default()), &jobs, 40), [20, 20]);
+        let usual = FairTime::new(&Options::default());
         let exact = FairTime::new(&Options { hysteresis: 0.0, slack: 0.0, ..Options::default() });
-        assert_eq!(allocate(&exact, &jobs, 40), [22, 18]);
-        // Too far from the best to be kept.
-        let jobs = [job(1, 0, 1.0, 20), job(2, 900, 1.0, 20)];
-        assert_ne!(allocate(&FairTime::new(&Options::default()), &jobs, 40), [20, 20]);
+        let near = [job(1, 480, 1.0, 20), job(2, 520, 1.0, 20)];
+        assert_eq!(allocate(&exact, &near, 40), [21, 19]);
+        assert_eq!(allocate(&usual, &near, 40), [20, 20]);
+        // One load is enough here, though two would be best.
+        let far = [job(1, 450, 1.0, 20), job(2, 550, 1.0, 20)];
+        assert_eq!(allocate(&exact, &far, 40), [22, 18]);
+        assert_eq!(allocate(&usual, &far, 40), [21, 19]);
     }
 
     #[test]
