@@ -9,6 +9,10 @@ use super::{ClusterView, Options, Policy, lifetime};
 /// Moving a worker to another model costs a load. The last allocation stays while its gap is small enough
 /// ([`Options::hysteresis`], [`Options::slack`]), or else changes by as few workers as that takes. It does not count when a
 /// job came or went or the number of workers changed: when a job has no worker yet, or the numbers do not add up.
+///
+/// With fewer workers than jobs the division with the least range starves the same jobs every time, those whose first
+/// worker would lift them the most. A cluster lets the jobs take turns instead ([`ClusterView::turns`]), unless
+/// [`Options::at_least_one`] is off; [`Policy::allocate_equal`], which answers for a single moment, does not.
 #[derive(Clone, Copy, Debug)]
 pub struct FairTime {
     terms: Terms,
@@ -29,15 +33,18 @@ impl Policy for FairTime {
     }
 
     fn about(&self) -> &'static str {
-        "lifetime query rates within the least possible range, exactly"
+        "lifetime query rates within the least possible range, exactly; with more jobs than workers they take turns"
     }
 
-    /// Where there are more jobs than workers, those that were left out the longest have the lowest rates, and are next.
     fn starves_nobody(&self) -> bool {
         self.terms.at_least_one
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
+        let running = view.jobs.iter().filter(|job| job.done < job.total).count();
+        if self.terms.at_least_one && view.workers.len() < running {
+            return Some(view.turns());
+        }
         self.allocate_equal(view, lifetime::workers(view))
     }
 
