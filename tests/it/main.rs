@@ -2,6 +2,7 @@
 
 mod command;
 mod compare;
+mod fairness;
 mod figures;
 mod pages;
 mod policies;
