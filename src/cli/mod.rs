@@ -163,7 +163,7 @@ struct Sim {
     ///
     /// All points run the same seeds, and are compared with the first one trial by trial. Results go into
     /// DIR/<scenario>/sweep.
-    #[arg(long, value_name = "KEY=A,B,…")]
+    #[arg(long, value_name = "KEY=A,B,...")]
     sweep: Vec<String>,
     /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
