@@ -2,6 +2,7 @@
 
 mod command;
 mod compare;
+mod fewest_left;
 mod figures;
 mod pages;
 mod policies;
