@@ -112,7 +112,7 @@ fn its_policy_is_compiled_and_serves_short_jobs_first() {
     let mut records = Vec::new();
     sim::run(&plan, plan.seed, &mut records, &|| false);
     let counted = |job: u32| {
-        let mut times = records.iter().filter_map(move |record: &Record| match &record.what {
+        let times = records.iter().filter_map(move |record: &Record| match &record.what {
             What::Node(Observation::Applied { changes, .. }) => {
                 changes.iter().find_map(|change| match change {
                     Change::Counted { query, .. } if query.job == JobId(job) => Some(record.at),
@@ -121,7 +121,8 @@ fn its_policy_is_compiled_and_serves_short_jobs_first() {
             }
             _ => None,
         });
-        (times.next().expect("it began"), times.last().expect("it went on"))
+        let times: Vec<_> = times.collect();
+        (times[0], times[times.len() - 1])
     };
     let (long, short) = (counted(1), counted(2));
     assert!(long.0 < short.0 && short.1 < long.1, "long {long:?}, short {short:?}");
