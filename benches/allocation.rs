@@ -1,8 +1,8 @@
 //! What an allocation costs: exact fair time beside the published program, max-min, and simple heaps.
 //!
-//! Sizes are (m jobs, n workers). *fair_time* is the exact least range of lifetime rates and *max_min* their leximin division,
-//! both by selection; *heaps* deals worker after worker to the job with the lowest rate, with std's `BinaryHeap`; *fair_time_dp* is
-//! the published program, O(m n²). The program's large sizes are timed once, and only when IDUNNO_BENCH_FULL=1. The table at the end and
+//! Sizes are (m jobs, n workers). `fair_time` is the exact least range of lifetime rates and `max_min` their leximin division,
+//! both by selection; `heaps` deals worker after worker to the job with the lowest rate, with std's `BinaryHeap`; `fair_time_dp` is
+//! the published program, O(m n²). The program's large sizes are timed once, and only when `IDUNNO_BENCH_FULL=1`. The table at the end and
 //! `results/bench/` have the least of several timings, so that busy neighbours count as little as possible.
 
 use std::cmp::Ordering;
@@ -204,7 +204,7 @@ fn growth(criterion: &mut Criterion, costs: &mut Vec<Cost>) {
         let jobs = jobs(count);
         let run = || drop(black_box(allocate(black_box(&jobs), workers, &Terms::default())));
         group.bench_function(BenchmarkId::new(what, format!("{count}x{workers}")), |bencher| {
-            bencher.iter(run)
+            bencher.iter(run);
         });
         costs.push(Cost { what, jobs: count, workers, seconds: least(run) });
     }

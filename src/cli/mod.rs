@@ -1,5 +1,6 @@
 //! The commands: what people type, what they are shown, and how a command ends.
 
+mod allocate;
 mod check;
 mod compare;
 mod completions;
@@ -9,17 +10,20 @@ mod report;
 mod scenarios;
 mod screen;
 mod sim;
+mod sweep;
 mod text;
+mod trace;
 mod trials;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::base::{QueryId, Span};
 use crate::report::Width;
-use crate::scenario::SEED_MAX;
+use crate::scenario::{SEED_MAX, span};
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,9 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say how policies would divide workers among jobs that a file describes.
+    #[command(after_help = allocate::EXAMPLES)]
+    Allocate(allocate::Allocate),
     /// Check the history of a run once more.
     #[command(after_help = CHECK_EXAMPLE)]
     Check(Check),
@@ -145,13 +152,19 @@ struct Sim {
     /// How many trials to run, each with a seed of its own; the more, the narrower the intervals [default: the scenario's].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     trials: Option<u32>,
-    /// Where results go: into DIR/<scenario>/sim, in the place of earlier ones.
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    out: PathBuf,
+    /// Where results go: into DIR/<scenario>/sim, in the place of earlier ones [default: results; with --trace: nowhere].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Set a key of the scenario for this run, such as membership.heartbeat=20ms; may be repeated. "idunno scenario keys"
     /// explains every key.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Run the scenario with each of these values of a key; may be repeated for every combination with those of other keys.
+    ///
+    /// All points run the same seeds, and are compared with the first one trial by trial. Results go into
+    /// DIR/<scenario>/sweep.
+    #[arg(long, value_name = "KEY=A,B,…")]
+    sweep: Vec<String>,
     /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -164,6 +177,49 @@ struct Sim {
     /// How to show the summary; the files of the results are the same.
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     format: Format,
+    /// End each trial at TIME, such as 12.5s, like the key until. What was promised for later is not judged.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Span>,
+    /// Run one trial alone and write what happens in it, a line per event, to the standard output. No results are
+    /// written unless --out says where.
+    #[arg(long, conflicts_with_all = ["trials", "threads", "format"], help_heading = TRACE)]
+    trace: bool,
+    /// Which trial [default: 0]. Trial N has the seed of trial 0 plus N.
+    #[arg(long, value_name = "N", requires = "trace", help_heading = TRACE)]
+    trial: Option<u32>,
+    /// Only lines of this node, and of what is done to it; may be repeated, as the following may.
+    #[arg(long, value_name = "NAME", requires = "trace", help_heading = TRACE)]
+    node: Vec<String>,
+    /// Only lines of this kind. Heartbeats, disks and idle timers are left out unless they are asked for here.
+    #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',', requires = "trace", help_heading = TRACE)]
+    kind: Vec<trace::Kind>,
+    /// Only lines about this job and its queries, and faults.
+    #[arg(long, value_name = "NAME", requires = "trace", help_heading = TRACE)]
+    job: Vec<String>,
+    /// Only lines about this query, as queries.csv names it (1.0.17), and faults.
+    #[arg(long, value_name = "JOB.CUT.NUMBER", value_parser = trace::query, requires = "trace", help_heading = TRACE)]
+    query: Vec<QueryId>,
+    /// Only lines from TIME on.
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "trace", help_heading = TRACE)]
+    from: Option<Span>,
+}
+
+/// The options about a single trial stand together in the help.
+const TRACE: &str = "Following one trial";
+
+impl Sim {
+    /// Where results go.
+    fn out(&self) -> &Path {
+        self.out.as_deref().unwrap_or(Path::new("results"))
+    }
+}
+
+/// A time after the beginning of a trial, as the key until is written; a number without a unit is in seconds.
+fn moment(text: &str) -> Result<Span, String> {
+    let seconds = text.ends_with(|last: char| last.is_ascii_digit()).then(|| format!("{text}s"));
+    span(seconds.as_deref().unwrap_or(text)).ok_or_else(|| {
+        "wanted a time such as 12.5s or 800ms, counted from the beginning of the trial".to_owned()
+    })
 }
 
 /// What `idunno check` is told.
@@ -251,8 +307,12 @@ Examples:
       A shipped scenario: the coordinator of ten nodes dies while two jobs run.
   idunno sim my/cluster.toml --trials 200 --set membership.suspect_after=400ms
       A scenario of your own, with one setting changed.
+  idunno sim coord_fail --sweep cluster.voters=3,5,7 --sweep network.loss=0%,1%,5%
+      A scenario at every point of a grid, compared trial by trial.
   idunno sim coord_fail worker_fail --seed 100 --out results/other --format csv
       Two scenarios with other seeds, their metrics as CSV; the first column names the scenario.
+  idunno sim coord_fail --trace --kind fault,election,survey
+      Follow how trial 0 finds a new coordinator.
 
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
 4 a liveness bound broke; 130 interrupted: the scenario under way changed nothing, those that had
@@ -307,11 +367,14 @@ pub fn main() -> ExitCode {
     // Without a handler Ctrl-C still ends the process, if less tidily.
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
+        Command::Allocate(allocate) => allocate::run(allocate),
+        Command::Sim(sim) if !sim.sweep.is_empty() => sweep::run(sim, &STOP),
         Command::Check(check) => check::run(check, &STOP),
         Command::Report(report) => report::run(report, &STOP),
         Command::Compare(compare) => compare::run(compare),
         Command::Completions(completions) => completions::run(completions, Line::command()),
         Command::Man(manual) => man::run(manual, Line::command()),
+        Command::Sim(sim) if sim.trace => trace::run(sim, &STOP),
         Command::Sim(sim) => sim::run(sim, &STOP),
         Command::Scenario(scenario) => scenarios::run(scenario),
     };

@@ -34,9 +34,10 @@ pub(super) fn say(text: &str) -> Exit {
     }
 }
 
-/// A run that Ctrl-C ended; `finished` are the folders of the scenarios that were done before.
-pub(super) fn interrupted(plan: &Plan, out: &Path, finished: &[PathBuf]) {
-    let place = out.join(&plan.name).join("sim");
+/// A run that Ctrl-C ended before its `folder` was written; `finished` are the folders of the scenarios that were done
+/// before.
+pub(super) fn interrupted(plan: &Plan, out: &Path, folder: &str, finished: &[PathBuf]) {
+    let place = out.join(&plan.name).join(folder);
     let earlier = if place.exists() {
         format!("the earlier results in {} are as they were", place.display())
     } else {
@@ -77,7 +78,9 @@ pub(super) fn show(
         };
         exit = say(&text);
     }
-    for line in complaints(argument, &sim.set, plan, findings) {
+    let until = sim.until.map(|until| format!("until={until}"));
+    let settings: Vec<String> = sim.set.iter().cloned().chain(until).collect();
+    for line in complaints(argument, &settings, plan, findings) {
         complain(&line);
     }
     exit
@@ -97,7 +100,8 @@ pub(super) fn rewritten(plan: &Plan, finished: &Finished) -> Exit {
     say(&joined(told(plan, finished), finished))
 }
 
-fn complain(text: &str) {
+/// Something to be said beside what was asked for.
+pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
@@ -293,13 +297,20 @@ fn checks(findings: &Findings) -> String {
 }
 
 /// What went wrong, with the command that repeats it.
-fn complaints(argument: &str, settings: &[String], plan: &Plan, findings: &Findings) -> Vec<String> {
+pub(super) fn complaints(
+    argument: &str,
+    settings: &[String],
+    plan: &Plan,
+    findings: &Findings,
+) -> Vec<String> {
+    let settings = settings.iter().fold(String::new(), |text, set| text + " --set " + &quoted(set));
     let repeat = |seed: u64| {
-        let mut command = format!("idunno sim {} --seed {seed} --trials 1 --out repeat", quoted(argument));
-        for set in settings {
-            let _ = write!(command, " --set {}", quoted(set));
-        }
-        command
+        let (argument, first) = (quoted(argument), plan.seed);
+        let trial = seed.wrapping_sub(first);
+        format!(
+            "repeat it with: idunno sim {argument} --seed {seed} --trials 1 --out repeat{settings}\n  \
+             follow it with: idunno sim {argument} --seed {first} --trace --trial {trial}{settings}"
+        )
     };
     let mut lines = Vec::new();
     for violation in &findings.violations {
@@ -307,11 +318,7 @@ fn complaints(argument: &str, settings: &[String], plan: &Plan, findings: &Findi
             crate::check::Kind::Safety => "safety",
             crate::check::Kind::Liveness => "liveness",
         };
-        lines.push(format!(
-            "{}: {kind} broke at {violation}\n  repeat it with: {}",
-            plan.name,
-            repeat(violation.seed)
-        ));
+        lines.push(format!("{}: {kind} broke at {violation}\n  {}", plan.name, repeat(violation.seed)));
     }
     let hidden = findings.violations_found - findings.violations.len() as u64;
     if hidden > 0 {
@@ -324,7 +331,7 @@ fn complaints(argument: &str, settings: &[String], plan: &Plan, findings: &Findi
     for (seed, left) in findings.unfinished.iter().take(10) {
         let left = list(left);
         lines.push(format!(
-            "{}: the trial with seed {seed} was given up; still to do: {left}.\n  repeat it with: {}",
+            "{}: the trial with seed {seed} was given up; still to do: {left}.\n  {}",
             plan.name,
             repeat(*seed)
         ));

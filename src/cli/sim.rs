@@ -16,15 +16,25 @@ use crate::scenario::{Plan, to_toml};
 use crate::sim::{self, Outcome, Traffic};
 
 /// Why a scenario was not run to its end.
-enum Halt {
+pub(super) enum Halt {
     Interrupted,
     Failed(ReportError),
 }
 
 /// One trial as a worker thread hands it on, or the repetition of trial 0.
-enum Made {
+pub(super) enum Made {
     Trial(Box<(Trial, Verdict, Outcome)>),
     Repetition(Outcome),
+}
+
+impl Made {
+    /// Whether it was interrupted.
+    pub(super) fn is_stopped(&self) -> bool {
+        match self {
+            Made::Trial(trial) => trial.2.stopped,
+            Made::Repetition(outcome) => outcome.stopped,
+        }
+    }
 }
 
 /// Runs all scenarios that were named; see [`Sim`].
@@ -48,7 +58,7 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
                 exit = exit.graver(findings.exit()).graver(shown);
             }
             Err(Halt::Interrupted) => {
-                screen::interrupted(&plan, &sim.out, &written);
+                screen::interrupted(&plan, sim.out(), "sim", &written);
                 return Exit::Interrupted;
             }
             Err(Halt::Failed(error)) => {
@@ -66,15 +76,19 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
 /// Everything that can go wrong before anything runs.
 fn prepare(sim: &Sim) -> Result<(ThreadPool, Vec<(Plan, Results)>)> {
     let plans = scenarios::plans(sim)?;
-    let threads = sim.threads.map_or(0, usize::from);
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;
+    let pool = pool(sim)?;
     let results = |plan: Plan| {
-        let results = Results::create(&sim.out, &plan, "sim", &to_toml(&plan))?;
+        let results = Results::create(sim.out(), &plan, "sim", &to_toml(&plan))?;
         Ok((plan, results.with_width(sim.width)))
     };
     let scenarios = plans.into_iter().map(results).collect::<Result<Vec<_>, ReportError>>();
     Ok((pool, scenarios.context("there is no place for the results")?))
+}
+
+/// The threads that trials run on.
+pub(super) fn pool(sim: &Sim) -> Result<ThreadPool> {
+    let threads = sim.threads.map_or(0, usize::from);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")
 }
 
 fn scenario(
@@ -86,14 +100,8 @@ fn scenario(
 ) -> Result<(Finished, Findings), Halt> {
     let bar = progress(sim.quiet, plan);
     let mut findings = Findings::new();
-    // The one after the last is trial 0 again, to see that it comes out the same.
-    let make = |number: u32| if number < plan.trials { trial(plan, number, stop) } else { again(plan, stop) };
     let take = |_, made: Made| {
-        let stopped = match &made {
-            Made::Trial(trial) => trial.2.stopped,
-            Made::Repetition(outcome) => outcome.stopped,
-        };
-        if stopped || stop.load(Ordering::Relaxed) {
+        if made.is_stopped() || stop.load(Ordering::Relaxed) {
             return Err(Halt::Interrupted);
         }
         match made {
@@ -111,10 +119,16 @@ fn scenario(
         }
         Ok(())
     };
+    let make = |number: u32| made(plan, number, stop);
     let ran = trials::in_order(pool, plan.trials.saturating_add(1), make, take);
     bar.finish_and_clear();
     ran?;
     Ok((results.finish().map_err(Halt::Failed)?, findings))
+}
+
+/// Trial `number`; the one after the last is trial 0 again, to see that it comes out the same.
+pub(super) fn made(plan: &Plan, number: u32, stop: &AtomicBool) -> Made {
+    if number < plan.trials { trial(plan, number, stop) } else { again(plan, stop) }
 }
 
 fn trial(plan: &Plan, number: u32, stop: &AtomicBool) -> Made {
@@ -143,15 +157,20 @@ fn again(plan: &Plan, stop: &AtomicBool) -> Made {
 
 /// A bar on the terminal; nothing when standard error is not one, or when nothing shall be shown.
 pub(super) fn progress(quiet: bool, plan: &Plan) -> ProgressBar {
+    bar(quiet, &plan.name, u64::from(plan.trials))
+}
+
+/// The same for so many trials of whatever the message names.
+pub(super) fn bar(quiet: bool, message: &str, trials: u64) -> ProgressBar {
     if quiet {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(u64::from(plan.trials));
+    let bar = ProgressBar::new(trials);
     let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos} of {len} trials, {eta} left")
         .expect("the template is right")
         .progress_chars("=> ");
     bar.set_style(style);
-    bar.set_message(plan.name.clone());
+    bar.set_message(message.to_owned());
     bar.tick();
     bar
 }

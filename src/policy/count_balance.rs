@@ -5,7 +5,7 @@ use super::{ClusterView, Policy, WorkerView};
 /// A free worker takes the next query of the job with the fewest counted queries, divided by its weight; the job with fewer
 /// workers among equals.
 ///
-/// Source: the code of an IDunno that means to balance query rates and compares cumulative counts. A job that arrives late
+/// Source: the code of an `IDunno` that means to balance query rates and compares cumulative counts. A job that arrives late
 /// gets the whole cluster until it has caught up with the others, so that new jobs can starve old ones.
 #[derive(Clone, Copy, Debug)]
 pub struct CountBalance;

@@ -38,8 +38,12 @@ impl Policy for FairTime {
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
+        self.allocate_equal(view, lifetime::workers(view))
+    }
+
+    fn allocate_equal(&self, view: &ClusterView<'_>, workers: u32) -> Option<Vec<u32>> {
+        let workers = u64::from(workers);
         let jobs = lifetime::jobs(view, |job, _| job.total as f64);
-        let workers = lifetime::workers(view);
         let previous: Vec<u64> = view.jobs.iter().map(|job| u64::from(job.allocated)).collect();
         let mut plan = fair::nearest(&jobs, workers, &self.terms, &previous);
         let running =

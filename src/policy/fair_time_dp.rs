@@ -30,8 +30,12 @@ impl Policy for FairTimeDp {
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
+        self.allocate_equal(view, lifetime::workers(view))
+    }
+
+    fn allocate_equal(&self, view: &ClusterView<'_>, workers: u32) -> Option<Vec<u32>> {
+        let workers = u64::from(workers);
         let jobs = lifetime::jobs(view, |job, _| job.total as f64);
-        let workers = lifetime::workers(view);
         let plan = fair::published(&jobs, workers, &self.terms, STEPS_MAX)
             .unwrap_or_else(|_| fair::allocate(&jobs, workers, &self.terms));
         Some(lifetime::answer(&plan))

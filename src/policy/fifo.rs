@@ -7,7 +7,7 @@ use super::{ClusterView, Need, Policy, WorkerView};
 /// The whole cluster serves the job that arrived first, as long as it has queries waiting; those of a higher priority
 /// before all others. Weights mean nothing here.
 ///
-/// Source: the job queue of every batch system, and of the IDunnos before their schedulers. Mean completion times suffer
+/// Source: the job queue of every batch system, and of the `IDunno`s before their schedulers. Mean completion times suffer
 /// from a long job in front.
 #[derive(Clone, Copy, Debug)]
 pub struct Fifo;

@@ -31,7 +31,11 @@ impl Policy for FinishTime {
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
-        let workers = lifetime::workers(view);
+        self.allocate_equal(view, lifetime::workers(view))
+    }
+
+    fn allocate_equal(&self, view: &ClusterView<'_>, workers: u32) -> Option<Vec<u32>> {
+        let workers = u64::from(workers);
         let alone = |job: &JobView, seconds: f64| {
             job.isolated_seconds.unwrap_or(job.total as f64 * seconds / workers.max(1) as f64)
         };

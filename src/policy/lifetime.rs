@@ -24,8 +24,8 @@ pub(super) fn jobs(view: &ClusterView<'_>, queries: impl Fn(&JobView, f64) -> f6
 }
 
 /// The workers of a view.
-pub(super) fn workers(view: &ClusterView<'_>) -> u64 {
-    view.workers.len() as u64
+pub(super) fn workers(view: &ClusterView<'_>) -> u32 {
+    view.workers.len() as u32
 }
 
 /// What the options say about divisions.
@@ -131,7 +131,9 @@ mod tests {
     #[test]
     fn weights_divide_rates() {
         let mut jobs = [job(1, 0, 1.0, 0), job(2, 0, 1.0, 0)];
-        jobs.iter_mut().for_each(|job| job.elapsed = Span::ZERO);
+        for job in &mut jobs {
+            job.elapsed = Span::ZERO;
+        }
         jobs[0].weight = 3.0;
         let options = Options::default();
         let policies: [&dyn Policy; 4] = [

@@ -29,7 +29,12 @@ impl Policy for MaxMin {
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
+        self.allocate_equal(view, lifetime::workers(view))
+    }
+
+    fn allocate_equal(&self, view: &ClusterView<'_>, workers: u32) -> Option<Vec<u32>> {
+        let workers = u64::from(workers);
         let jobs = lifetime::jobs(view, |job, _| job.total as f64);
-        Some(lifetime::answer(&fair::leximin(&jobs, lifetime::workers(view), &self.terms)))
+        Some(lifetime::answer(&fair::leximin(&jobs, workers, &self.terms)))
     }
 }

@@ -74,6 +74,12 @@ pub trait Policy: Debug + Send + Sync {
         None
     }
 
+    /// [`Self::allocate`] for `workers` equal workers, of which `view` need not tell: the answer of policies to which only
+    /// their number matters, so that clusters of any size can be asked about. `None`, the default, is that of all others.
+    fn allocate_equal(&self, _view: &ClusterView<'_>, _workers: u32) -> Option<Vec<u32>> {
+        None
+    }
+
     /// The position in `view.jobs` of the job whose next query `worker` shall take; `None` when it shall stay idle. Only
     /// jobs with `waiting > 0` may be named.
     ///

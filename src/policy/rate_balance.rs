@@ -9,7 +9,7 @@ use super::{ClusterView, JobView, Need, Policy, WorkerView};
 /// what it did only that much later, and would send all workers to one job and then all to the other. Priorities mean
 /// nothing here.
 ///
-/// Source: "the rates of concurrent jobs within 20 % of each other", which the course project IDunno asks for.
+/// Source: "the rates of concurrent jobs within 20 % of each other", which the course project `IDunno` asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct RateBalance;
 

@@ -9,7 +9,7 @@ use super::{ClusterView, Policy};
 /// With `C_i ∝ S_i` the rates `C_i / S_i` are equal, which is the aim of fair-time. Where there are more jobs than workers
 /// they take turns. Priorities mean nothing here.
 ///
-/// Source: the schedulers of two IDunnos, one of which measures the seconds over the last ten.
+/// Source: the schedulers of two `IDunno`s, one of which measures the seconds over the last ten.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeShare;
 

@@ -105,7 +105,7 @@ enum History {
 
 /// Folders that were made for these results; they go again when they stay empty.
 #[derive(Debug)]
-struct Made(Vec<PathBuf>);
+pub(super) struct Made(Vec<PathBuf>);
 
 impl Drop for Made {
     fn drop(&mut self) {
@@ -145,11 +145,7 @@ impl Results {
         driver: &'static str,
         resolved: &str,
     ) -> Result<Results, ReportError> {
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
-        if plan.name.is_empty() || plan.name.starts_with('.') || !plan.name.chars().all(plain) {
-            return Err(ReportError::Name { name: plan.name.clone() });
-        }
-        let home = out.join(&plan.name);
+        let home = home(out, &plan.name)?;
         let mut results = Results::beside(plan, home.join(driver), home, &[out])?;
         let path = results.folder.path();
         write(&path.join(SCENARIO), resolved.as_bytes())?;
@@ -187,9 +183,7 @@ impl Results {
 
     /// A folder in `home`, in which, as in those `above` it, nothing is left when nothing comes of this.
     fn beside(plan: &Plan, place: PathBuf, home: PathBuf, above: &[&Path]) -> Result<Results, ReportError> {
-        let all = above.iter().copied().chain([home.as_path()]);
-        let made = Made(all.filter(|path| !path.exists()).map(PathBuf::from).collect());
-        fs::create_dir_all(&home).map_err(at(&home))?;
+        let made = made(&home, above)?;
         let folder = temporary(&home)?;
         let path = folder.path();
         let tables = [
@@ -285,14 +279,36 @@ impl Results {
             write_figure(&path, name, figure, self.width)?;
         }
         let also: &[&str] = if matches!(self.history, History::Kept) { &[SCENARIO, HISTORY] } else { &[] };
-        kept::keep(&self.place, &path, also).map_err(|(path, source)| ReportError::Write { path, source })?;
+        keep(&self.place, &path, also)?;
         replace(&self.home, self.folder, &self.place)?;
         Ok(Finished { folder: self.called, summary: self.summary })
     }
 }
 
+/// The folder `out/<scenario>`.
+pub(super) fn home(out: &Path, scenario: &str) -> Result<PathBuf, ReportError> {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    if scenario.is_empty() || scenario.starts_with('.') || !scenario.chars().all(plain) {
+        return Err(ReportError::Name { name: scenario.to_owned() });
+    }
+    Ok(out.join(scenario))
+}
+
+/// Makes the folder `home`, of which, as of those `above` it, nothing is left when nothing comes of this.
+pub(super) fn made(home: &Path, above: &[&Path]) -> Result<Made, ReportError> {
+    let all = above.iter().copied().chain([home]);
+    let made = Made(all.filter(|path| !path.exists()).map(PathBuf::from).collect());
+    fs::create_dir_all(home).map_err(at(home))?;
+    Ok(made)
+}
+
+/// Keeps what is in an earlier folder of results and not ours.
+pub(super) fn keep(earlier: &Path, fresh: &Path, also: &[&str]) -> Result<(), ReportError> {
+    kept::keep(earlier, fresh, also).map_err(|(path, source)| ReportError::Write { path, source })
+}
+
 /// Puts `folder` at `place`; what was there before is gone only once it is.
-fn replace(home: &Path, folder: TempDir, place: &Path) -> Result<(), ReportError> {
+pub(super) fn replace(home: &Path, folder: TempDir, place: &Path) -> Result<(), ReportError> {
     let attic = temporary(home)?;
     let earlier = attic.path().join("earlier");
     let had_earlier = match fs::rename(place, &earlier) {
@@ -319,7 +335,7 @@ fn whole(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn temporary(home: &Path) -> Result<TempDir, ReportError> {
+pub(super) fn temporary(home: &Path) -> Result<TempDir, ReportError> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".tmp-");
     #[cfg(unix)]
@@ -336,7 +352,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ReportError {
     move |source| ReportError::Write { path, source }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     fs::write(path, bytes).map_err(at(path))
 }
 

@@ -100,7 +100,7 @@ impl Serialize for Number {
 }
 
 /// `number` with six decimals, and zero without a sign.
-fn decimal(number: f64) -> String {
+pub(super) fn decimal(number: f64) -> String {
     let text = format!("{number:.6}");
     if text == "-0.000000" { "0.000000".to_owned() } else { text }
 }

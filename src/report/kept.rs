@@ -7,10 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Every file that idunno writes into a folder of results, or ever wrote.
-const OURS: [&str; 12] = [
+const OURS: [&str; 14] = [
     "allocation.csv",
     "assignments.csv",
     "attempts.csv",
+    "comparison.csv",
     "fairness.csv",
     "history.jsonl",
     "jobs.csv",
@@ -18,11 +19,22 @@ const OURS: [&str; 12] = [
     "membership.csv",
     "queries.csv",
     "recovery.csv",
+    "runs.csv",
     "scenario.toml",
     "summary.csv",
 ];
 /// The charts among them, each as SVG and as PNG.
-const CHARTS: [&str; 6] = ["latency", "rates", "recovery", "start_delay", "timeline", "workers"];
+const CHARTS: [&str; 9] = [
+    "aggregate_qps",
+    "latency",
+    "makespan_s",
+    "rate_gap",
+    "rates",
+    "recovery",
+    "start_delay",
+    "timeline",
+    "workers",
+];
 
 /// Whether the folder is empty or has results in it.
 pub(super) fn is_results(folder: &Path) -> bool {
@@ -51,8 +63,11 @@ pub(super) fn keep(earlier: &Path, fresh: &Path, also: &[&str]) -> Result<(), (P
 }
 
 fn is_ours(name: &str) -> bool {
-    let chart = |ending| name.strip_suffix(ending).is_some_and(|name| CHARTS.contains(&name));
-    OURS.contains(&name) || chart(".svg") || chart(".png")
+    let is_chart = |name: &str| CHARTS.contains(&name) || name.starts_with("recovery_");
+    let chart = |ending| name.strip_suffix(ending).is_some_and(is_chart);
+    let point = name.strip_prefix("point-").and_then(|rest| rest.strip_suffix(".toml"));
+    let is_point = point.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()));
+    is_point || OURS.contains(&name) || chart(".svg") || chart(".png")
 }
 
 /// Gives a file or a whole folder a second place.

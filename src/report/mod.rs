@@ -28,6 +28,7 @@ mod serving;
 mod stats;
 mod stored;
 mod summary;
+mod sweep;
 mod work;
 
 #[cfg(test)]
@@ -51,3 +52,4 @@ pub use rows::{
 pub use stats::{P99_SAMPLES_MIN, P999_SAMPLES_MIN, Stats};
 pub use stored::{Stored, StoredError};
 pub use summary::{JobSummary, Summary};
+pub use sweep::{Compared, Comparison, Comparisons, Grid, GridError, POINTS_MAX, Sweep, Swept};

@@ -19,6 +19,7 @@ mod tests;
 mod units;
 mod write;
 
+pub use crate::policy::Options;
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use plan::{
@@ -26,4 +27,6 @@ pub use plan::{
     Until,
 };
 pub use shipped::{find_shipped, shipped};
+pub use units::magnitude;
+pub use units::readable_span as span;
 pub use write::to_toml;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::host::{Local, Process};
 use super::world::{Event, World};
 use crate::base::{JobId, Rng, SessionId, Span, Time};
-use crate::history::{ClientEvent, Machine, What};
+use crate::history::{ClientEvent, Machine, Watcher, What};
 use crate::node::{JobSpec, Refusal, Reply, Request};
 use crate::scenario::Plan;
 
@@ -139,7 +139,7 @@ impl Client {
     }
 }
 
-impl<P: Process> World<'_, P> {
+impl<P: Process, W: Watcher> World<'_, P, W> {
     /// A job has ended: the client that waited for that asks now.
     pub(super) fn job_ended(&mut self, job: JobId) {
         let waited_for =

@@ -8,10 +8,10 @@ use super::client::Standing;
 use super::host::{Process, Waiting};
 use super::world::{World, identity};
 use crate::base::{NodeId, Time};
-use crate::history::{Machine, What};
+use crate::history::{Machine, Watcher, What};
 use crate::node::{Identity, Input, Start};
 
-impl<P: Process> World<'_, P> {
+impl<P: Process, W: Watcher> World<'_, P, W> {
     /// A process begins on `machine`, where none runs, from what its disk holds; on one that holds no view it joins.
     pub(super) fn start(&mut self, machine: Machine) {
         let index = machine as usize;

@@ -14,7 +14,6 @@ use crate::node::{
     JobSpec, Message, Observation, Outbox, Payload, Position, Refusal, Reply, Start, StepDown, Token,
     WorkMessage,
 };
-use crate::policy::Options;
 use crate::scenario::{
     Direction, DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target, Until,
 };
@@ -159,7 +158,7 @@ fn plan(kinds: &[&str]) -> Plan {
         liveness_within: Span::secs(3),
         nodes: kinds.iter().enumerate().map(node).collect(),
         config: Arc::new(Config::default()),
-        options: Options::default(),
+        options: crate::scenario::Options::default(),
         network: NetworkPlan {
             latency: Draw::Fixed(Span::millis(1)),
             loss: 0.0,
@@ -497,7 +496,8 @@ fn a_run_stops_when_it_is_told_to() {
 fn a_node_that_has_left_is_down() {
     let plan = plan(&["silent"; 2]);
     let mut history = Vec::new();
-    let mut world = super::world::World::<Echo>::new(&plan, 1, &mut history);
+    let mut watcher = crate::history::Ignore;
+    let mut world = super::world::World::<Echo, _>::new(&plan, 1, &mut history, &mut watcher);
     world.step(1, Input::Leave);
     assert!(!world.hosts[1].runs() && world.hosts[0].runs());
     drop(world);

@@ -3,6 +3,7 @@
 mod command;
 mod compare;
 mod figures;
+mod pages;
 mod policies;
 mod readme;
 mod regressions;
@@ -11,3 +12,5 @@ mod shares;
 mod shells;
 mod stored;
 mod tidy;
+mod trace;
+mod whatif;

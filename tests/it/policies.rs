@@ -41,7 +41,7 @@ fn changes(records: &[Record]) -> impl Iterator<Item = (Time, &Change)> {
 
 /// Twelve long jobs on three workers, and short ones that go on arriving.
 const CROWD: &str = r#"
-    until = "60s"
+    until = "120s"
     nodes = 3
     [dispatch]
     hedge = false
@@ -67,7 +67,7 @@ const CROWD: &str = r#"
     name = "short"
     from = "1s"
     every = "exp(2s)"
-    count = 20
+    count = 40
     model = "m"
     inputs = 8
 "#;
@@ -98,11 +98,11 @@ fn nobody_starves_under_a_policy_that_promises_it() {
     for policy in all(&Options::default()).iter().filter(|policy| policy.starves_nobody()) {
         for seed in 1..=2 {
             let longest = hunger(policy.name(), seed);
-            assert!(longest < Span::secs(25), "{}, seed {seed}: {longest}", policy.name());
+            assert!(longest < Span::secs(60), "{}, seed {seed}: {longest}", policy.name());
         }
     }
     let longest = hunger("fifo", 1);
-    assert!(longest > Span::secs(50), "the test notices starvation: {longest}");
+    assert!(longest > Span::secs(110), "the test notices starvation: {longest}");
 }
 
 /// The mean makespan in seconds, and per machine by name how many queries it refused and ran.

@@ -1,5 +1,9 @@
 //! What the README promises a newcomer.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
 use idunno::scenario::{Plan, keys};
 
 use crate::command::{output, text};
@@ -35,4 +39,43 @@ fn it_names_every_kind_of_fault() {
     for kind in kinds.split('"').skip(1).step_by(2) {
         assert!(README.contains(&format!("`{kind}`")), "{kind} is missing");
     }
+}
+
+/// What stands in the first block of this kind after a heading.
+fn block<'a>(heading: &str, kind: &str) -> &'a str {
+    let (_, section) = README.split_once(&format!("\n## {heading}\n")).expect("it has the section");
+    let (_, rest) = section.split_once(&format!("```{kind}\n")).expect("the section has such a block");
+    rest.split_once("```").expect("the block ends").0
+}
+
+fn said(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_idunno"));
+    let shown = command.current_dir(folder).args(arguments).output().expect("the command can be started");
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    String::from_utf8(shown.stdout).expect("it speaks UTF-8")
+}
+
+#[test]
+fn its_allocation_is_what_the_command_says() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("jobs.csv"), block("What if", "csv")).unwrap();
+    let shown = said(folder.path(), &["allocate", "jobs.csv", "--workers", "10"]);
+    assert_eq!(shown.trim(), block("What if", "text").trim());
+}
+
+#[test]
+fn its_sweep_has_the_tables_that_the_command_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("my.toml"), block("Writing a scenario", "toml")).unwrap();
+    let sweep = "membership.suspect_after=250ms,400ms,800ms";
+    let shown = said(folder.path(), &["sim", "my.toml", "--trials", "2", "--sweep", sweep]);
+    // Figures change with the protocol, and with them the widths of columns; what is shown does not.
+    let words = |text: &str| -> Vec<String> {
+        let word = |word: &&str| word.chars().all(|c| c.is_alphabetic() || c == '_' || c == '.' || c == '/');
+        let units = ["s", "ms"];
+        text.split_whitespace().filter(word).filter(|word| !units.contains(word)).map(str::to_owned).collect()
+    };
+    assert_eq!(words(&shown), words(block("Sweeping settings", "text")));
+    let files = fs::read_dir(folder.path().join("results/my/sweep")).unwrap();
+    assert!(files.count() > 8);
 }

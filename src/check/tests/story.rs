@@ -13,7 +13,6 @@ use crate::node::{
     Answer, Change, Command, Completion, Config, Dispatch, Entry, Failure, Index, Inputs, JobSpec, Member,
     Observation, Payload, Position, Reply, Request, Seats, StepDown, View, ViewChange,
 };
-use crate::policy::Options;
 use crate::scenario::{
     DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target, Until,
 };
@@ -78,7 +77,7 @@ fn plan() -> Plan {
         liveness_within: WITHIN,
         nodes: (1..=SIZE as usize).map(NodePlan::usual).collect(),
         config: Arc::new(Config::default()),
-        options: Options::default(),
+        options: crate::scenario::Options::default(),
         network: NetworkPlan {
             latency: Draw::Fixed(Span::millis(1)),
             loss: 0.0,

@@ -1,6 +1,6 @@
 //! How long jobs waited for their first query to start, over all trials.
 
-use super::super::figure::{Axis, Bar, Bars, Curve, Curves, Figure, Join, Panel};
+use super::super::figure::{Axis, Bar, Bars, Curve, Curves, Figure, Join, Panel, Scale};
 use super::super::summary::{JobSamples, Summary};
 use super::{ascending, scale, spread, trials};
 use crate::scenario::Plan;
@@ -42,9 +42,16 @@ fn curves(jobs: &[&JobSamples]) -> Curves {
         let points = delays.first().map(|delay| (*delay, 0.0)).into_iter().chain(steps).collect();
         Curve { name: job.name.to_string(), join: Join::Steps, points, spread: Vec::new() }
     };
-    let share = "Trials in which it was no longer (%)".to_owned();
+    let share = "Trials with at most this delay (%)".to_owned();
+    let all = || jobs.iter().flat_map(|job| job.delays.iter().copied());
+    let mut x = axis(all());
+    // Upright lines at the very edge would be lost in the frame.
+    if x.scale == Scale::Log {
+        x.from = all().min_by(f64::total_cmp).map(|least| least * 0.8);
+    }
+    x.to = all().max_by(f64::total_cmp).filter(|most| *most > 0.0).map(|most| most * 1.05);
     Curves {
-        x: axis(jobs.iter().flat_map(|job| job.delays.iter().copied())),
+        x,
         y: Axis { label: share, from: Some(0.0), to: Some(100.0), ..Axis::default() },
         legend: "Job".to_owned(),
         curves: jobs.iter().map(curve).collect(),

@@ -51,15 +51,18 @@ pub(super) fn figure(plan: &Plan, summary: &Summary) -> Option<Figure> {
     })
 }
 
-fn subtitle<'a>(plan: &Plan, samples: impl Iterator<Item = &'a Vec<f64>>) -> String {
-    let most = samples.map(Vec::len).max().unwrap_or(0);
-    match most {
-        0 | 1 => format!("{}, counted from the fault", trials(plan)),
-        _ => format!(
-            "{}; medians, counted from the fault; whiskers span the middle 95 % of up to {most} faults",
-            trials(plan)
-        ),
+fn subtitle<'a>(plan: &Plan, samples: impl Iterator<Item = &'a Vec<f64>> + Clone) -> String {
+    let counts = samples.map(Vec::len).filter(|count| *count > 0);
+    let most = counts.clone().max().unwrap_or(0);
+    if most <= 1 {
+        return format!("{}, counted from the fault", trials(plan));
     }
+    // Medians of different faults need not be in order.
+    let some = if counts.min() < Some(most) { "; not every step followed every fault" } else { "" };
+    format!(
+        "{}; medians, counted from the fault; whiskers span the middle 95 % of up to {most} faults{some}",
+        trials(plan)
+    )
 }
 
 /// The faults with equal labels together, by their numbers.
