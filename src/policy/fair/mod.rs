@@ -175,9 +175,8 @@ impl Problem {
             let enough = rates.nth(self.workers, &mut near);
             (rates.nth(self.workers - jobs + 1, &mut near), enough)
         };
-        let all = self.curves.iter().map(|curve| curve.rate(curve.most)).fold(f64::INFINITY, f64::min);
         let first = self.curves.iter().map(|curve| curve.rate(self.least)).fold(0.0, f64::max);
-        Some(Bounds { low_most: reached.min(all), high_least: enough.max(first) })
+        Some(Bounds { low_most: reached, high_least: enough.max(first) })
     }
 
     /// The plan that gives nobody anything.
