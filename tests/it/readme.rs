@@ -92,6 +92,7 @@ fn its_policy_is_compiled_and_serves_short_jobs_first() {
         r#"
         nodes = 3
         [model.m]
+        load = "10ms"
         per_input = "50ms"
         [[job]]
         name = "long"
