@@ -9,6 +9,8 @@ use super::{ClusterView, Options, Policy, lifetime};
 /// Moving a worker to another model costs a load. The last allocation stays while its gap is small enough
 /// ([`Options::hysteresis`], [`Options::slack`]), or else changes by as few workers as that takes. It does not count when a
 /// job came or went or the number of workers changed: when a job has no worker yet, or the numbers do not add up.
+///
+/// With more jobs than workers jobs take turns in a cluster, unless [`Options::at_least_one`] is off.
 #[derive(Clone, Copy, Debug)]
 pub struct FairTime {
     terms: Terms,
@@ -32,13 +34,17 @@ impl Policy for FairTime {
         "lifetime query rates within the least possible range, exactly"
     }
 
-    /// Where there are more jobs than workers, those that were left out the longest have the lowest rates, and are next.
     fn starves_nobody(&self) -> bool {
         self.terms.at_least_one
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
-        self.allocate_equal(view, lifetime::workers(view))
+        let has_enough = view.workers.len() >= view.jobs.len();
+        if has_enough || !self.terms.at_least_one {
+            return self.allocate_equal(view, lifetime::workers(view));
+        }
+        // The least range would leave the same jobs at a rate of 0 until others end.
+        Some(view.turns())
     }
 
     fn allocate_equal(&self, view: &ClusterView<'_>, workers: u32) -> Option<Vec<u32>> {

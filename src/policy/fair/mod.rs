@@ -7,7 +7,7 @@
 //!
 //! Rates within `[low, high]` are possible exactly when the fewest workers that reach `low` and the most that stay within
 //! `high` leave room for the sum on both sides. That bounds `low` from above and `high` from below by two order statistics of all
-//! rates ([`levels`]), and leaves one candidate for `low` per job ([`sweep`]). The cost is O(m log m) for m jobs, whatever
+//! rates (`levels.rs`), and leaves one candidate for `low` per job (`sweep.rs`). The cost is O(m log m) for m jobs, whatever
 //! the number of workers, and the answer is that of an exhaustive search to the last bit: rates are compared as they are evaluated
 //! in double precision.
 //!
