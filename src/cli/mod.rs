@@ -283,7 +283,7 @@ Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety
 4 a liveness bound broke; 130 interrupted, nothing changed of what was under way.";
 
 const CHECK_EXAMPLE: &str = "\
-Example:
+Examples:
   idunno check results/coord_fail/sim
       Every invariant, over what history.jsonl says.
 
