@@ -10,7 +10,9 @@ use super::{ClusterView, Options, Policy, lifetime};
 /// ([`Options::hysteresis`], [`Options::slack`]), or else changes by as few workers as that takes. It does not count when a
 /// job came or went or the number of workers changed: when a job has no worker yet, or the numbers do not add up.
 ///
-/// With more jobs than workers jobs take turns in a cluster, unless [`Options::at_least_one`] is off.
+/// With fewer workers than jobs the division with the least range starves the same jobs every time, those whose first
+/// worker would lift them the most. A cluster lets the jobs take turns instead ([`ClusterView::turns`]), unless
+/// [`Options::at_least_one`] is off; [`Policy::allocate_equal`], which answers for a single moment, does not.
 #[derive(Clone, Copy, Debug)]
 pub struct FairTime {
     terms: Terms,
@@ -31,7 +33,7 @@ impl Policy for FairTime {
     }
 
     fn about(&self) -> &'static str {
-        "lifetime query rates within the least possible range, exactly"
+        "lifetime query rates within the least possible range, exactly; with more jobs than workers they take turns"
     }
 
     fn starves_nobody(&self) -> bool {
@@ -39,12 +41,11 @@ impl Policy for FairTime {
     }
 
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
-        let has_enough = view.workers.len() >= view.jobs.len();
-        if has_enough || !self.terms.at_least_one {
-            return self.allocate_equal(view, lifetime::workers(view));
+        let running = view.jobs.iter().filter(|job| job.done < job.total).count();
+        if self.terms.at_least_one && view.workers.len() < running {
+            return Some(view.turns());
         }
-        // The least range would leave the same jobs at a rate of 0 until others end.
-        Some(view.turns())
+        self.allocate_equal(view, lifetime::workers(view))
     }
 
     fn allocate_equal(&self, view: &ClusterView<'_>, workers: u32) -> Option<Vec<u32>> {

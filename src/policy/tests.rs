@@ -121,7 +121,7 @@ fn queues_serve_one_job_and_priorities_go_first() {
 fn more_jobs_than_workers_take_turns_and_none_is_left_out() {
     let jobs: Vec<JobView> = (1..=7).map(|id| job(id, 100, 0.5)).collect();
     let workers = workers(3);
-    for policy in [&Even as &dyn Policy, &TimeShare] {
+    for policy in [&Even as &dyn Policy, &TimeShare, &FairTime::new(&Options::default())] {
         let mut served = vec![0; jobs.len()];
         for turn in 0..7 {
             let given = policy.allocate(&at(turn * 2, &jobs, &workers)).expect("it allocates");

@@ -38,15 +38,21 @@ impl<'a> ClusterView<'a> {
         }
     }
 
-    /// One worker each for as many jobs as there are workers; the others get theirs later. The turn goes round by cluster
-    /// time, and lasts long enough for a few queries.
+    /// One worker each for as many jobs with queries left as there are workers; the others get theirs later. The turn goes
+    /// round by cluster time, and lasts long enough for a few queries.
     pub fn turns(&self) -> Vec<u32> {
-        let (jobs, workers) = (self.jobs.len(), self.workers.len().min(self.jobs.len()));
+        let left = |job: &JobView| job.done < job.total;
+        let jobs = self.jobs.iter().filter(|job| left(job)).count();
+        let workers = self.workers.len().min(jobs);
         let longest = self.jobs.iter().map(|job| job.seconds_per_query).fold(0.0, f64::max);
         let turn = self.now.as_secs() / (longest * TURN_QUERIES).max(TURN_LEAST_S);
         let first = (turn as u64).wrapping_mul(workers as u64) % jobs.max(1) as u64;
-        let is_next = |position: usize| (position + jobs - first as usize) % jobs < workers;
-        (0..jobs).map(|position| u32::from(is_next(position))).collect()
+        let mut places = 0..jobs;
+        let mut is_next = |job: &JobView| {
+            let place = if left(job) { places.next() } else { None };
+            place.is_some_and(|place| (place + jobs - first as usize) % jobs < workers)
+        };
+        self.jobs.iter().map(|job| u32::from(is_next(job))).collect()
     }
 }
 
