@@ -20,18 +20,22 @@ use crate::policy::{self, Options, Policy};
 use crate::scenario::nearest;
 
 pub(super) const EXAMPLES: &str = "\
+Examples:
+  idunno allocate jobs.csv --workers 10
+      How many of ten workers each job gets for the fairest lifetime rates.
+  idunno allocate jobs.csv --workers 10 --all
+      The same for every policy, side by side.
+  idunno allocate jobs.csv --workers 10 --format csv > before.csv
+      As CSV, which can be given back as the allocation before.
+  idunno allocate later.csv --workers 10 --previous before.csv --hysteresis 0.2 --slack 0.1
+      Move workers only where it is worth the loading of models.
+
 JOBS.csv has a row per job. The columns job, queries, elapsed_s, seconds_per_query and remaining are required; weight,
 priority, arrival_s, recent_qps and isolated_s may be there, and some policies ask for them. Lines that begin with # are
 left out.
 
 Rates are those of the jobs' whole lives: queries / (elapsed_s + seconds_per_query * remaining / workers). Gap and Jain's
 index compare them divided by the jobs' weights.
-
-Examples:
-  idunno allocate jobs.csv --workers 10
-  idunno allocate jobs.csv --workers 10 --all
-  idunno allocate jobs.csv --workers 10 --format csv > before.csv
-  idunno allocate later.csv --workers 10 --previous before.csv --hysteresis 0.2 --slack 0.1
 
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file.";
 

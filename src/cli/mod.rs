@@ -163,7 +163,7 @@ struct Sim {
     ///
     /// All points run the same seeds, and are compared with the first one trial by trial. Results go into
     /// DIR/<scenario>/sweep.
-    #[arg(long, value_name = "KEY=A,B,…")]
+    #[arg(long, value_name = "KEY=A,B,...")]
     sweep: Vec<String>,
     /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -283,7 +283,7 @@ Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety
 4 a liveness bound broke; 130 interrupted, nothing changed of what was under way.";
 
 const CHECK_EXAMPLE: &str = "\
-Example:
+Examples:
   idunno check results/coord_fail/sim
       Every invariant, over what history.jsonl says.
 

@@ -108,12 +108,12 @@ fn a_run_tells_jobs_recovery_checks_and_where_the_files_are() {
 }
 
 #[test]
-fn the_readme_explains_every_file_and_column() {
+fn the_page_about_results_explains_every_file_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let scenario = small(folder.path());
     let out = folder.path().join("out");
     output(&["sim", &scenario, "--trials", "1", "--out", out.to_str().unwrap()]);
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../docs/results.md");
     for (file, bytes) in files(&place(&out, "small")) {
         assert!(readme.contains(&format!("`{file}`")), "{file} is missing");
         if Path::new(&file).extension().is_some_and(|extension| extension == "csv") {

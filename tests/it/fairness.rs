@@ -48,7 +48,9 @@ fn run(plan: &Plan, seed: u64) -> Run {
     for row in &trial.tables.queries {
         counted.entry(row.job.to_string()).or_default().extend(row.committed_s.value());
     }
-    counted.values_mut().for_each(|times| times.sort_by(f64::total_cmp));
+    for times in counted.values_mut() {
+        times.sort_by(f64::total_cmp);
+    }
     Run { which, tables: trial.tables, counted }
 }
 
@@ -105,7 +107,7 @@ impl Run {
             .collect()
     }
 
-    /// The largest value of gap_10s in a stretch of time, over the full seconds there.
+    /// The largest value of `gap_10s` in a stretch of time, over the full seconds there.
     fn widest_gap(&self, from: f64, to: f64) -> f64 {
         let rows = self.tables.fairness.iter().filter(|row| {
             let at = row.at_s.value().expect("it is known");

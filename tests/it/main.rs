@@ -3,6 +3,8 @@
 mod command;
 mod compare;
 mod fairness;
+#[expect(unreachable_pub, reason = "it is what the README shows, for a library of its own")]
+mod fewest_left;
 mod figures;
 mod pages;
 mod policies;

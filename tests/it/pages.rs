@@ -80,7 +80,9 @@ fn the_pages_are_linked_and_quote_something() {
     for page in pages() {
         let name = page.file_name().expect("it is a file").to_string_lossy().into_owned();
         assert!(name == "README.md" || readme.contains(&format!("(docs/{name})")), "{name} is not linked");
-        assert!(!quotes(&fs::read_to_string(&page).unwrap()).is_empty(), "{name} quotes no command");
+        // A page of explanations alone has nothing to quote.
+        let quotes = quotes(&fs::read_to_string(&page).unwrap());
+        assert!(name == "results.md" || !quotes.is_empty(), "{name} quotes no command");
     }
 }
 

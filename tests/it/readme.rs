@@ -3,10 +3,15 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
+use idunno::base::JobId;
+use idunno::history::{Change, Observation, Record, What};
 use idunno::scenario::{Plan, keys};
+use idunno::sim;
 
 use crate::command::{output, text};
+use crate::fewest_left::FewestLeft;
 
 const README: &str = include_str!("../../README.md");
 
@@ -78,4 +83,48 @@ fn its_sweep_has_the_tables_that_the_command_shows() {
     assert_eq!(words(&shown), words(block("Sweeping settings", "text")));
     let files = fs::read_dir(folder.path().join("results/my/sweep")).unwrap();
     assert!(files.count() > 8);
+}
+
+#[test]
+fn its_policy_is_compiled_and_serves_short_jobs_first() {
+    assert_eq!(block("Writing a policy", "rust"), include_str!("fewest_left.rs"));
+    let mut plan = Plan::read(
+        r#"
+        nodes = 3
+        [model.m]
+        load = "10ms"
+        per_input = "50ms"
+        [[job]]
+        name = "long"
+        model = "m"
+        inputs = 200
+        [[job]]
+        name = "short"
+        model = "m"
+        inputs = 30
+        at = "1s"
+        "#,
+        "policy.toml",
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    let mut config = (*plan.config).clone();
+    config.scheduler.policy = Arc::new(FewestLeft);
+    plan.config = Arc::new(config);
+    let mut records = Vec::new();
+    sim::run(&plan, plan.seed, &mut records, &|| false);
+    let counted = |job: u32| {
+        let times = records.iter().filter_map(move |record: &Record| match &record.what {
+            What::Node(Observation::Applied { changes, .. }) => {
+                changes.iter().find_map(|change| match change {
+                    Change::Counted { query, .. } if query.job == JobId(job) => Some(record.at),
+                    _ => None,
+                })
+            }
+            _ => None,
+        });
+        let times: Vec<_> = times.collect();
+        (times[0], times[times.len() - 1])
+    };
+    let (long, short) = (counted(1), counted(2));
+    assert!(long.0 < short.0 && short.1 < long.1, "long {long:?}, short {short:?}");
 }

@@ -143,7 +143,8 @@ impl Question {
         if policy.name() == "fair_time_dp" {
             // In a cluster it then answers what fair_time does; whoever compares policies wants to know.
             let steps = jobs.saturating_mul(u64::from(workers)).saturating_mul(u64::from(workers));
-            return (steps > STEPS_MAX).then(|| TooLarge { jobs, workers: u64::from(workers) }.to_string());
+            return (steps > STEPS_MAX)
+                .then(|| TooLarge { jobs, workers: u64::from(workers), steps: STEPS_MAX }.to_string());
         }
         let one = self.describe(1);
         let view = self.view(policy, &one);

@@ -8,14 +8,16 @@ pub const STEPS_MAX: u64 = 20_000_000;
 /// Why the program was not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the dynamic program takes m·n² = {jobs}·{workers}² steps, and more than {STEPS_MAX} are not run; \
-     fair_time gives the exact answer at any size"
+    "the dynamic program would take m·n² = {jobs}·{workers}² steps, which is more than {steps}; fair_time gives the exact \
+     answer at any size"
 )]
 pub struct TooLarge {
     /// Jobs with work left.
     pub jobs: u64,
     /// Workers to divide.
     pub workers: u64,
+    /// The most steps that were allowed.
+    pub steps: u64,
 }
 
 /// Divides `workers` by the dynamic program over (jobs so far, workers so far) that keeps one (lowest, highest) rate per state, the
@@ -27,7 +29,7 @@ pub fn published(jobs: &[Job], workers: u64, terms: &Terms, steps: u64) -> Resul
     let problem = Problem::new(jobs, workers, terms);
     let (count, workers) = (problem.curves.len() as u64, problem.workers);
     if workers.saturating_mul(workers).saturating_mul(count) > steps {
-        return Err(TooLarge { jobs: count, workers });
+        return Err(TooLarge { jobs: count, workers, steps });
     }
     if workers == 0 || count == 0 {
         return Ok(problem.nothing());

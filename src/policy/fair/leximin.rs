@@ -1,7 +1,7 @@
 //! Max-min fairness: the lowest rate as high as possible, then the next lowest, and so on.
 
 use super::levels::Rates;
-use super::{Job, Plan, Problem, Terms};
+use super::{FEW, Job, Plan, Problem, Terms};
 
 /// Divides `workers` so that the rates in ascending order are the lexicographically greatest possible.
 ///
@@ -18,11 +18,11 @@ pub fn leximin(jobs: &[Job], workers: u64, terms: &Terms) -> Plan {
     let curves = &problem.curves;
     let count = curves.len() as u64;
     // The worker after the c-th is given at the rate of c workers; the first ones are given at rate 0.
-    let level = if problem.workers <= count {
-        0.0
-    } else {
-        let rates = Rates { curves, range: |position: usize| (1, curves[position].most - 1) };
-        rates.nth(problem.workers - count, &mut 0.0)
+    let rates = Rates { curves, range: |position: usize| (1, curves[position].most - 1) };
+    let level = match problem.workers.saturating_sub(count) {
+        0 => 0.0,
+        rank if problem.workers <= FEW => rates.nth_of_few(rank, rank).0,
+        rank => rates.nth(rank, &mut 0.0),
     };
     let mut given: Vec<u64> = curves.iter().map(|curve| curve.at_least(level).min(curve.most)).collect();
     let mut left = problem.workers - given.iter().sum::<u64>();

@@ -7,7 +7,7 @@
 //!
 //! Rates within `[low, high]` are possible exactly when the fewest workers that reach `low` and the most that stay within
 //! `high` leave room for the sum on both sides. That bounds `low` from above and `high` from below by two order statistics of all
-//! rates ([`levels`]), and leaves one candidate for `low` per job ([`sweep`]). The cost is O(m log m) for m jobs, whatever
+//! rates (`levels.rs`), and leaves one candidate for `low` per job (`sweep.rs`). The cost is O(m log m) for m jobs, whatever
 //! the number of workers, and the answer is that of an exhaustive search to the last bit: rates are compared as they are evaluated
 //! in double precision.
 //!
@@ -175,9 +175,8 @@ impl Problem {
             let enough = rates.nth(self.workers, &mut near);
             (rates.nth(self.workers - jobs + 1, &mut near), enough)
         };
-        let all = self.curves.iter().map(|curve| curve.rate(curve.most)).fold(f64::INFINITY, f64::min);
         let first = self.curves.iter().map(|curve| curve.rate(self.least)).fold(0.0, f64::max);
-        Some(Bounds { low_most: reached.min(all), high_least: enough.max(first) })
+        Some(Bounds { low_most: reached, high_least: enough.max(first) })
     }
 
     /// The plan that gives nobody anything.

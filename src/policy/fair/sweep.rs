@@ -6,7 +6,8 @@ use super::{Bounds, Problem, Window};
 ///
 /// Windows are compared by their exact widths. With `high` at the least it can be, a job has a rate in `[low, high]` if its
 /// highest one there is not below `low`; else its rate is the next one above `high`, and stays that as `low` goes on up to the
-/// most it can be. So the lower ends to be tried are those highest rates, and that most.
+/// most it can be. So the lower ends to be tried are those highest rates, and that most. A job that can have no more workers has no
+/// rate above, and ends the search there.
 pub(super) fn best(problem: &Problem, bounds: Bounds) -> Window {
     let Bounds { low_most, high_least } = bounds;
     // Of each job that may have to move: its highest rate in the window at first, and the rate that it moves to.
@@ -50,5 +51,19 @@ impl Window {
         let low = width - self.high;
         let rest = (self.high - (width - low)) - (self.low + low);
         (width, rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Window;
+
+    #[test]
+    fn windows_that_differ_less_than_a_double_can_tell_are_told_apart() {
+        let [wide, narrow] = [1e-17, 2e-17].map(|low| Window { low, high: 1.0 });
+        assert_eq!((wide.high - wide.low).to_bits(), (narrow.high - narrow.low).to_bits());
+        assert!(narrow.width() < wide.width());
+        let infinite = Window { low: 0.0, high: f64::INFINITY };
+        assert!(wide.width() < infinite.width() && (infinite.width().0).is_infinite());
     }
 }

@@ -121,14 +121,14 @@ impl Marks {
 
     fn labels(&self, left: f64, right: f64) -> Vec<Label> {
         let merged = |near: &f64| merged(&self.marks, *near, left, right);
-        let all = NEAR.iter().map(merged).find_map(|labels| placed(labels, right));
+        let all = NEAR.iter().map(merged).find_map(|labels| placed(labels, left, right));
         all.unwrap_or_else(|| {
             let text = format!("{} events", self.marks.len());
             let at = |mark: Option<&(f64, Option<f64>, String)>| {
                 mark.map_or(left, |mark| left + mark.0 * (right - left))
             };
             let (from, to) = (at(self.marks.first()), at(self.marks.last()));
-            placed(vec![Label { from, to, left: from, row: 0, text }], right).unwrap_or_default()
+            placed(vec![Label { from, to, left: from, row: 0, text }], left, right).unwrap_or_default()
         })
     }
 }
@@ -180,19 +180,16 @@ fn together(texts: &[&str], widest: f64) -> String {
 
 /// Gives each label the lowest row in which neither it nor its line touches one to its right; `None` if there are not
 /// enough rows.
-fn placed(mut labels: Vec<Label>, right: f64) -> Option<Vec<Label>> {
+fn placed(mut labels: Vec<Label>, left: f64, right: f64) -> Option<Vec<Label>> {
     let mut taken: Vec<(f64, f64, usize)> = Vec::new();
     for label in labels.iter_mut().rev() {
         let width = BODY.width(&label.text);
         let beside = label.from + 0.6;
-        label.left = if beside + width <= right {
-            beside
-        } else {
-            (right - width).min(label.from - width - 0.6).max(0.0)
-        };
-        // Where there is no room on its left either, it ends at the right edge.
-        if label.left < 1.0 {
-            label.left = (right - width).max(1.0);
+        label.left =
+            if beside + width <= right { beside } else { (right - width).min(label.from - width - 0.6) };
+        // Where there is no room on its left either, it ends at the right edge: left of the plot are the numbers of the axis.
+        if label.left < left {
+            label.left = (right - width).max(left);
         }
         let from = label.left.min(label.from) - GAP;
         let to = (label.left + width).max(label.to) + GAP;

@@ -17,6 +17,7 @@ mod runs;
 mod scale;
 mod sketch;
 mod style;
+mod tame;
 #[cfg(test)]
 mod tests;
 mod width;
@@ -59,6 +60,7 @@ struct Column {
 
 /// The figure as SVG, `width` wide and as high as it needs to be.
 pub fn svg(figure: &Figure, width: Width) -> Result<String, ChartError> {
+    let figure = &tame::tamed(figure);
     let mut sketch = Sketch::default();
     let mut column = Column { left: MARGIN, right: width.mm() - MARGIN, top: MARGIN };
     head(&mut sketch, &mut column, figure);

@@ -158,6 +158,15 @@ fn the_published_program_misses_the_least_gap() {
 }
 
 #[test]
+fn the_published_program_takes_from_the_last_job_in_a_tie_and_refuses_what_is_too_large() {
+    let jobs = [Job { queries: 1.0, elapsed: 0.0, work: 1.0, weight: 1.0 }; 2];
+    let plan = published(&jobs, 3, &Terms::default(), 18).expect("it takes 2·3² steps");
+    assert_eq!(plan.workers, [2, 1]);
+    let refusal = published(&jobs, 3, &Terms::default(), 17).expect_err("one step too many");
+    assert!(refusal.to_string().contains("2·3² steps"), "{refusal}");
+}
+
+#[test]
 fn loads_count_the_workers_that_change_their_job() {
     assert_eq!(loads(&[3, 0, 5], &[2, 4, 2]), 4);
 }
