@@ -1,5 +1,6 @@
 //! The commands: what people type, what they are shown, and how a command ends.
 
+mod fuzz;
 mod scenarios;
 mod screen;
 mod sim;
@@ -9,9 +10,12 @@ mod trials;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::base::Span;
+use crate::fuzz::Profile;
 use crate::scenario::SEED_MAX;
 
 /// How a command ends.
@@ -75,6 +79,9 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Draw scenarios from seeds, faults and all, and look for one that breaks something.
+    #[command(after_help = FUZZ_EXAMPLES)]
+    Fuzz(Fuzz),
     /// Run scenarios in the simulator, check every trial, and write the results as CSV files and a chart.
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
@@ -104,6 +111,44 @@ enum Scenario {
     },
     /// Explain every key: what it does, what it may be, what it is by default.
     Keys,
+}
+
+/// What `idunno fuzz` is told.
+#[derive(Clone, Debug, Args)]
+struct Fuzz {
+    /// The seeds: how many, from 0 on, or from the first to the one after the last, as in 500..1500 [default: 1000].
+    #[arg(long, value_name = "N|A..B", value_parser = fuzz::seeds)]
+    seeds: Option<fuzz::Seeds>,
+    /// Go on for this long, such as 10m, instead of for a number of seeds.
+    #[arg(long = "for", value_name = "TIME", value_parser = lasting, conflicts_with = "seeds")]
+    lasting: Option<Duration>,
+    /// What to aim at.
+    #[arg(long, value_name = "PROFILE", default_value = "swarm", value_parser = profile)]
+    profile: Profile,
+    /// Where scenarios that failed go, made as small as possible.
+    #[arg(long, value_name = "DIR", default_value = "results/fuzz")]
+    out: PathBuf,
+    /// Fail when a kind of fault never took effect or a point of interest was never reached; from 10,000 seeds on this is always so.
+    #[arg(long)]
+    require_coverage: bool,
+    /// How many scenarios to run at the same time [default: one per core]. What is found does not depend on it.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Show only what went wrong.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// The profile of this name.
+fn profile(name: &str) -> Result<Profile, String> {
+    let all = || Profile::ALL.iter().map(|profile| format!("\n  {}: {}", profile.name(), profile.about()));
+    Profile::by_name(name).ok_or_else(|| format!("wanted one of{}", all().collect::<String>()))
+}
+
+/// A length of time, as in scenarios.
+fn lasting(text: &str) -> Result<Duration, String> {
+    let span: Span = crate::scenario::span(text)?;
+    if span == Span::ZERO { Err("is no time at all".to_owned()) } else { Ok(Duration::from_nanos(span.0)) }
 }
 
 /// What `idunno sim` is told.
@@ -166,6 +211,16 @@ Examples:
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
 4 a liveness bound broke; 130 interrupted, nothing changed.";
 
+const FUZZ_EXAMPLES: &str = "\
+Examples:
+  idunno fuzz --seeds 10000
+      Ten thousand scenarios with random clusters, work and faults.
+  idunno fuzz --for 10m --profile partitions
+      For ten minutes, with the network cut in every shape.
+
+Exit codes: 0 nothing broke; 1 failed, or tested less than it should; 2 usage, nothing changed; 3 a safety invariant broke;
+4 a liveness bound broke; 130 interrupted.";
+
 const SCENARIO_EXAMPLES: &str = "\
 Example, to begin a scenario of your own:
   idunno scenario show coord_fail > my.toml";
@@ -184,6 +239,7 @@ pub fn main() -> ExitCode {
     // Without a handler Ctrl-C still ends the process, if less tidily.
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
+        Command::Fuzz(fuzz) => fuzz::run(fuzz, &STOP),
         Command::Sim(sim) => sim::run(sim, &STOP),
         Command::Scenario(scenario) => scenarios::run(scenario),
     };

@@ -27,3 +27,12 @@ pub use plan::{
 };
 pub use shipped::{find_shipped, shipped};
 pub use write::to_toml;
+
+/// The length of time that `text` says, as in a scenario: `"250ms"`. The error says what is wrong with it.
+pub fn span(text: &str) -> Result<crate::base::Span, String> {
+    units::span(text).map_err(|error| error.to_string())
+}
+
+/// What plans are made of, for those who make plans without knowing nodes.
+pub use crate::node::{Config, DispatchConfig, Failover, Inputs, JobSpec, MembershipConfig, Scheduler};
+pub use crate::policy::{Options as PolicyOptions, all as policies};
