@@ -14,7 +14,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use super::text::{count, wrapped};
 use super::{Exit, Fuzz, screen, trials};
 use crate::check::Kind;
-use crate::fuzz::{Failure, POINTS, Profile, Reached, Trial, scenario, shrink};
+use crate::fuzz::{Failure, POINTS, Profile, Reached, Trial, scenario, shrink, silence_findings};
 use crate::scenario::{Plan, to_toml};
 
 /// From this many seeds on, a campaign has to reach everything.
@@ -81,14 +81,11 @@ pub(super) fn run(fuzz: &Fuzz, stop: &AtomicBool) -> Exit {
             return Exit::Failed;
         }
     };
-    // A panic of a trial is reported with its seed; what the hook would print is in the way.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
+    silence_findings();
     let began = Instant::now();
     let (campaign, halt) = campaign(fuzz, &pool, stop, began);
     let took = began.elapsed();
     let shown = report(fuzz, &pool, &campaign, halt.as_ref(), took, stop);
-    std::panic::set_hook(hook);
     match shown {
         Ok(_) if matches!(halt, Some(Halt::Interrupted)) => Exit::Interrupted,
         Ok(exit) => exit,

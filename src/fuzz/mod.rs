@@ -16,4 +16,4 @@ pub use draw::scenario;
 pub use points::{POINTS, Reached};
 pub use profile::Profile;
 pub use shrink::{Shrunk, shrink};
-pub use trial::{Failure, Trial};
+pub use trial::{Failure, Trial, silence_findings};

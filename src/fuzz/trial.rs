@@ -1,13 +1,29 @@
 //! One drawn scenario carried out: what it found, and what it reached.
 
+use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use super::points::Reached;
 use crate::check::{Checker, Invariant, Kind, Verdict};
 use crate::history::Ignore;
 use crate::scenario::Plan;
 use crate::sim;
+
+thread_local! {
+    /// Whether this thread carries out a trial, whose panics are findings.
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on panics within a trial print nothing, since they are reported as findings; all others are printed as before.
+pub fn silence_findings() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !WATCHED.get() {
+            before(info);
+        }
+    }));
+}
 
 /// In what way a scenario failed. Two failures of the same way are taken for the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +80,10 @@ impl Trial {
     pub fn run(plan: &Plan, seed: u64, twice: bool, stop: &(dyn Fn() -> bool + Sync)) -> Trial {
         let run = || Trial::watched(plan, seed, twice, stop);
         // A panic is a finding like any other: it has a seed, and can be shrunk.
-        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Trial {
+        let before = WATCHED.replace(true);
+        let result = catch_unwind(AssertUnwindSafe(run));
+        WATCHED.set(before);
+        result.unwrap_or_else(|panic| Trial {
             failure: Some((Failure::Panic, message(&*panic))),
             reached: Reached::default(),
             events: 0,
