@@ -73,6 +73,10 @@ enum Halt {
 
 /// Does what `idunno fuzz` is told.
 pub(super) fn run(fuzz: &Fuzz, stop: &AtomicBool) -> Exit {
+    if fuzz.show {
+        let seed = fuzz.seeds.map_or(0, |seeds| seeds.from);
+        return screen::say(&to_toml(&scenario(seed, fuzz.profile)));
+    }
     let threads = fuzz.threads.map_or(0, usize::from);
     let pool = match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
         Ok(pool) => pool,

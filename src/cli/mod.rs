@@ -128,6 +128,9 @@ struct Fuzz {
     /// Where scenarios that failed go, made as small as possible.
     #[arg(long, value_name = "DIR", default_value = "results/fuzz")]
     out: PathBuf,
+    /// Print the scenario of the first seed as it is drawn, and run nothing.
+    #[arg(long)]
+    show: bool,
     /// Fail when a kind of fault never took effect or a point of interest was never reached; from 10,000 seeds on this is always so.
     #[arg(long)]
     require_coverage: bool,

@@ -194,7 +194,13 @@ fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize) -> 
     enabled.truncate(1 + rng.below(enabled.len() as u64) as usize);
     let times = rng.below(profile.faults_max() + 1);
     let mut faults = Vec::new();
-    let mut spare = spare;
+    // Who leaves takes its seat along: with it a disk or a machine less may be one too many.
+    let goodbyes = enabled.contains(&Family::Leave);
+    let losses = enabled.contains(&Family::Wipe) && rng.chance(0.5);
+    if goodbyes && losses {
+        enabled.retain(|family| *family != Family::Leave);
+    }
+    let mut spare = if goodbyes && !losses { 0 } else { spare };
     for _ in 0..times {
         let family = pick(rng, &enabled);
         if family == Family::Wipe {

@@ -64,6 +64,9 @@ impl Shrinker<'_> {
         }
         // What is kept is what a reader of the file gets.
         let Ok(candidate) = Plan::read(&text, "a smaller scenario") else { return false };
+        if !is_survivable(&candidate) {
+            return false;
+        }
         self.tried += 1;
         let twice = self.failure == Failure::Invariant(crate::check::Invariant::Repeatable);
         let stop = || !(self.more)();
@@ -205,7 +208,6 @@ impl Shrinker<'_> {
     /// Rounds and shortens the times of faults, and makes targets and shapes plainer.
     fn magnitudes(&mut self) {
         for place in 0..self.best.faults.len() {
-            self.keep(|plan| plan.faults[place].lasting = None);
             for grain in [1_000, 100, 10] {
                 let rounded = |draw: Draw| match draw {
                     Draw::Fixed(span) => {
@@ -231,6 +233,25 @@ impl Shrinker<'_> {
             }
         });
     }
+}
+
+/// Whether a quorum of disks and machines is left in the end, so that everything accepted has to finish: otherwise a smaller
+/// scenario would fail for a reason of its own.
+fn is_survivable(plan: &Plan) -> bool {
+    let voters = plan.config.failover.voters_for(plan.nodes.len());
+    let takes_one = |fault: &&Fault| match fault.kind {
+        FaultKind::Crash { wipe } => wipe || fault.lasting.is_none(),
+        FaultKind::Pause | FaultKind::Isolate | FaultKind::Cut { .. } | FaultKind::Leave => {
+            fault.lasting.is_none()
+        }
+        _ => false,
+    };
+    let alone = |fault: &Fault| matches!(fault.target, Target::Node(_) | Target::Coordinator | Target::Voter);
+    let taken: Vec<&Fault> = plan.faults.iter().filter(takes_one).collect();
+    // Who leaves takes its seat along: with it a disk or a machine less may be one too many.
+    let goodbyes = plan.faults.iter().any(|fault| fault.kind == FaultKind::Leave);
+    let spare = if goodbyes { 0 } else { (voters - 1) / 2 };
+    taken.iter().all(|fault| alone(fault)) && taken.len() <= spare
 }
 
 /// A fault of the same kind that is easier to understand.
