@@ -3,9 +3,9 @@
 CARGO ?= cargo
 SCENARIOS := $(sort $(wildcard scenarios/*.toml))
 
-.PHONY: test format lint docs units bench-once same-bytes campaign deny results bench clean
+.PHONY: test format lint docs units bench-once same-bytes reference campaign deny results bench clean
 
-test: format lint docs units bench-once same-bytes
+test: format lint docs units bench-once same-bytes reference
 
 format:
 	$(CARGO) fmt --all --check
@@ -38,6 +38,24 @@ same-bytes:
 	diff -r target/same-bytes/debug target/same-bytes/release
 	@echo "The same bytes in debug and release, with one thread and two."
 
+# What every shipped scenario shows, run anew: summaries and pictures are those of results/reference, byte for byte.
+reference: target/reference
+	diff -r target/reference results/reference
+	@echo "Summaries and pictures of the shipped scenarios are as they were."
+
+# What is kept of a run: the summary, and the pictures that scale.
+.PHONY: target/reference
+target/reference:
+	$(CARGO) build --locked --release
+	rm -rf target/reference target/shipped
+	target/release/idunno sim $(SCENARIOS) --quiet --out target/shipped
+	set -e; for run in target/shipped/*/sim; do \
+	    kept=target/reference/$$(basename $$(dirname $$run)); \
+	    mkdir -p $$kept; \
+	    cp $$run/summary.csv $$run/*.svg $$kept; \
+	done
+	rm -rf target/shipped
+
 # Every shipped scenario under a thousand seeds; takes about fifteen minutes on two cores.
 campaign:
 	IDUNNO_SEEDS=1000 $(CARGO) test --locked --release --test it every_shipped_scenario_is_clean -- --nocapture
@@ -46,9 +64,10 @@ campaign:
 deny:
 	$(CARGO) deny --locked check licenses bans sources
 
-# Every shipped scenario, into results/.
-results:
-	$(CARGO) run --locked --release -- sim $(SCENARIOS)
+# The summaries and pictures of results/reference, anew; to be looked at before they are committed.
+results: target/reference
+	rm -rf results/reference
+	cp -r target/reference results/reference
 
 bench:
 	$(CARGO) bench --locked

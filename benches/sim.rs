@@ -16,6 +16,7 @@ use idunno::check::Checker;
 use idunno::node::{
     Body, Config, Effect, Identity, Input, MembershipMessage, Message, Node, Outbox, Start, Status,
 };
+use idunno::policy::Options;
 use idunno::scenario::{DiskPlan, NetworkPlan, NodePlan, Plan, Until};
 use idunno::sim::{self, Outcome, Process};
 
@@ -78,8 +79,6 @@ impl Process for Beats {
 
 /// `nodes` machines on a local network with 1 % loss, for this long.
 fn plan(nodes: usize, horizon: Span) -> Plan {
-    let node =
-        |number| NodePlan { name: format!("n{number}").into(), kind: "cpu".into(), speed: 1.0, worker: true };
     Plan {
         name: "bench".into(),
         about: String::new(),
@@ -87,8 +86,9 @@ fn plan(nodes: usize, horizon: Span) -> Plan {
         trials: 1,
         until: Until::At(horizon),
         liveness_within: Span::secs(10),
-        nodes: (1..=nodes).map(node).collect(),
+        nodes: (1..=nodes).map(NodePlan::usual).collect(),
         config: Arc::new(Config::default()),
+        options: Options::default(),
         network: NetworkPlan {
             latency: Draw::LogNormal(Span::micros(300), 0.3),
             loss: 0.01,

@@ -12,7 +12,9 @@ use crate::base::{AttemptId, Epoch, JobId, NodeId, QueryId};
 struct Attempt {
     id: AttemptId,
     worker: NodeId,
-    /// Whether its worker said that it ended, and then whether it brought predictions.
+    /// What its worker said to the order: whether it took it.
+    taken: Option<bool>,
+    /// Whether its worker said that it ended, and then whether it brought predictions. What was refused has ended.
     ended: Option<bool>,
 }
 
@@ -47,7 +49,7 @@ impl Attempts {
             // The coordinator has not applied yet what settled it.
             Standing::Settled => {}
             Standing::Open(..) => {
-                self.open.entry(query).or_default().push(Attempt { id, worker, ended: None });
+                self.open.entry(query).or_default().push(Attempt { id, worker, taken: None, ended: None });
             }
         }
     }
@@ -81,6 +83,30 @@ impl Attempts {
         }
     }
 
+    /// A worker took an order, or refused it: one of the two, once.
+    pub(super) fn on_answered(
+        &mut self,
+        who: Who,
+        (query, id): (QueryId, AttemptId),
+        taken: bool,
+        ledger: &Ledger,
+        findings: &mut Findings,
+    ) {
+        let word = if taken { "took" } else { "refused" };
+        let flaw = match self.find((query, id, who.id), ledger) {
+            Ok(Some(attempt)) if attempt.taken.is_some() => "had been answered before",
+            Ok(Some(attempt)) => {
+                attempt.taken = Some(taken);
+                attempt.ended = attempt.ended.or((!taken).then_some(false));
+                return;
+            }
+            Ok(None) => return,
+            Err(flaw) => flaw,
+        };
+        let detail = format_args!("it {word} attempt {id} at {query}, which {flaw}");
+        findings.report(Invariant::CountedOnce, who.at, &[who.machine], detail);
+    }
+
     /// A worker's attempt ended.
     pub(super) fn on_ended(
         &mut self,
@@ -91,6 +117,10 @@ impl Attempts {
         findings: &mut Findings,
     ) {
         match self.find((query, id, who.id), ledger) {
+            Ok(Some(Attempt { taken: Some(false), .. })) => {
+                let detail = format_args!("it ended attempt {id} at {query}, which it had refused");
+                findings.report(Invariant::CountedOnce, who.at, &[who.machine], detail);
+            }
             Ok(Some(attempt)) => attempt.ended = Some(attempt.ended == Some(true) || answered),
             Ok(None) => {}
             Err(flaw) => {

@@ -360,6 +360,9 @@ struct Work {
     window: Option<u8>,
     /// How often a query may be tried where attempts fail by plan.
     tries: u64,
+    /// How long an engine may stand still before a query, and how long refusals may put one off.
+    stall: Span,
+    refusals: Span,
     /// How long it may take until what is stuck by plan is found to be so, at the first attempt and at a second one.
     stuck: Span,
 }
@@ -394,6 +397,8 @@ impl Work {
         Work {
             stuck: if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO },
             models: models.collect(),
+            stall: plan.stall_max(),
+            refusals: plan.refusals_max(),
             longest: Span::ZERO,
             window: plan.config.dispatch.window,
             tries: if fails { u64::from(plan.config.dispatch.retries_max) + 1 } else { 1 },
@@ -414,7 +419,7 @@ impl Work {
     /// The longest load of a job's model and the longest query of the job.
     fn of(&self, job: &Job) -> (Span, Span) {
         let [load, setup, per_input] = self.models.get(&job.spec.model).copied().unwrap_or_default();
-        (load, setup + per_input * u64::from(job.batch().max(job.spec.batch)))
+        (load, self.stall + setup + per_input * u64::from(job.batch().max(job.spec.batch)))
     }
 
     fn learn(&mut self, job: &Job) {
@@ -430,6 +435,6 @@ impl Work {
         let small = (Span::millis(2).0 / query.0.max(1)).clamp(2, 64);
         let window = self.window.map_or(small, u64::from);
         let turns = 1 + facts.ledger.open_jobs as u64 / Work::workers(facts).max(1) as u64;
-        self.longest.max(load + query) * window * turns * self.tries + self.stuck
+        self.longest.max(load + query) * window * turns * self.tries + self.refusals + self.stuck
     }
 }

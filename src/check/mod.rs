@@ -91,6 +91,16 @@ impl Checker {
         }
     }
 
+    /// It is `at` now, though nothing is recorded: deadlines that have passed are judged. The verdict is the same without.
+    pub fn advance(&mut self, at: Time) {
+        self.liveness.advance(at, facts!(self), &mut self.findings);
+    }
+
+    /// What did not hold so far, in the order in which it was found.
+    pub fn violations(&self) -> &[Violation] {
+        &self.findings.violations
+    }
+
     /// The trial ended at `ended_at`: what there is to say about it. Deadlines after the end are not held against it.
     pub fn finish(mut self, ended_at: Time) -> Verdict {
         self.liveness.finish(ended_at, facts!(self), &mut self.findings);
@@ -240,7 +250,11 @@ impl Checker {
             }
             Observation::Accepted { query, attempt, epoch } => {
                 self.fencing.on_accepted(who, (*query, *attempt), *epoch, &self.elections, findings);
-                self.attempts.on_held(who, (*query, *attempt, who.id), &self.ledger, findings);
+                self.attempts.on_answered(who, (*query, *attempt), true, &self.ledger, findings);
+            }
+            Observation::Refused { query, attempt, epoch } => {
+                self.fencing.on_accepted(who, (*query, *attempt), *epoch, &self.elections, findings);
+                self.attempts.on_answered(who, (*query, *attempt), false, &self.ledger, findings);
             }
             Observation::Ended { query, attempt, error } => {
                 let answered = error.is_none();

@@ -7,15 +7,68 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::ThreadPool;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::text::{count, wrapped};
-use super::{Exit, Fuzz, screen, trials};
+use super::{Exit, screen, trials};
+use crate::base::Span;
 use crate::check::Kind;
 use crate::fuzz::{Failure, POINTS, Profile, Reached, Trial, scenario, shrink, silence_findings};
-use crate::scenario::{Plan, to_toml};
+use crate::scenario::{Plan, span, to_toml};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  idunno fuzz --seeds 10000
+      Ten thousand scenarios with random clusters, work and faults.
+  idunno fuzz --for 10m --profile partitions
+      For ten minutes, with the network cut in every shape.
+
+Exit codes: 0 nothing broke; 1 failed, or tested less than it should; 2 usage, nothing changed; 3 a safety invariant broke;
+4 a liveness bound broke; 130 interrupted.";
+
+/// What `idunno fuzz` is told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Fuzz {
+    /// The seeds: how many, from 0 on, or from the first to the one after the last, as in 500..1500 [default: 1000].
+    #[arg(long, value_name = "N|A..B", value_parser = seeds)]
+    seeds: Option<Seeds>,
+    /// Go on for this long, such as 10m, instead of for a number of seeds.
+    #[arg(long = "for", value_name = "TIME", value_parser = lasting, conflicts_with = "seeds")]
+    lasting: Option<Duration>,
+    /// What to aim at.
+    #[arg(long, value_name = "PROFILE", default_value = "swarm", value_parser = profile)]
+    profile: Profile,
+    /// Where scenarios that failed go, made as small as possible.
+    #[arg(long, value_name = "DIR", default_value = "results/fuzz")]
+    out: PathBuf,
+    /// Print the scenario of the first seed as it is drawn, and run nothing.
+    #[arg(long)]
+    show: bool,
+    /// Fail when a kind of fault never took effect or a point of interest was never reached; from 10,000 seeds on this is always so.
+    #[arg(long)]
+    require_coverage: bool,
+    /// How many scenarios to run at the same time [default: one per core]. What is found does not depend on it.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Show only what went wrong.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// The profile of this name.
+fn profile(name: &str) -> std::result::Result<Profile, String> {
+    let all = || Profile::ALL.iter().map(|profile| format!("\n  {}: {}", profile.name(), profile.about()));
+    Profile::by_name(name).ok_or_else(|| format!("wanted one of{}", all().collect::<String>()))
+}
+
+/// A length of time, as in scenarios.
+fn lasting(text: &str) -> std::result::Result<Duration, String> {
+    let span = span(text).ok_or_else(|| "wanted a length of time such as 90s or 10m".to_owned())?;
+    if span == Span::ZERO { Err("is no time at all".to_owned()) } else { Ok(Duration::from_nanos(span.0)) }
+}
 
 /// From this many seeds on, a campaign has to reach everything.
 const COVERAGE_FROM: u64 = 10_000;
@@ -32,13 +85,13 @@ const OTHER_SEEDS: u64 = 100;
 
 /// The seeds of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seeds {
+struct Seeds {
     from: u64,
     to: u64,
 }
 
 /// Reads `A..B`, or `N` for `0..N`.
-pub(super) fn seeds(text: &str) -> Result<Seeds, String> {
+fn seeds(text: &str) -> std::result::Result<Seeds, String> {
     let wanted = || "wanted a number of seeds, such as 1000, or the first and the one after the last, such as 500..1500";
     let number = |text: &str| text.trim().replace('_', "").parse::<u64>().map_err(|_| wanted().to_owned());
     let (from, to) = match text.split_once("..") {

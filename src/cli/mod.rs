@@ -1,22 +1,30 @@
 //! The commands: what people type, what they are shown, and how a command ends.
 
+mod allocate;
+mod check;
+mod compare;
+mod completions;
+mod findings;
 mod fuzz;
+mod man;
+mod report;
 mod scenarios;
 mod screen;
 mod sim;
+mod sweep;
 mod text;
+mod trace;
 mod trials;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::base::Span;
-use crate::fuzz::Profile;
-use crate::scenario::SEED_MAX;
+use crate::base::{QueryId, Span};
+use crate::report::Width;
+use crate::scenario::{SEED_MAX, span};
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +39,7 @@ pub enum Exit {
     Safety,
     /// A liveness bound broke.
     Liveness,
-    /// Ctrl-C; nothing was changed.
+    /// Ctrl-C; of what was under way nothing was changed.
     Interrupted,
 }
 
@@ -68,7 +76,7 @@ impl Exit {
     name = "idunno",
     version,
     about = "Rehearse a fault-tolerant inference cluster before you trust it.",
-    after_help = EXIT_CODES,
+    after_help = FIRST_STEPS,
     arg_required_else_help = true,
     disable_help_subcommand = true
 )]
@@ -79,9 +87,27 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say how policies would divide workers among jobs that a file describes.
+    #[command(after_help = allocate::EXAMPLES)]
+    Allocate(allocate::Allocate),
+    /// Check the history of a run once more.
+    #[command(after_help = CHECK_EXAMPLE)]
+    Check(Check),
+    /// Put two results side by side: how far B is from A in each metric, and whether that is more than their spread.
+    #[command(after_help = compare::EXAMPLES)]
+    Compare(compare::Compare),
+    /// Print the script with which a shell completes commands, flags, scenarios and keys when Tab is pressed.
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Completions),
     /// Draw scenarios from seeds, faults and all, and look for one that breaks something.
-    #[command(after_help = FUZZ_EXAMPLES)]
-    Fuzz(Fuzz),
+    #[command(after_help = fuzz::EXAMPLES)]
+    Fuzz(fuzz::Fuzz),
+    /// Print the manual page, or write one for each command.
+    #[command(after_help = man::EXAMPLES)]
+    Man(man::Manual),
+    /// Write the CSV files and charts of a run once more, from its history.
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(Report),
     /// Run scenarios in the simulator, check every trial, and write the results as CSV files and a chart.
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
@@ -94,93 +120,141 @@ enum Command {
 #[derive(Clone, Debug, Subcommand)]
 enum Scenario {
     /// Name the shipped scenarios and say what to look for in each.
+    #[command(after_help = LIST_EXAMPLES)]
     List,
     /// Print a scenario with all its defaults, as results keep it.
+    #[command(after_help = SHOW_EXAMPLES)]
     Show {
-        /// A scenario file, or the name of a shipped scenario.
+        /// A scenario file, or the name of a shipped scenario ("idunno scenario list" names them).
         scenario: String,
-        /// Set a key of the scenario; may be repeated.
+        /// Set a key of the scenario, such as membership.heartbeat=20ms; may be repeated.
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
     },
-    /// Say whether scenarios are right, and if not what is wrong where.
+    /// Say whether scenarios are right, and if not what is wrong where; nothing is run.
+    #[command(after_help = CHECK_EXAMPLES)]
     Check {
         /// Scenario files, or names of shipped scenarios.
         #[arg(required = true, value_name = "SCENARIO")]
         scenarios: Vec<String>,
     },
-    /// Explain every key: what it does, what it may be, what it is by default.
+    /// Explain every key of a scenario: what it does, what it may be, what it is by default.
+    #[command(after_help = KEYS_EXAMPLES)]
     Keys,
-}
-
-/// What `idunno fuzz` is told.
-#[derive(Clone, Debug, Args)]
-struct Fuzz {
-    /// The seeds: how many, from 0 on, or from the first to the one after the last, as in 500..1500 [default: 1000].
-    #[arg(long, value_name = "N|A..B", value_parser = fuzz::seeds)]
-    seeds: Option<fuzz::Seeds>,
-    /// Go on for this long, such as 10m, instead of for a number of seeds.
-    #[arg(long = "for", value_name = "TIME", value_parser = lasting, conflicts_with = "seeds")]
-    lasting: Option<Duration>,
-    /// What to aim at.
-    #[arg(long, value_name = "PROFILE", default_value = "swarm", value_parser = profile)]
-    profile: Profile,
-    /// Where scenarios that failed go, made as small as possible.
-    #[arg(long, value_name = "DIR", default_value = "results/fuzz")]
-    out: PathBuf,
-    /// Print the scenario of the first seed as it is drawn, and run nothing.
-    #[arg(long)]
-    show: bool,
-    /// Fail when a kind of fault never took effect or a point of interest was never reached; from 10,000 seeds on this is always so.
-    #[arg(long)]
-    require_coverage: bool,
-    /// How many scenarios to run at the same time [default: one per core]. What is found does not depend on it.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Show only what went wrong.
-    #[arg(long, short)]
-    quiet: bool,
-}
-
-/// The profile of this name.
-fn profile(name: &str) -> Result<Profile, String> {
-    let all = || Profile::ALL.iter().map(|profile| format!("\n  {}: {}", profile.name(), profile.about()));
-    Profile::by_name(name).ok_or_else(|| format!("wanted one of{}", all().collect::<String>()))
-}
-
-/// A length of time, as in scenarios.
-fn lasting(text: &str) -> Result<Duration, String> {
-    let span: Span = crate::scenario::span(text)?;
-    if span == Span::ZERO { Err("is no time at all".to_owned()) } else { Ok(Duration::from_nanos(span.0)) }
 }
 
 /// What `idunno sim` is told.
 #[derive(Clone, Debug, Args)]
 struct Sim {
-    /// Scenario files, or names of shipped scenarios.
+    /// Scenario files, or names of shipped scenarios ("idunno scenario list" names them).
     #[arg(required = true, value_name = "SCENARIO")]
     scenarios: Vec<String>,
-    /// The seed of the first trial; trial i uses this seed plus i [default: the scenario's].
+    /// The seed of the first trial; trial i, from 0, runs with this seed plus i. The same seed gives the same results, byte
+    /// for byte [default: the scenario's].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     seed: Option<u64>,
-    /// How many trials [default: the scenario's].
+    /// How many trials to run, each with a seed of its own; the more, the narrower the intervals [default: the scenario's].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     trials: Option<u32>,
-    /// Where results go: into DIR/<scenario>/sim, in the place of all that is there.
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    out: PathBuf,
-    /// Set a key of the scenario, such as membership.heartbeat=20ms; may be repeated.
+    /// Where results go: into DIR/<scenario>/sim, in the place of earlier ones [default: results; with --trace: nowhere].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Set a key of the scenario for this run, such as membership.heartbeat=20ms; may be repeated. "idunno scenario keys"
+    /// explains every key.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Run the scenario with each of these values of a key; may be repeated for every combination with those of other keys.
+    ///
+    /// All points run the same seeds, and are compared with the first one trial by trial. Results go into
+    /// DIR/<scenario>/sweep.
+    #[arg(long, value_name = "KEY=A,B,...")]
+    sweep: Vec<String>,
     /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// How wide the charts are on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
+    #[arg(long, value_name = "WIDTH", default_value = "180mm")]
+    width: Width,
+    /// Show only what went wrong; results are written all the same.
+    #[arg(long, short)]
+    quiet: bool,
+    /// How to show the summary; the files of the results are the same.
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    format: Format,
+    /// End each trial at TIME, such as 12.5s, like the key until. What was promised for later is not judged.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Span>,
+    /// Run one trial alone and write what happens in it, a line per event, to the standard output. No results are
+    /// written unless --out says where.
+    #[arg(long, conflicts_with_all = ["trials", "threads", "format"], help_heading = TRACE)]
+    trace: bool,
+    /// Which trial [default: 0]. Trial N has the seed of trial 0 plus N.
+    #[arg(long, value_name = "N", requires = "trace", help_heading = TRACE)]
+    trial: Option<u32>,
+    /// Only lines of this node, and of what is done to it; may be repeated, as the following may.
+    #[arg(long, value_name = "NAME", requires = "trace", help_heading = TRACE)]
+    node: Vec<String>,
+    /// Only lines of this kind. Heartbeats, disks and idle timers are left out unless they are asked for here.
+    #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',', requires = "trace", help_heading = TRACE)]
+    kind: Vec<trace::Kind>,
+    /// Only lines about this job and its queries, and faults.
+    #[arg(long, value_name = "NAME", requires = "trace", help_heading = TRACE)]
+    job: Vec<String>,
+    /// Only lines about this query, as queries.csv names it (1.0.17), and faults.
+    #[arg(long, value_name = "JOB.CUT.NUMBER", value_parser = trace::query, requires = "trace", help_heading = TRACE)]
+    query: Vec<QueryId>,
+    /// Only lines from TIME on.
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "trace", help_heading = TRACE)]
+    from: Option<Span>,
+}
+
+/// The options about a single trial stand together in the help.
+const TRACE: &str = "Following one trial";
+
+impl Sim {
+    /// Where results go.
+    fn out(&self) -> &Path {
+        self.out.as_deref().unwrap_or(Path::new("results"))
+    }
+}
+
+/// A time after the beginning of a trial, as the key until is written; a number without a unit is in seconds.
+fn moment(text: &str) -> Result<Span, String> {
+    let seconds = text.ends_with(|last: char| last.is_ascii_digit()).then(|| format!("{text}s"));
+    span(seconds.as_deref().unwrap_or(text)).ok_or_else(|| {
+        "wanted a time such as 12.5s or 800ms, counted from the beginning of the trial".to_owned()
+    })
+}
+
+/// What `idunno check` is told.
+#[derive(Clone, Debug, Args)]
+struct Check {
+    /// A folder of results, such as `results/coord_fail/sim`.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
     /// Show only what went wrong.
     #[arg(long, short)]
     quiet: bool,
-    /// How to show the summary.
-    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
-    format: Format,
+}
+
+/// What `idunno report` is told.
+#[derive(Clone, Debug, Args)]
+struct Report {
+    /// A folder of results, such as `results/coord_fail/sim`.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Which trial the charts over time show, from 0.
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    trial: u32,
+    /// How wide the charts are on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
+    #[arg(long, value_name = "WIDTH", default_value = "180mm")]
+    width: Width,
+    /// Write into this folder instead, which is new, empty, or holds results.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Show only what went wrong.
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 /// A seed, within the same bounds as in a scenario.
@@ -189,20 +263,47 @@ fn seed(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|seed| *seed <= SEED_MAX).ok_or_else(wanted)
 }
 
-/// How a summary is shown.
+/// How something is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people.
+    /// A table for people.
     Table,
-    /// One JSON object per scenario and line.
+    /// One JSON object per line, for programs.
     Json,
-    /// The rows of summary.csv.
+    /// Comma-separated values with a line of column names, for spreadsheets.
     Csv,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke; \
-4 a liveness bound broke; 130 interrupted, nothing changed.";
+const FIRST_STEPS: &str = "\
+Examples:
+  idunno sim coord_fail
+      Rehearse the death of a coordinator; the results are in results/coord_fail/sim.
+  idunno scenario list
+      What else is there to rehearse.
+  idunno sim --help
+      Every flag of a command, with examples.
+
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
+4 a liveness bound broke; 130 interrupted, nothing changed of what was under way.";
+
+const CHECK_EXAMPLE: &str = "\
+Examples:
+  idunno check results/coord_fail/sim
+      Every invariant, over what history.jsonl says.
+
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file; 3 a safety invariant broke;
+4 a liveness bound broke.";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  idunno report results/coord_fail/sim
+      The same files once more, in the place of what is there.
+  idunno report results/coord_fail/sim --trial 7 --out trial-7
+      Charts of trial 7, beside those of trial 0.
+  idunno report results/coord_fail/sim --width 85mm --out column
+      Charts for a column of a paper.
+
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 130 interrupted, nothing changed.";
 
 const SIM_EXAMPLES: &str = "\
 Examples:
@@ -210,23 +311,51 @@ Examples:
       A shipped scenario: the coordinator of ten nodes dies while two jobs run.
   idunno sim my/cluster.toml --trials 200 --set membership.suspect_after=400ms
       A scenario of your own, with one setting changed.
+  idunno sim coord_fail --sweep cluster.voters=3,5,7 --sweep network.loss=0%,1%,5%
+      A scenario at every point of a grid, compared trial by trial.
+  idunno sim coord_fail worker_fail --seed 100 --out results/other --format csv
+      Two scenarios with other seeds, their metrics as CSV; the first column names the scenario.
+  idunno sim coord_fail --trace --kind fault,election,survey
+      Follow how trial 0 finds a new coordinator.
 
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
-4 a liveness bound broke; 130 interrupted, nothing changed.";
-
-const FUZZ_EXAMPLES: &str = "\
-Examples:
-  idunno fuzz --seeds 10000
-      Ten thousand scenarios with random clusters, work and faults.
-  idunno fuzz --for 10m --profile partitions
-      For ten minutes, with the network cut in every shape.
-
-Exit codes: 0 nothing broke; 1 failed, or tested less than it should; 2 usage, nothing changed; 3 a safety invariant broke;
-4 a liveness bound broke; 130 interrupted.";
+4 a liveness bound broke; 130 interrupted: the scenario under way changed nothing, those that had
+finished before it are written.";
 
 const SCENARIO_EXAMPLES: &str = "\
-Example, to begin a scenario of your own:
-  idunno scenario show coord_fail > my.toml";
+Examples:
+  idunno scenario list
+      The shipped scenarios, and what to look for in each.
+  idunno scenario show coord_fail > my.toml
+      Begin a scenario of your own.
+  idunno scenario keys | less
+      What can be written into it.";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  idunno scenario list
+      Each of these names can be given to idunno sim.";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  idunno scenario show coord_fail > my.toml
+      Begin a scenario of your own; idunno sim my.toml runs it.
+  idunno scenario show my.toml --set nodes=20
+      What would be run, with one setting changed.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  idunno scenario check my.toml scenarios/coord_fail.toml
+      Says of each file whether it is right, or which line is wrong and what is allowed there.
+
+Exit codes: 0 all are right; 2 one of them is not.";
+
+const KEYS_EXAMPLES: &str = "\
+Examples:
+  idunno scenario keys | less
+      Every key, with its bounds and its default.
+  idunno scenario keys | grep -A 4 suspect_after
+      One of them.";
 
 /// Set by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -242,7 +371,15 @@ pub fn main() -> ExitCode {
     // Without a handler Ctrl-C still ends the process, if less tidily.
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
+        Command::Allocate(allocate) => allocate::run(allocate),
         Command::Fuzz(fuzz) => fuzz::run(fuzz, &STOP),
+        Command::Sim(sim) if !sim.sweep.is_empty() => sweep::run(sim, &STOP),
+        Command::Check(check) => check::run(check, &STOP),
+        Command::Report(report) => report::run(report, &STOP),
+        Command::Compare(compare) => compare::run(compare),
+        Command::Completions(completions) => completions::run(completions, Line::command()),
+        Command::Man(manual) => man::run(manual, Line::command()),
+        Command::Sim(sim) if sim.trace => trace::run(sim, &STOP),
         Command::Sim(sim) => sim::run(sim, &STOP),
         Command::Scenario(scenario) => scenarios::run(scenario),
     };
@@ -251,12 +388,82 @@ pub fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use clap::Command as Clap;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Line::command().debug_assert();
+    }
+
+    /// Every command without commands of its own, after the names that lead to it.
+    fn leaves(command: &Clap, path: &[String]) -> Vec<(Vec<String>, Clap)> {
+        let path = [path, &[command.get_name().to_owned()]].concat();
+        if command.has_subcommands() {
+            return command.get_subcommands().flat_map(|inner| leaves(inner, &path)).collect();
+        }
+        vec![(path, command.clone())]
+    }
+
+    /// The commands among the lines of a help text, up to a pipe or a redirection.
+    fn examples(help: &str) -> Vec<Vec<String>> {
+        let lines = help
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| line.starts_with("idunno "));
+        let words = |line: &str| {
+            let words = line.split_whitespace().take_while(|word| !["|", ">", "<", "&&"].contains(word));
+            words.map(|word| word.trim_matches('\'').to_owned()).collect()
+        };
+        lines.map(words).collect()
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_examples_that_work() {
+        let mut seen = 0;
+        for (path, command) in leaves(&Line::command(), &[]) {
+            let name = path.join(" ");
+            let help = command.clone().render_long_help().to_string();
+            let after =
+                help.split_once("Example").unwrap_or_else(|| panic!("{name} has no example:\n{help}")).1;
+            let examples = examples(after);
+            assert!(
+                examples.iter().any(|words| words.starts_with(&path)),
+                "{name} has no example of its own"
+            );
+            for words in examples {
+                if let Err(error) = Line::try_parse_from(&words) {
+                    panic!("the example of {name} does not work: {}\n{error}", words.join(" "));
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen >= 10, "{seen}");
+    }
+
+    #[test]
+    fn every_command_flag_and_value_says_what_it_is_for() {
+        fn look(command: &Clap) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} does not say what it is for");
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                assert!(argument.get_help().is_some(), "{} of {name} is not explained", argument.get_id());
+                for value in
+                    argument.get_possible_values().iter().filter(|_| argument.get_action().takes_values())
+                {
+                    let known = value.get_help().is_some() || ["true", "false"].contains(&value.get_name());
+                    assert!(
+                        known,
+                        "{} of {} of {name} is not explained",
+                        value.get_name(),
+                        argument.get_id()
+                    );
+                }
+            }
+            command.get_subcommands().for_each(look);
+        }
+        look(&Line::command());
     }
 
     #[test]

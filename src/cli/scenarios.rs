@@ -8,13 +8,21 @@ use anyhow::{Context, Result, bail};
 
 use super::text::{list, some, wrapped};
 use super::{Exit, Scenario, Sim, screen};
-use crate::scenario::{Plan, Preset, keys, nearest, shipped, to_toml};
+use crate::scenario::{Plan, Preset, Until, keys, nearest, shipped, to_toml};
 
 /// The plan of each scenario that was named, with what was set on the command line.
 pub(super) fn plans(sim: &Sim) -> Result<Vec<Plan>> {
     let mut plans: Vec<Plan> = Vec::new();
     for argument in &sim.scenarios {
-        let mut plan = plan(argument, &sim.set)?;
+        // What is only looked at may end before everything that is planned has happened; what is written down may not, because it
+        // could not be read again.
+        let looks = sim.trace && sim.out.is_none();
+        let until = sim.until.filter(|_| !looks).map(|until| format!("until={until}"));
+        let set: Vec<String> = sim.set.iter().cloned().chain(until).collect();
+        let mut plan = plan(argument, &set)?;
+        if let Some(until) = sim.until {
+            plan.until = Until::At(until);
+        }
         plan.seed = sim.seed.unwrap_or(plan.seed);
         plan.trials = sim.trials.unwrap_or(plan.trials);
         if plans.iter().any(|other| other.name == plan.name) {
@@ -29,7 +37,8 @@ pub(super) fn plans(sim: &Sim) -> Result<Vec<Plan>> {
     Ok(plans)
 }
 
-fn plan(argument: &str, set: &[String]) -> Result<Plan> {
+/// The plan of a scenario, with what is set.
+pub(super) fn plan(argument: &str, set: &[String]) -> Result<Plan> {
     let path = Path::new(argument);
     if path.is_file() {
         let bytes = fs::read(path).with_context(|| format!("cannot read {argument}"))?;
@@ -127,6 +136,9 @@ fn explained() -> String {
         };
         let about = wrapped(&format!("{} {}; {default}.", key.about, capital(&key.wanted())), "    ");
         let _ = writeln!(text, "\n{}\n{about}", key.path);
+        for (word, meaning) in key.words() {
+            let _ = writeln!(text, "{}", wrapped(&format!("{word}: {meaning}."), "      "));
+        }
     }
     text
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::sim::Findings;
-use super::text::{columns, count, duration, list, number, quoted, some, wrapped};
+use super::findings::Findings;
+use super::text::{columns, count, duration, list, number, quoted, rounded, some, wrapped};
 use super::{Exit, Format, Sim};
 use crate::report::{Finished, Stats};
 use crate::scenario::{FaultKind, Plan, Target};
@@ -34,15 +34,25 @@ pub(super) fn say(text: &str) -> Exit {
     }
 }
 
-/// A run that Ctrl-C ended.
-pub(super) fn interrupted(plan: &Plan, out: &Path) {
-    let place = out.join(&plan.name).join("sim");
+/// A run that Ctrl-C ended before its `folder` was written; `finished` are the folders of the scenarios that were done
+/// before.
+pub(super) fn interrupted(plan: &Plan, out: &Path, folder: &str, finished: &[PathBuf]) {
+    let place = out.join(&plan.name).join(folder);
     let earlier = if place.exists() {
         format!("the earlier results in {} are as they were", place.display())
     } else {
         "there are no earlier results".to_owned()
     };
-    complain(&format!("Interrupted in {}: nothing was written, and {earlier}.", plan.name));
+    complain(&format!("Interrupted in {}: nothing of it was written, and {earlier}.", plan.name));
+    if !finished.is_empty() {
+        let folders: Vec<String> = finished.iter().map(|folder| folder.display().to_string()).collect();
+        complain(&format!("What had finished before is written: {}.", list(&folders)));
+    }
+}
+
+/// A report that Ctrl-C ended.
+pub(super) fn interrupted_in(folder: &Path) {
+    complain(&format!("Interrupted: nothing was written, and {} is as it was.", folder.display()));
 }
 
 /// How long it all took.
@@ -50,31 +60,65 @@ pub(super) fn took(elapsed: Duration) {
     complain(&format!("Took {}.", duration(elapsed.as_secs_f64())));
 }
 
-/// The results of one scenario.
-pub(super) fn show(sim: &Sim, argument: &str, plan: &Plan, finished: &Finished, findings: &Findings) -> Exit {
+/// The results of one scenario; `first` says whether it is the first of the command.
+pub(super) fn show(
+    sim: &Sim,
+    argument: &str,
+    plan: &Plan,
+    finished: &Finished,
+    findings: &Findings,
+    first: bool,
+) -> Exit {
     let mut exit = Exit::Fine;
     if !sim.quiet {
         let text = match sim.format {
             Format::Table => tables(plan, finished, findings),
             Format::Json => format!("{}\n", json(plan, finished, findings)),
-            Format::Csv => csv(finished),
+            Format::Csv => csv(plan, finished, first),
         };
         exit = say(&text);
     }
-    for line in complaints(sim, argument, plan, findings) {
+    let until = sim.until.map(|until| format!("until={until}"));
+    let settings: Vec<String> = sim.set.iter().cloned().chain(until).collect();
+    for line in complaints(argument, &settings, plan, findings) {
         complain(&line);
     }
     exit
 }
 
-fn complain(text: &str) {
+/// What checking stored results again came to; `scenario` is the path of theirs.
+pub(super) fn verdict(quiet: bool, scenario: &str, plan: &Plan, findings: &Findings) -> Exit {
+    let exit = if quiet { Exit::Fine } else { say(&format!("{}\n\n{}\n", heading(plan), checks(findings))) };
+    for line in complaints(scenario, &[], plan, findings) {
+        complain(&line);
+    }
+    exit
+}
+
+/// Results that were written again.
+pub(super) fn rewritten(plan: &Plan, finished: &Finished) -> Exit {
+    say(&joined(told(plan, finished), finished))
+}
+
+/// Something to be said beside what was asked for.
+pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 fn tables(plan: &Plan, finished: &Finished, findings: &Findings) -> String {
+    let mut parts = told(plan, finished);
+    parts.push(checks(findings));
+    joined(parts, finished)
+}
+
+/// What was run and what it came to.
+fn told(plan: &Plan, finished: &Finished) -> Vec<String> {
     let mut parts = vec![heading(plan), jobs(finished)];
     parts.extend(groups(plan).iter().filter_map(|(label, faults)| recovery(label, faults, finished)));
-    parts.push(checks(finished, findings));
+    parts
+}
+
+fn joined(mut parts: Vec<String>, finished: &Finished) -> String {
     parts.push(format!("Results are in {}.", finished.folder.display()));
     parts.retain(|part| !part.is_empty());
     // A blank line after it sets it apart from the next scenario and from the prompt.
@@ -209,10 +253,10 @@ fn recovery(label: &str, faults: &[u32], finished: &Finished) -> Option<String> 
     (rows.len() > 1).then(|| columns(&rows))
 }
 
-fn checks(finished: &Finished, findings: &Findings) -> String {
+fn checks(findings: &Findings) -> String {
     let census = &findings.census;
     let verdict = if findings.violations_found == 0 {
-        "Invariants 1 to 8 and 11 held".to_owned()
+        format!("Invariants 1 to 8{} held", if findings.repeated { " and 11" } else { "" })
     } else {
         format!("{} found", some(findings.violations_found, "violation", "violations"))
     };
@@ -238,14 +282,11 @@ fn checks(finished: &Finished, findings: &Findings) -> String {
             some(census.faults_began + census.faults_missed, "fault", "faults")
         )
     };
-    let total = |name| {
-        let stats = finished.summary.metric(name);
-        stats.mean.map_or(0, |mean| (mean * stats.n as f64).round() as u64)
-    };
+    let [suspicions, evictions] = findings.false_alarms;
     let alarms = format!(
         "{} and {} of nodes that no fault had silenced.",
-        some(total("false_suspicions"), "suspicion", "suspicions"),
-        some(total("false_evictions"), "eviction", "evictions"),
+        some(suspicions, "suspicion", "suspicions"),
+        some(evictions, "eviction", "evictions"),
     );
     format!(
         "{}: {} lost, {} counted twice.\n{alarms}\n{looked}{faults}",
@@ -256,13 +297,20 @@ fn checks(finished: &Finished, findings: &Findings) -> String {
 }
 
 /// What went wrong, with the command that repeats it.
-fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Vec<String> {
+pub(super) fn complaints(
+    argument: &str,
+    settings: &[String],
+    plan: &Plan,
+    findings: &Findings,
+) -> Vec<String> {
+    let settings = settings.iter().fold(String::new(), |text, set| text + " --set " + &quoted(set));
     let repeat = |seed: u64| {
-        let mut command = format!("idunno sim {} --seed {seed} --trials 1 --out repeat", quoted(argument));
-        for set in &sim.set {
-            let _ = write!(command, " --set {}", quoted(set));
-        }
-        command
+        let (argument, first) = (quoted(argument), plan.seed);
+        let trial = seed.wrapping_sub(first);
+        format!(
+            "repeat it with: idunno sim {argument} --seed {seed} --trials 1 --out repeat{settings}\n  \
+             follow it with: idunno sim {argument} --seed {first} --trace --trial {trial}{settings}"
+        )
     };
     let mut lines = Vec::new();
     for violation in &findings.violations {
@@ -270,11 +318,7 @@ fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Ve
             crate::check::Kind::Safety => "safety",
             crate::check::Kind::Liveness => "liveness",
         };
-        lines.push(format!(
-            "{}: {kind} broke at {violation}\n  repeat it with: {}",
-            plan.name,
-            repeat(violation.seed)
-        ));
+        lines.push(format!("{}: {kind} broke at {violation}\n  {}", plan.name, repeat(violation.seed)));
     }
     let hidden = findings.violations_found - findings.violations.len() as u64;
     if hidden > 0 {
@@ -287,7 +331,7 @@ fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Ve
     for (seed, left) in findings.unfinished.iter().take(10) {
         let left = list(left);
         lines.push(format!(
-            "{}: the trial with seed {seed} was given up; still to do: {left}.\n  repeat it with: {}",
+            "{}: the trial with seed {seed} was given up; still to do: {left}.\n  {}",
             plan.name,
             repeat(*seed)
         ));
@@ -303,21 +347,32 @@ fn complaints(sim: &Sim, argument: &str, plan: &Plan, findings: &Findings) -> Ve
     lines
 }
 
-fn csv(finished: &Finished) -> String {
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
+/// The rows of summary.csv, each after the name of its scenario; the names of the columns stand above the first one.
+fn csv(plan: &Plan, finished: &Finished, first: bool) -> String {
+    let mut rows = ::csv::Writer::from_writer(Vec::new());
     for row in finished.summary.rows() {
-        writer.serialize(row).expect("rows are flat, and memory takes everything");
+        rows.serialize(row).expect("rows are flat, and memory takes everything");
     }
-    let bytes = writer.into_inner().expect("memory takes everything");
+    let rows = rows.into_inner().expect("memory takes everything");
+    let mut named = ::csv::Writer::from_writer(Vec::new());
+    let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(rows.as_slice());
+    for (line, row) in reader.records().enumerate().filter(|(line, _)| first || *line > 0) {
+        let row = row.expect("what was just written can be read");
+        let name = if line == 0 { "scenario" } else { &plan.name };
+        named.write_record(std::iter::once(name).chain(row.iter())).expect("memory takes everything");
+    }
+    let bytes = named.into_inner().expect("memory takes everything");
     String::from_utf8(bytes).expect("metrics are text")
 }
 
 fn json(plan: &Plan, finished: &Finished, findings: &Findings) -> serde_json::Value {
+    let six = |value: Option<f64>| value.map(rounded);
     let stats = |stats: &Stats| {
         serde_json::json!({
-            "n": stats.n, "mean": stats.mean, "std": stats.std, "ci95": stats.ci95, "min": stats.min,
-            "p50": stats.p50, "p90": stats.p90, "p95": stats.p95, "p99": stats.p99, "p999": stats.p999,
-            "max": stats.max,
+            "n": stats.n, "mean": six(stats.mean), "std": six(stats.std),
+            "ci95": stats.ci95.map(|(low, high)| [rounded(low), rounded(high)]),
+            "min": six(stats.min), "p50": six(stats.p50), "p90": six(stats.p90), "p95": six(stats.p95),
+            "p99": six(stats.p99), "p999": six(stats.p999), "max": six(stats.max),
         })
     };
     let jobs: Vec<_> = finished
@@ -337,9 +392,10 @@ fn json(plan: &Plan, finished: &Finished, findings: &Findings) -> serde_json::Va
         .into_iter()
         .map(|row| {
             let value = serde_json::json!({
-                "n": row.n, "mean": row.mean.0, "std": row.std.0, "ci95": [row.ci95_low.0, row.ci95_high.0],
-                "min": row.min.0, "p50": row.p50.0, "p90": row.p90.0, "p95": row.p95.0, "p99": row.p99.0,
-                "p999": row.p999.0, "max": row.max.0,
+                "n": row.n, "mean": six(row.mean.0), "std": six(row.std.0),
+                "ci95": [six(row.ci95_low.0), six(row.ci95_high.0)],
+                "min": six(row.min.0), "p50": six(row.p50.0), "p90": six(row.p90.0), "p95": six(row.p95.0),
+                "p99": six(row.p99.0), "p999": six(row.p999.0), "max": six(row.max.0),
             });
             (row.metric, value)
         })
@@ -350,7 +406,7 @@ fn json(plan: &Plan, finished: &Finished, findings: &Findings) -> serde_json::Va
         .map(|violation| {
             serde_json::json!({
                 "invariant": violation.invariant.number(), "seed": violation.seed,
-                "at_s": violation.at.as_secs(), "nodes": violation.names, "detail": violation.detail,
+                "at_s": rounded(violation.at.as_secs()), "nodes": violation.names, "detail": violation.detail,
             })
         })
         .collect();

@@ -21,6 +21,13 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
+/// `value` to six decimals, the same as in the CSV files, so that sums of binary fractions show no noise.
+pub(super) fn rounded(value: f64) -> f64 {
+    let rounded = (value * 1e6).round() / 1e6;
+    // What is too large for six decimals has none, and zero has no sign.
+    if rounded.is_finite() { rounded + 0.0 } else { value }
+}
+
 /// A number with three digits or so: `0.12`, `31.4`, `1,234`.
 pub(super) fn number(value: f64) -> String {
     if value.abs() < 10.0 {
@@ -118,6 +125,14 @@ mod tests {
         assert_eq!(number(31.44), "31.4");
         assert_eq!(some(1, "trial", "trials"), "1 trial");
         assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");
+    }
+
+    #[test]
+    fn rounding_takes_the_noise_of_binary_fractions_away() {
+        assert_eq!(rounded(0.1 + 0.2).to_string(), "0.3");
+        assert_eq!(rounded(-1e-9).to_string(), "0");
+        assert_eq!(rounded(1_234_567.123_456_7).to_string(), "1234567.123457");
+        assert_eq!(rounded(f64::MAX).to_bits(), f64::MAX.to_bits());
     }
 
     #[test]

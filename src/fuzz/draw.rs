@@ -26,6 +26,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
     let models = models(&mut rng.fork("models"));
     let until = Span::secs(5 + shape.below(25));
     let (jobs, arrivals) = work(&mut rng.fork("work"), &models, until);
+    let options = PolicyOptions::default();
     let spare = (config.failover.voters_for(nodes.len()) - 1) / 2;
     let ground = Ground { nodes: nodes.len() as u32, until };
     let faults = all_faults(&mut rng.fork("faults"), profile, ground, spare);
@@ -39,6 +40,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         network: network(&mut rng.fork("network")),
         disk: disk(&mut rng.fork("disk")),
         config: Arc::new(config),
+        options,
         nodes,
         models,
         jobs,
@@ -72,6 +74,9 @@ fn nodes(rng: &mut Rng) -> Vec<NodePlan> {
             node.speed = pick(rng, &[0.25, 0.5, 1.0, 2.0, 4.0]);
             node.worker = rng.chance(0.8);
             node.kind = pick(rng, &["cpu", "gpu"]).into();
+            node.refuse = pick(rng, &[0.0, 0.0, 0.2, 0.8]);
+            node.stall = pick(rng, &[0.0, 0.0, 0.2]);
+            node.stall_for = Span::millis(pick(rng, &[50, 500]));
         }
         nodes[0].worker = true;
     }
@@ -179,7 +184,10 @@ fn work(rng: &mut Rng, models: &BTreeMap<Arc<str>, ModelPlan>, until: Span) -> (
     if rng.chance(0.2) {
         arrivals.push(Arrivals {
             from: Span::secs(1),
-            every: Draw::Exponential(Span::millis(200 + rng.below(2_000))),
+            every: pick(
+                rng,
+                &[None, Some(Draw::Exponential(Span::millis(200))), Some(Draw::Exponential(Span::secs(1)))],
+            ),
             count: 2 + rng.below(20) as u32,
             spec: spec(rng, "stream".to_owned(), 20),
         });

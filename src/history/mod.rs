@@ -2,11 +2,15 @@
 //!
 //! Both drivers write the same history; the checker and the reports read nothing else.
 
+mod watcher;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{NodeId, SessionId, Time};
+
+pub use watcher::{Fate, Watcher};
 
 /// What records are made of, for those who read histories without knowing nodes.
 pub use crate::node::{

@@ -79,8 +79,11 @@ impl Failover {
 pub struct Dispatch {
     /// Queries that a worker holds at most, the running one among them, 1 to 64. `None`: at least 2 and enough for 2 ms of work.
     pub window: Option<u8>,
-    /// How often a query whose attempts fail is tried again before its inputs end as failures. Default 3.
+    /// How often a query whose attempts fail is tried again before its inputs end as failures. Refusals are counted apart, up
+    /// to the same limit, after which the inputs end as failures for the reason "refused". Default 3.
     pub retries_max: u32,
+    /// How long a query that was refused waits before it is given to a worker again. Default 50 ms.
+    pub backoff: Span,
     /// Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well. Default true.
     pub hedge: bool,
     /// After how long an unanswered desk or survey and an unsettled result are repeated. Default 100 ms.
@@ -94,6 +97,7 @@ impl Default for Dispatch {
         Dispatch {
             window: None,
             retries_max: 3,
+            backoff: Span::millis(50),
             hedge: true,
             repeat: Span::millis(100),
             survey: Span::millis(50),

@@ -168,6 +168,8 @@ pub enum Outcome {
     Answered(Answer),
     /// Nothing, for a reason that may not repeat: the engine died, the model did not load, the batch was stuck.
     Failed(Arc<str>),
+    /// Nothing, because the worker refused the order when it came. That says nothing about the query.
+    Refused,
 }
 
 /// What a client submits.

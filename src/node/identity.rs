@@ -16,6 +16,8 @@ pub struct Identity {
     pub kind: Arc<str>,
     /// Whether it takes queries.
     pub worker: bool,
+    /// How likely it refuses an order, 0 to 1; 0 is usual. What it refuses is drawn from a stream of its own.
+    pub refuse: f64,
     /// Where its driver can be reached.
     pub address: Arc<str>,
 }

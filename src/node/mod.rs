@@ -24,6 +24,7 @@ mod message;
 mod observation;
 mod record;
 mod route;
+mod timer;
 mod update;
 mod view;
 mod worker;
@@ -40,6 +41,7 @@ pub use io::{Effect, EngineCommand, EngineEvent, Input, Outbox, Token};
 pub use message::*;
 pub use observation::*;
 pub use record::{Ballot, Disk, Record, Snapshot};
+pub use timer::Timer;
 pub use update::{Memo, ViewUpdate};
 pub use view::{Member, View, ViewChange};
 
@@ -127,7 +129,7 @@ impl Node {
             membership: Membership::new(member, &config.membership, view, seeds, rng.fork("membership")),
             log,
             ledger: Ledger::new(config.membership.observers),
-            worker: Worker::new(identity.worker, &config.dispatch),
+            worker: Worker::new(identity.worker, identity.refuse, &config.dispatch, rng.fork("refusals")),
             coordinator: None,
             seats,
             leave_at: Time::NEVER,
@@ -189,6 +191,28 @@ impl Node {
             member: self.membership.is_member(),
             held: self.worker.held(),
         }
+    }
+
+    /// Which timers are due by `now`: what a step at that time does first. For those who watch; it changes nothing.
+    ///
+    /// Never empty when the deadline has come. A node that was held up allows for that as it steps, so that a silence or a
+    /// suspicion that is named here may come to nothing.
+    pub fn due(&self, now: Time) -> Vec<Timer> {
+        let mut due = Vec::new();
+        match self.life {
+            Life::Unborn(_) => due.push(Timer::Start),
+            Life::Expecting { .. } => {}
+            Life::Living => {
+                self.log.due(now, &mut due);
+                self.membership.due(now, &mut due);
+                timer::add_due(now, [(Timer::Worker, self.worker.deadline())], &mut due);
+                timer::add_due(now, [(Timer::Leave, self.leave_at)], &mut due);
+                if let Some(coordinator) = &self.coordinator {
+                    coordinator.due(now, &mut due);
+                }
+            }
+        }
+        due
     }
 
     fn next_deadline(&self) -> Time {

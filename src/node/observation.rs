@@ -146,6 +146,15 @@ pub enum Observation {
         /// The reign that ordered it.
         epoch: Epoch,
     },
+    /// As worker: it refused an order, which ends the attempt before it began.
+    Refused {
+        /// The query.
+        query: QueryId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// The reign that ordered it.
+        epoch: Epoch,
+    },
     /// As worker: it dropped an attempt that its coordinator no longer wants, or all of them because it was expelled.
     Dropped {
         /// The query.
@@ -206,7 +215,7 @@ pub enum StepDown {
 pub enum Dispatch {
     /// It was its turn.
     Turn,
-    /// Its last attempt failed.
+    /// Its last attempt failed or was refused.
     Retry,
     /// The worker that holds it is suspect.
     Suspect,

@@ -18,7 +18,7 @@ use super::entry::{Answer, Outcome};
 use super::io::{EngineEvent, Outbox};
 use super::message::{Body, Desk, Held, Order, Progress, Report, WorkMessage};
 use super::observation::Observation;
-use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Span, Time};
+use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Rng, Span, Time};
 
 /// How many attempts that left the desk are remembered, so that an order that comes too late does not bring them back.
 const GONE_MAX: usize = 1024;
@@ -42,6 +42,9 @@ pub(super) struct WorkerFacts {
 #[derive(Debug)]
 pub(super) struct Worker {
     takes_queries: bool,
+    /// How likely it refuses an order, and the stream from which that is drawn.
+    refuse: f64,
+    rng: Rng,
     /// After how long an unsettled result is reported again.
     repeat: Span,
     /// The newest reign that spoke to this worker, and who spoke for it.
@@ -76,9 +79,11 @@ enum Results {
 
 impl Worker {
     /// A worker with an empty desk and a cold engine. One that does not take queries answers surveys and nothing else.
-    pub(super) fn new(takes_queries: bool, config: &Dispatch) -> Worker {
+    pub(super) fn new(takes_queries: bool, refuse: f64, config: &Dispatch, rng: Rng) -> Worker {
         Worker {
             takes_queries,
+            refuse,
+            rng,
             repeat: config.repeat,
             reign: (Epoch(0), None),
             followed: (Epoch(0), 0),
@@ -249,7 +254,7 @@ impl Worker {
         self.told.retain(|result| stays(result.held.attempt, result.held.query, true, out));
     }
 
-    /// Appends the orders that are new. One for which there is no room is left out, which the report shows.
+    /// Appends the orders that are new, or refuses them. One for which there is no room is left out, which the report shows.
     fn accept(&mut self, desk: &Desk, keep: &BTreeSet<AttemptId>, out: &mut Outbox) {
         let mut known: BTreeSet<AttemptId> = self.waiting.iter().map(|order| order.attempt).collect();
         known.extend(self.engine.running().map(|order| order.attempt));
@@ -258,9 +263,16 @@ impl Worker {
         for order in &desk.orders {
             let room = self.held() < usize::from(WINDOW_MAX)
                 && self.held() + self.fresh.len() + self.told.len() < UNSETTLED_MAX;
-            if room && keep.contains(&order.attempt) && known.insert(order.attempt) {
-                let (query, attempt) = (order.query, order.attempt);
-                out.observe(Observation::Accepted { query, attempt, epoch: desk.epoch });
+            if !room || !keep.contains(&order.attempt) || !known.insert(order.attempt) {
+                continue;
+            }
+            let (query, attempt, epoch) = (order.query, order.attempt, desk.epoch);
+            if self.rng.chance(self.refuse) {
+                out.observe(Observation::Refused { query, attempt, epoch });
+                let progress = Progress::Ended { outcome: Outcome::Refused, took: Span::ZERO };
+                self.fresh.push(Unsettled { held: Held { attempt, query, progress }, told: Time::ZERO });
+            } else {
+                out.observe(Observation::Accepted { query, attempt, epoch });
                 self.waiting.push_back(order.clone());
             }
         }
@@ -306,6 +318,7 @@ impl Worker {
         let error = match &outcome {
             Outcome::Answered(_) => None,
             Outcome::Failed(reason) => Some(Arc::clone(reason)),
+            Outcome::Refused => unreachable!("what was refused does not run"),
         };
         let (query, attempt) = (order.query, order.attempt);
         out.observe(Observation::Ended { query, attempt, error });

@@ -6,7 +6,10 @@ use super::{ClusterView, Policy};
 /// largest remainder, at least one each while there are enough. A job that has not answered anything yet counts with the
 /// mean of the others.
 ///
-/// With `C_i ∝ S_i` the rates `C_i / S_i` are equal, which is the aim of fair-time.
+/// With `C_i ∝ S_i` the rates `C_i / S_i` are equal, which is the aim of fair-time. Where there are more jobs than workers
+/// they take turns. Priorities mean nothing here.
+///
+/// Source: the schedulers of two `IDunno`s, one of which measures the seconds over the last ten.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeShare;
 
@@ -15,10 +18,19 @@ impl Policy for TimeShare {
         "time_share"
     }
 
+    fn about(&self) -> &'static str {
+        "workers in proportion to the seconds per query of each job, by weight; with more jobs than workers they take turns"
+    }
+
+    fn starves_nobody(&self) -> bool {
+        true
+    }
+
     fn allocate(&self, view: &ClusterView<'_>) -> Option<Vec<u32>> {
-        let known: Vec<f64> =
-            view.jobs.iter().map(|job| job.seconds_per_query).filter(|&s| s > 0.0).collect();
-        let usual = if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / known.len() as f64 };
+        if view.workers.len() < view.jobs.len() {
+            return Some(view.turns());
+        }
+        let usual = view.usual_seconds();
         let cost = |seconds: f64| if seconds > 0.0 { seconds } else { usual };
         let shares: Vec<f64> = view.jobs.iter().map(|job| cost(job.seconds_per_query) * job.weight).collect();
         Some(largest_remainder(&shares, view.workers.len() as u32))

@@ -4,6 +4,11 @@ use std::sync::Arc;
 
 use crate::base::{JobId, NodeId, Span, Time};
 
+/// Where there are more jobs than workers, a turn lasts at least this many seconds ...
+const TURN_LEAST_S: f64 = 2.0;
+/// ... and this many of the longest queries.
+const TURN_QUERIES: f64 = 2.0;
+
 /// The cluster at one moment, as its coordinator knows it.
 #[derive(Clone, Copy, Debug)]
 pub struct ClusterView<'a> {
@@ -15,6 +20,40 @@ pub struct ClusterView<'a> {
     pub workers: &'a [WorkerView],
     /// 64 random bits, new for each question.
     pub draw: u64,
+}
+
+impl<'a> ClusterView<'a> {
+    /// The jobs that have queries waiting, with their positions.
+    pub fn waiting(&self) -> impl Iterator<Item = (usize, &'a JobView)> + use<'a> {
+        self.jobs.iter().enumerate().filter(|(_, job)| job.waiting > 0)
+    }
+
+    /// What a query of a job of which nothing is known yet is taken to cost: the mean of the others' seconds per query, 1
+    /// where none is known.
+    pub fn usual_seconds(&self) -> f64 {
+        let known = || self.jobs.iter().map(|job| job.seconds_per_query).filter(|&seconds| seconds > 0.0);
+        match known().count() {
+            0 => 1.0,
+            count => known().sum::<f64>() / count as f64,
+        }
+    }
+
+    /// One worker each for as many jobs with queries left as there are workers; the others get theirs later. The turn goes
+    /// round by cluster time, and lasts long enough for a few queries.
+    pub fn turns(&self) -> Vec<u32> {
+        let left = |job: &JobView| job.done < job.total;
+        let jobs = self.jobs.iter().filter(|job| left(job)).count();
+        let workers = self.workers.len().min(jobs);
+        let longest = self.jobs.iter().map(|job| job.seconds_per_query).fold(0.0, f64::max);
+        let turn = self.now.as_secs() / (longest * TURN_QUERIES).max(TURN_LEAST_S);
+        let first = (turn as u64).wrapping_mul(workers as u64) % jobs.max(1) as u64;
+        let mut places = 0..jobs;
+        let mut is_next = |job: &JobView| {
+            let place = if left(job) { places.next() } else { None };
+            place.is_some_and(|place| (place + jobs - first as usize) % jobs < workers)
+        };
+        self.jobs.iter().map(|job| u32::from(is_next(job))).collect()
+    }
 }
 
 /// One job that has not ended.
@@ -85,7 +124,7 @@ impl WorkerView {
 
 /// See [`super::Policy::pick`].
 pub(super) fn most_below_allocation(view: &ClusterView<'_>, worker: &WorkerView) -> Option<usize> {
-    let waiting = || view.jobs.iter().enumerate().filter(|(_, job)| job.waiting > 0);
+    let waiting = || view.waiting();
     let current = waiting().find(|(_, job)| worker.serving == Some(job.job));
     if let Some((position, job)) = current
         && job.serving <= job.allocated

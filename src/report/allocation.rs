@@ -34,21 +34,23 @@ pub(super) struct Allocation {
 }
 
 /// One job while time goes on.
-struct Running {
+pub(super) struct Running {
     weight: f64,
     /// The times at which its queries were counted.
     commits: Vec<Time>,
     /// Its commits before `from` have left the window, those before `to` have entered it.
     from: usize,
     to: usize,
-    added: Time,
-    ended: Time,
+    /// When its submission was committed.
+    pub(super) added: Time,
+    /// When it ended; never, if it did not.
+    pub(super) ended: Time,
     workers: u32,
 }
 
 impl Running {
     /// Queries counted per second within the window that ends at `at`, which never decreases.
-    fn rate(&mut self, at: Time, window: Span) -> f64 {
+    pub(super) fn rate(&mut self, at: Time, window: Span) -> f64 {
         while self.commits.get(self.to).is_some_and(|commit| *commit <= at) {
             self.to += 1;
         }
@@ -123,7 +125,8 @@ struct Listed {
 
 const SECOND: u64 = 1_000_000_000;
 
-fn running(source: &Source<'_>) -> BTreeMap<JobId, Running> {
+/// The jobs at the beginning of the trial, in order of their numbers.
+pub(super) fn running(source: &Source<'_>) -> BTreeMap<JobId, Running> {
     let mut jobs: BTreeMap<JobId, Running> = BTreeMap::new();
     for (id, job) in &source.work.jobs {
         let (added, ended, weight) = (job.added, job.end(), job.spec.weight);

@@ -20,12 +20,43 @@ struct State {
     silenced: u32,
     /// Until when silence is the fault's doing, faults in force aside.
     excused_until: Time,
+    /// The newest of its lives that left the view.
+    ended_life: Incarnation,
     /// The newest of its lives that was suspected.
     suspected_life: Incarnation,
     /// The voters that suspect that life.
     suspected_by: BTreeSet<Machine>,
     /// Whether the present suspicion, or the last one, was nobody's fault.
     falsely: bool,
+    /// The node whose process ran on it last.
+    node: Option<NodeId>,
+    /// Whether that node belongs to the newest view.
+    member: bool,
+    /// The reign that it holds itself for the leader of.
+    leads: Option<Epoch>,
+    /// Faults in force that cut its connections.
+    cut: u32,
+}
+
+/// What a machine is in at one moment, as far as it shows over time.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent facts, and every combination happens"
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// Its process runs, be it paused.
+    pub(super) up: bool,
+    /// Its process stands still.
+    pub(super) paused: bool,
+    /// Its node belongs to the newest view.
+    pub(super) member: bool,
+    /// It is a member that some voter suspects.
+    pub(super) suspect: bool,
+    /// It was elected and has not stepped down since.
+    pub(super) leads: bool,
+    /// A fault cuts connections of its.
+    pub(super) cut: bool,
 }
 
 /// The machines of one run.
@@ -62,9 +93,14 @@ impl Cluster {
             paused: false,
             silenced: 0,
             excused_until: Time::ZERO,
+            ended_life: Incarnation(0),
             suspected_life: Incarnation(0),
             suspected_by: BTreeSet::new(),
             falsely: false,
+            node: None,
+            member: true,
+            leads: None,
+            cut: 0,
         };
         Cluster {
             trial,
@@ -115,6 +151,18 @@ impl Cluster {
             .is_some_and(|state| state.down_since.is_none_or(|down| down >= at))
     }
 
+    /// What each machine is in now, in order of the plan.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = Condition> {
+        self.machines.iter().map(|state| Condition {
+            up: state.down_since.is_none(),
+            paused: state.paused,
+            member: state.member,
+            suspect: state.member && !state.suspected_by.is_empty(),
+            leads: state.leads.is_some(),
+            cut: state.cut > 0,
+        })
+    }
+
     /// A process began, ended, or stood still.
     pub(super) fn on_process(&mut self, at: Time, machine: Option<Machine>, what: &What) {
         let Some(machine) = machine else { return };
@@ -124,16 +172,21 @@ impl Cluster {
             What::Up(id) => {
                 state.down_since = None;
                 state.excused_until = until;
+                if state.node.is_some_and(|before| before != *id) {
+                    // Its disk was lost: another node, which has yet to join and counts its lives anew.
+                    state.member = false;
+                    (state.ended_life, state.suspected_life) = (Incarnation(0), Incarnation(0));
+                    state.suspected_by.clear();
+                }
+                state.node = Some(*id);
                 self.machine_of.insert(*id, machine);
                 "up"
             }
             What::Down(_) => {
                 state.down_since = Some(at);
                 state.paused = false;
+                state.leads = None;
                 self.end_reign(machine, at);
-                for other in &mut self.machines {
-                    other.suspected_by.remove(&machine);
-                }
                 "down"
             }
             What::Paused(_) => {
@@ -148,6 +201,9 @@ impl Cluster {
             What::Node(_) | What::Fault(_) | What::Client(_) => return,
         };
         self.row(at, self.machine_name(machine), event);
+        if matches!(what, What::Down(_)) {
+            self.silence(at, machine);
+        }
     }
 
     /// A fault began or ended.
@@ -158,10 +214,15 @@ impl Cluster {
         let until = at + self.grace;
         for &machine in &event.machines {
             let Some(state) = self.machines.get_mut(machine as usize) else { continue };
+            let cuts = u32::from(cuts(&event.kind));
             match event.phase {
-                FaultPhase::Began => state.silenced += 1,
+                FaultPhase::Began => {
+                    state.silenced += 1;
+                    state.cut += cuts;
+                }
                 FaultPhase::Ended => {
                     state.silenced = state.silenced.saturating_sub(1);
+                    state.cut = state.cut.saturating_sub(cuts);
                     state.excused_until = state.excused_until.max(until);
                 }
                 FaultPhase::TookEffect | FaultPhase::Missed { .. } => {}
@@ -183,6 +244,9 @@ impl Cluster {
             Observation::Led { epoch } => {
                 self.led.push((at, machine, *epoch));
                 self.epoch = self.epoch.max(*epoch);
+                if let Some(state) = self.machines.get_mut(machine as usize) {
+                    state.leads = Some(*epoch);
+                }
                 if self.reign.is_none_or(|(newest, ..)| *epoch > newest) {
                     self.reign = Some((*epoch, machine, None));
                 }
@@ -191,6 +255,11 @@ impl Cluster {
             Observation::SteppedDown { epoch, reason } => {
                 if self.reign.is_some_and(|(newest, ..)| newest == *epoch) {
                     self.end_reign(machine, at);
+                }
+                if let Some(state) = self.machines.get_mut(machine as usize)
+                    && state.leads == Some(*epoch)
+                {
+                    state.leads = None;
                 }
                 self.row_in(at, self.machine_name(machine), step_down_word(*reason), *epoch);
             }
@@ -214,11 +283,17 @@ impl Cluster {
         for change in changes {
             let Change::ViewChanged { view, change } = change else { continue };
             self.view = view.id();
-            for (node, _) in &change.gone {
-                self.evict(at, *node);
+            for (node, life) in &change.gone {
+                self.evict(at, *node, *life);
             }
             for member in &change.joined {
                 self.row(at, self.name(member.id), "joined");
+                let Some(state) = self.state(member.id) else { continue };
+                state.member = true;
+                state.ended_life = state.ended_life.max(Incarnation(member.incarnation.0.saturating_sub(1)));
+                if state.suspected_life < member.incarnation {
+                    state.suspected_by.clear();
+                }
             }
         }
     }
@@ -235,13 +310,20 @@ impl Cluster {
         }
     }
 
-    fn suspect(&mut self, at: Time, subject: NodeId, life: Incarnation, voter: Machine) {
-        let Some(subject) = self.machine(subject) else { return };
+    fn suspect(&mut self, at: Time, node: NodeId, life: Incarnation, voter: Machine) {
+        let Some(subject) = self.machine(node) else { return };
         self.suspected.push((at, subject, voter));
         let voter_is_well = self.is_well(voter, at);
         let subject_is_well = self.is_well(subject, at);
+        let voter_belongs = self.machines.get(voter as usize).is_some_and(|state| state.member);
         let state = &mut self.machines[subject as usize];
-        if life < state.suspected_life {
+        // A voter that lags suspects what has left the view already, and will not say that it was wrong.
+        // So does one that has left the view itself; it may not know.
+        if !voter_belongs
+            || state.node != Some(node)
+            || life <= state.ended_life
+            || life < state.suspected_life
+        {
             return;
         }
         if life > state.suspected_life {
@@ -259,24 +341,40 @@ impl Cluster {
     }
 
     fn trust(&mut self, at: Time, subject: NodeId, life: Incarnation, voter: Machine) {
-        let Some(subject) = self.machine(subject) else { return };
-        let state = &mut self.machines[subject as usize];
-        if life != state.suspected_life {
-            return;
-        }
+        let Some(machine) = self.machine(subject) else { return };
+        let Some(state) = self.state(subject).filter(|state| state.suspected_life == life) else { return };
         if state.suspected_by.remove(&voter) && state.suspected_by.is_empty() {
-            self.row(at, self.machine_name(subject), "trusted");
+            self.row(at, self.machine_name(machine), "trusted");
         }
     }
 
-    fn evict(&mut self, at: Time, node: NodeId) {
+    fn evict(&mut self, at: Time, node: NodeId, life: Incarnation) {
         self.row(at, self.name(node), "evicted");
         let Some(machine) = self.machine(node) else { return };
         let well = self.is_well(machine, at);
-        let state = &mut self.machines[machine as usize];
-        self.false_evictions += u64::from(well && state.falsely);
+        let Some(state) = self.state(node) else { return };
+        state.member = false;
+        state.ended_life = state.ended_life.max(life);
         state.suspected_by.clear();
-        state.falsely = false;
+        let falsely = std::mem::take(&mut state.falsely);
+        self.false_evictions += u64::from(well && falsely);
+        self.silence(at, machine);
+    }
+
+    /// A voter is gone, and its suspicions with it.
+    fn silence(&mut self, at: Time, voter: Machine) {
+        for subject in 0..self.machines.len() {
+            let state = &mut self.machines[subject];
+            if state.suspected_by.remove(&voter) && state.suspected_by.is_empty() {
+                self.row(at, self.machine_name(subject as Machine), "trusted");
+            }
+        }
+    }
+
+    /// The machine on which a node lives; none once that machine has lost its disk and is another node.
+    fn state(&mut self, node: NodeId) -> Option<&mut State> {
+        let machine = self.machine(node)?;
+        self.machines.get_mut(machine as usize).filter(|state| state.node == Some(node))
     }
 
     /// Whether nothing that was injected keeps this machine from being heard.
@@ -313,6 +411,11 @@ impl Cluster {
 /// Whether a fault of this kind can keep a machine from being heard.
 pub(super) fn silences(kind: &str) -> bool {
     matches!(kind, "crash" | "wipe" | "restart" | "leave" | "pause" | "isolate" | "cut" | "loss" | "delay")
+}
+
+/// Whether a fault of this kind cuts connections.
+fn cuts(kind: &str) -> bool {
+    matches!(kind, "isolate" | "cut")
 }
 
 fn step_down_word(reason: StepDown) -> &'static str {

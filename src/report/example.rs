@@ -8,7 +8,7 @@ use crate::history::{
     Answer, Change, ClientEvent, Command, Completion, Dispatch, Entry, FaultEvent, FaultPhase, GiveUp, Index,
     JobSpec, Machine, Observation, Payload, Position, Record, Reply, Request, What,
 };
-use crate::scenario::Plan;
+use crate::scenario::{Plan, to_toml};
 
 /// The node on a machine.
 pub(super) fn node(machine: Machine) -> NodeId {
@@ -50,6 +50,11 @@ kind = "pause"
 target = "worker"
 for = "3s"
 "#;
+
+/// The scenario that the run could have come from, with this many trials, as its results keep it.
+pub(super) fn resolved(trials: u32) -> String {
+    to_toml(&Plan { trials, ..plan() })
+}
 
 /// The scenario that the run could have come from.
 pub(super) fn plan() -> Plan {

@@ -48,10 +48,41 @@ impl Serialize for Seconds {
             None => serializer.serialize_none(),
             Some(nanoseconds) => {
                 let micros = nanoseconds / 1_000 + u64::from(nanoseconds % 1_000 >= 500);
-                let text = format_args!("{}.{:06}", micros / 1_000_000, micros % 1_000_000).to_string();
-                serializer.serialize_str(&text)
+                serializer.serialize_str(Digits::of(micros).text())
             }
         }
+    }
+}
+
+/// A number of millionths as a decimal number; made by hand, because most of what is written in results are these.
+struct Digits {
+    /// The text stands at the end.
+    text: [u8; 24],
+    from: usize,
+}
+
+impl Digits {
+    fn of(millionths: u64) -> Digits {
+        let mut digits = Digits { text: [b'0'; 24], from: 24 };
+        let mut left = millionths;
+        for place in 0.. {
+            digits.from -= 1;
+            if place == 6 {
+                digits.text[digits.from] = b'.';
+            } else {
+                digits.text[digits.from] = b'0' + (left % 10) as u8;
+                left /= 10;
+            }
+            // At least one digit before the point.
+            if place > 6 && left == 0 {
+                break;
+            }
+        }
+        digits
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.text[self.from..]).expect("digits and a point are text")
     }
 }
 
@@ -69,7 +100,7 @@ impl Serialize for Number {
 }
 
 /// `number` with six decimals, and zero without a sign.
-fn decimal(number: f64) -> String {
+pub(super) fn decimal(number: f64) -> String {
     let text = format!("{number:.6}");
     if text == "-0.000000" { "0.000000".to_owned() } else { text }
 }
@@ -89,6 +120,10 @@ mod tests {
         assert_eq!(written(Seconds::from(Time(1_234_567_499))), "0,1.234567\n");
         assert_eq!(written(Seconds::from(Span(999_999_999))), "0,1.000000\n");
         assert_eq!(written(Seconds::NONE), "0,\n");
+        for millionths in [0, 9, 999_999, 1_000_000, 10_000_000, 123_456_789, u64::MAX / 1_000] {
+            let text = format!("{}.{:06}", millionths / 1_000_000, millionths % 1_000_000);
+            assert_eq!(Digits::of(millionths).text(), text);
+        }
     }
 
     #[test]

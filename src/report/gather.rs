@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::allocation::{Allocation, assignments};
-use super::chart::Scene;
 use super::cluster::Cluster;
 use super::fairness::Fairness;
-use super::history::Lines;
+use super::figure::Figure;
+use super::figures::{Facts, figures};
+use super::history::{Lines, Messages, TrialLine};
+use super::lives::Lives;
 use super::queries::Source;
 use super::recovery::Hits;
 use super::rows::Tables;
@@ -15,7 +17,7 @@ use super::serving::Serving;
 use super::summary::{JobSample, Sample};
 use super::work::Work;
 use crate::base::Time;
-use crate::history::{Index, Observation, Payload, Record, Sink, What};
+use crate::history::{Change, Index, Machine, Observation, Payload, Record, Sink, What};
 use crate::scenario::Plan;
 
 /// Gathers what the reports need of one trial; feed it as the [`Sink`] of the run, then [`Gather::finish`] it.
@@ -30,24 +32,29 @@ pub struct Gather<'a> {
     cluster: Cluster,
     serving: Serving,
     hits: Hits,
+    /// Kept only for a trial that shall be drawn.
+    lives: Option<Lives>,
     /// The last entry that anyone has applied.
     applied: Index,
-    history: Lines,
+    /// The encoded history, unless it is stored already.
+    history: Option<Lines>,
 }
 
 /// What is known about a trial only when it is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrialEnd {
     /// The trace hash.
     pub trace: u128,
     /// When it ended.
     pub ended_at: Time,
     /// Messages sent between nodes, if the driver counted them.
-    pub messages: Option<u64>,
+    pub messages: Option<Messages>,
     /// Queries of accepted jobs that were lost, as the checker says.
     pub queries_lost: u64,
     /// Queries that were counted more than once, as the checker says.
     pub queries_doubled: u64,
+    /// What was left to do when the trial was given up; empty when it was not given up.
+    pub unfinished: Vec<String>,
 }
 
 /// One trial, ready to be written.
@@ -57,14 +64,24 @@ pub struct Trial {
     pub number: u32,
     /// Its seed.
     pub seed: u64,
+    /// When it ended.
+    pub ended_at: Time,
     /// Its rows.
     pub tables: Tables,
-    /// Its lines of history.jsonl.
+    /// Its lines of history.jsonl; empty when they are stored already.
     pub(super) history: Vec<u8>,
     /// What it adds to the summary.
     pub(super) sample: Sample,
-    /// What a chart of it shows; only trial 0 is drawn.
-    pub(super) scene: Option<Scene>,
+    /// Its figures over time, each with the name of its file without the ending; none unless it was gathered
+    /// [`Gather::with_figures`].
+    pub figures: Vec<(&'static str, Figure)>,
+}
+
+impl Trial {
+    /// How often a node that no fault had silenced was suspected, and how often one was evicted.
+    pub fn false_alarms(&self) -> [u64; 2] {
+        [self.sample.false_suspicions, self.sample.false_evictions]
+    }
 }
 
 impl<'a> Gather<'a> {
@@ -78,12 +95,25 @@ impl<'a> Gather<'a> {
             cluster: Cluster::new(plan, number),
             serving: Serving::default(),
             hits: Hits::default(),
+            lives: None,
             applied: Index::default(),
-            history: Lines::default(),
+            history: Some(Lines::default()),
         }
     }
 
-    /// Turns what was gathered into rows.
+    /// As [`Gather::new`], for a trial whose history is stored already.
+    pub fn stored(plan: &'a Plan, number: u32, seed: u64) -> Gather<'a> {
+        Gather { history: None, ..Gather::new(plan, number, seed) }
+    }
+
+    /// Keeps as well what the figures over time show: some 24 bytes for each query that an engine runs.
+    #[must_use]
+    pub fn with_figures(mut self) -> Gather<'a> {
+        self.lives = Some(Lives::new(self.plan.nodes.len()));
+        self
+    }
+
+    /// Turns what was gathered into rows, and into figures if they are wanted.
     pub fn finish(mut self, end: TrialEnd) -> Trial {
         self.serving.advance(Time::NEVER);
         let membership = std::mem::take(&mut self.cluster.rows);
@@ -110,17 +140,47 @@ impl<'a> Gather<'a> {
             allocation: allocation.rows,
             fairness: std::mem::take(&mut fairness.rows),
         };
-        let scene = (self.number == 0).then(|| {
-            Scene::of(self.plan, end.ended_at, &self.serving.moves, &names, &self.hits.0, &self.cluster)
+        let lives = self.lives.take().map(|lives| lives.finish(end.ended_at));
+        let figures = lives.map_or_else(Vec::new, |lives| {
+            figures(&Facts {
+                plan: self.plan,
+                source,
+                moves: &self.serving.moves,
+                hits: &self.hits,
+                lives: &lives,
+            })
         });
-        let sample = self.sample(end, &tables, &names, allocation.gap, fairness);
-        let history = self.history.finish(self.number, self.seed, end.trace, end.ended_at);
-        Trial { number: self.number, seed: self.seed, tables, history, sample, scene }
+        let ended_at = end.ended_at;
+        let sample = self.sample(&end, &tables, &names, allocation.gap, fairness);
+        let history = self.history.map(|lines| {
+            let records = lines.records();
+            lines.finish(&end.line(self.number, self.seed, records))
+        });
+        let history = history.unwrap_or_default();
+        Trial { number: self.number, seed: self.seed, ended_at, tables, history, sample, figures }
+    }
+
+    /// Something may have changed what machines are in.
+    fn settle(&mut self, at: Time) {
+        if let Some(lives) = &mut self.lives {
+            lives.settle(at, &self.cluster);
+        }
+    }
+
+    fn live(&mut self, at: Time, machine: Machine, observation: &Observation) {
+        let Some(lives) = &mut self.lives else { return };
+        match observation {
+            Observation::Suspected { .. }
+            | Observation::Trusted { .. }
+            | Observation::Led { .. }
+            | Observation::SteppedDown { .. } => lives.settle(at, &self.cluster),
+            _ => lives.on_node(at, machine, observation),
+        }
     }
 
     fn sample(
         &self,
-        end: TrialEnd,
+        end: &TrialEnd,
         tables: &Tables,
         names: &BTreeMap<crate::base::JobId, Arc<str>>,
         gap: Option<f64>,
@@ -129,8 +189,9 @@ impl<'a> Gather<'a> {
         let jobs = self.work.jobs.iter().zip(&tables.jobs).map(|((id, job), row)| {
             let name = Arc::clone(&names[id]);
             let times = self.work.processing(*id).collect();
+            let latencies = self.work.latencies(*id).collect();
             let (rate, start_delay) = (row.rate_qps.0, row.start_delay_s.value());
-            JobSample { name, rate, start_delay, times, ended: job.ended.is_some() }
+            JobSample { name, rate, start_delay, times, latencies, ended: job.ended.is_some() }
         });
         let submitted = self.work.jobs.values().map(|job| job.submitted).min();
         let ended: Option<Vec<Time>> = self.work.jobs.values().map(|job| job.ended).collect();
@@ -162,9 +223,37 @@ impl<'a> Gather<'a> {
             loads: self.work.loads,
             false_suspicions: self.cluster.false_suspicions,
             false_evictions: self.cluster.false_evictions,
-            messages: end.messages.filter(|_| node_seconds > 0.0).map(|n| n as f64 / node_seconds),
+            messages: end.messages.filter(|_| node_seconds > 0.0).map(|messages| {
+                let Messages { membership, log, work, .. } = messages;
+                [messages.total(), membership, log, work].map(|n| n as f64 / node_seconds)
+            }),
             lost: end.queries_lost,
             doubled: end.queries_doubled,
+        }
+    }
+}
+
+impl From<&TrialLine> for TrialEnd {
+    fn from(line: &TrialLine) -> TrialEnd {
+        let &TrialLine { trace, ended_at, messages, queries_lost, queries_doubled, .. } = line;
+        let unfinished = line.unfinished.clone();
+        TrialEnd { trace, ended_at, messages, queries_lost, queries_doubled, unfinished }
+    }
+}
+
+impl TrialEnd {
+    fn line(self, trial: u32, seed: u64, records: u64) -> TrialLine {
+        let TrialEnd { trace, ended_at, messages, queries_lost, queries_doubled, unfinished } = self;
+        TrialLine {
+            trial,
+            seed,
+            trace,
+            ended_at,
+            messages,
+            queries_lost,
+            queries_doubled,
+            unfinished,
+            records,
         }
     }
 }
@@ -172,7 +261,9 @@ impl<'a> Gather<'a> {
 impl Sink for Gather<'_> {
     fn record(&mut self, record: &Record) {
         let at = record.at;
-        self.history.record(record);
+        if let Some(history) = &mut self.history {
+            history.record(record);
+        }
         self.serving.advance(at);
         match &record.what {
             What::Up(_) | What::Down(_) | What::Paused(_) | What::Resumed(_) => {
@@ -180,6 +271,7 @@ impl Sink for Gather<'_> {
                 if let Some(machine) = record.machine {
                     self.serving.on_process(machine, &record.what);
                 }
+                self.settle(at);
             }
             What::Node(Observation::Applied { entry, changes, .. }) => {
                 if entry.position.index <= self.applied {
@@ -192,16 +284,21 @@ impl Sink for Gather<'_> {
                 if let Payload::Seats(seats) = &*entry.payload {
                     self.cluster.seat(at, seats);
                 }
+                if changes.iter().any(|change| matches!(change, Change::ViewChanged { .. })) {
+                    self.settle(at);
+                }
             }
             What::Node(observation) => {
                 self.work.on_node(at, observation);
                 if let Some(machine) = record.machine {
                     self.cluster.on_node(at, machine, observation);
                     self.serving.on_node(machine, observation);
+                    self.live(at, machine, observation);
                 }
             }
             What::Fault(event) => {
                 self.cluster.on_fault(at, event);
+                self.settle(at);
                 self.hits.on_fault(at, event, self.plan, &self.cluster, &self.work);
             }
             What::Client(event) => self.work.on_client(at, event),

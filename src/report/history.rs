@@ -1,16 +1,15 @@
 //! history.jsonl: everything that happened, one JSON object per line.
 //!
-//! The first line says what wrote the file: `{"idunno":"0.1.0","format":1,"scenario":…,"driver":"sim"}`. Each trial begins
-//! with a line of its own, `{"trial":0,"seed":…,"trace":"…","ended_at":…,"records":…}`, and its records follow in their
-//! order. Times are whole nanoseconds since the beginning of the trial.
+//! The first line says what wrote the file and what was run:
+//! `{"idunno":"0.1.0","format":2,"scenario":…,"driver":"sim","resolved":…}`, where `resolved` is the text of scenario.toml. Each
+//! trial begins with a line of its own, a [`TrialLine`], and its records follow in their order. The last line,
+//! `{"trials":…,"repetition":…}`, says that nothing is missing. Times are whole nanoseconds since the beginning of the trial.
 //!
 //! Nothing is left out, but nothing large is said twice: every voter applies every entry, so an application that agrees with
 //! the first one of that entry in each bit is written as `{"at":…,"machine":…,"again":[epoch,index]}`. What a node observed
-//! stands under `node`, everything else under `what`.
-//! [`read_history`] puts the same records back together.
+//! stands under `node`, everything else under `what`. `stored` puts the same records back together.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -19,16 +18,42 @@ use crate::base::Time;
 use crate::history::{Change, Entry, Machine, Observation, Position, Record, Sink, What};
 
 /// The format that this version writes and reads.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// The first line of the file.
-#[derive(Debug, Serialize, Deserialize)]
-struct FileLine {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileLine {
     /// The version that wrote it.
-    idunno: String,
-    format: u32,
-    scenario: String,
-    driver: String,
+    pub idunno: String,
+    /// Its format.
+    pub format: u32,
+    /// The name of the scenario.
+    pub scenario: String,
+    /// What ran it: `sim`.
+    pub driver: String,
+    /// The scenario with all its defaults: the text of scenario.toml.
+    pub resolved: String,
+}
+
+/// Messages that nodes sent to each other in a trial, by the part of the protocol that they belong to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Messages {
+    /// Heartbeats, alerts, views.
+    pub membership: u64,
+    /// The quorum log.
+    pub log: u64,
+    /// Dispatch and results.
+    pub work: u64,
+    /// Clients' requests and their answers.
+    pub client: u64,
+}
+
+impl Messages {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        let Messages { membership, log, work, client } = self;
+        [membership, log, work, client].into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 /// The first line of a trial.
@@ -38,12 +63,57 @@ pub struct TrialLine {
     pub trial: u32,
     /// Its seed.
     pub seed: u64,
-    /// The trace hash, 32 hexadecimal digits.
-    pub trace: String,
+    /// The trace hash, written as 32 hexadecimal digits.
+    #[serde(with = "hexadecimal")]
+    pub trace: u128,
     /// When it ended.
     pub ended_at: Time,
+    /// Messages between nodes, if the driver counted them.
+    pub messages: Option<Messages>,
+    /// Queries of accepted jobs that were lost, as the checker says.
+    pub queries_lost: u64,
+    /// Queries that were counted more than once, as the checker says.
+    pub queries_doubled: u64,
+    /// What was left to do when the trial was given up; empty when it was not given up.
+    pub unfinished: Vec<String>,
     /// How many records follow.
     pub records: u64,
+}
+
+/// The last line of the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LastLine {
+    /// How many trials there are.
+    pub(super) trials: u32,
+    /// What came out when trial 0 was run a second time, if it was.
+    pub(super) repetition: Option<Repetition>,
+}
+
+/// The second run of trial 0, which must come out like the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repetition {
+    /// The trace hash, written as 32 hexadecimal digits.
+    #[serde(with = "hexadecimal")]
+    pub trace: u128,
+    /// When it ended.
+    pub ended_at: Time,
+}
+
+/// A trace hash as the history writes it: JSON has no numbers that large.
+mod hexadecimal {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(trace: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{trace:032x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let trace = u128::from_str_radix(&text, 16).ok().filter(|_| digits);
+        trace.ok_or_else(|| D::Error::custom("a trace has 32 hexadecimal digits"))
+    }
 }
 
 #[derive(Serialize)]
@@ -59,31 +129,35 @@ struct RecordLine<'a> {
     again: Option<Again>,
 }
 
-#[derive(Deserialize)]
-struct RecordRead {
-    at: Time,
-    machine: Option<Machine>,
-    node: Option<Observation>,
-    what: Option<What>,
-    again: Option<Again>,
-}
-
 /// Names an entry that was applied before: its epoch and its place.
-type Again = (u64, u64);
+pub(super) type Again = (u64, u64);
 
-fn again(position: Position) -> Again {
+pub(super) fn again(position: Position) -> Again {
     (position.epoch.0, position.index.0)
 }
 
 /// The first application of each entry.
-type Applications = BTreeMap<Again, (Entry, Arc<[Change]>, u128)>;
+pub(super) type Applications = BTreeMap<Again, (Entry, Arc<[Change]>, u128)>;
 
-/// The first line of a file about `scenario`, run by `driver`.
-pub(super) fn first_line(scenario: &str, driver: &str) -> Vec<u8> {
-    let idunno = env!("CARGO_PKG_VERSION").to_owned();
-    let line = FileLine { idunno, format: FORMAT, scenario: scenario.to_owned(), driver: driver.to_owned() };
+/// The first line of a file about `scenario`, which is `resolved`, run by `driver`.
+pub(super) fn first_line(scenario: &str, driver: &str, resolved: &str) -> Vec<u8> {
+    one_line(&FileLine {
+        idunno: env!("CARGO_PKG_VERSION").to_owned(),
+        format: FORMAT,
+        scenario: scenario.to_owned(),
+        driver: driver.to_owned(),
+        resolved: resolved.to_owned(),
+    })
+}
+
+/// The last line of a file.
+pub(super) fn last_line(trials: u32, repetition: Option<&Repetition>) -> Vec<u8> {
+    one_line(&LastLine { trials, repetition: repetition.copied() })
+}
+
+fn one_line(line: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    write_line(&mut bytes, &line);
+    write_line(&mut bytes, line);
     bytes
 }
 
@@ -96,11 +170,15 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// How many records there are so far.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
     /// Puts the trial's own line before those of its records.
-    pub(super) fn finish(self, trial: u32, seed: u64, trace: u128, ended_at: Time) -> Vec<u8> {
-        let line = TrialLine { trial, seed, trace: format!("{trace:032x}"), ended_at, records: self.records };
-        let mut bytes = Vec::with_capacity(self.bytes.len() + 200);
-        write_line(&mut bytes, &line);
+    pub(super) fn finish(self, line: &TrialLine) -> Vec<u8> {
+        assert_eq!(line.records, self.records, "the line says how many records follow");
+        let mut bytes = one_line(line);
         bytes.extend_from_slice(&self.bytes);
         bytes
     }
@@ -141,80 +219,4 @@ impl Sink for Lines {
 fn write_line(bytes: &mut Vec<u8>, line: &impl Serialize) {
     serde_json::to_writer(&mut *bytes, line).expect("memory takes everything, and all keys are strings");
     bytes.push(b'\n');
-}
-
-/// Why a history could not be read. Nothing is changed by reading.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// The file could not be read.
-    #[error("the history cannot be read: {0}")]
-    Read(#[from] io::Error),
-    /// A line is not what it should be.
-    #[error("line {line} of the history is damaged: {reason}")]
-    Damaged {
-        /// Which line, from 1.
-        line: u64,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The file was written in another format.
-    #[error("the history has format {found}, and this version reads format {FORMAT}")]
-    Format {
-        /// Its format.
-        found: u32,
-    },
-}
-
-/// Reads a history. `begin` makes the sink of each trial from its first line, `end` gets it back after its last record.
-pub fn read_history<S: Sink>(
-    source: impl BufRead,
-    mut begin: impl FnMut(&TrialLine) -> S,
-    mut end: impl FnMut(TrialLine, S),
-) -> Result<(), HistoryError> {
-    let mut lines = source.lines().zip(1_u64..);
-    let (first, _) =
-        lines.next().ok_or(HistoryError::Damaged { line: 1, reason: "the file is empty".into() })?;
-    let file: FileLine = parse(1, &first?)?;
-    if file.format != FORMAT {
-        return Err(HistoryError::Format { found: file.format });
-    }
-    while let Some((line, number)) = lines.next() {
-        let trial: TrialLine = parse(number, &line?)?;
-        let mut sink = begin(&trial);
-        let mut applications = Applications::new();
-        for place in 0..trial.records {
-            let missing = || HistoryError::Damaged {
-                line: number + place + 1,
-                reason: format!("{} records of trial {} are missing", trial.records - place, trial.trial),
-            };
-            let (line, number) = lines.next().ok_or_else(missing)?;
-            sink.record(&restore(number, parse(number, &line?)?, &mut applications)?);
-        }
-        end(trial, sink);
-    }
-    Ok(())
-}
-
-fn restore(line: u64, read: RecordRead, applications: &mut Applications) -> Result<Record, HistoryError> {
-    let damaged = |reason: &str| HistoryError::Damaged { line, reason: reason.to_owned() };
-    let what = match (read.node, read.what, read.again) {
-        (Some(observation), None, None) => What::Node(observation),
-        (None, Some(what), None) => what,
-        (None, None, Some(again)) => {
-            let first =
-                applications.get(&again).ok_or_else(|| damaged("no such entry was applied before"))?;
-            let (entry, changes, state) = first.clone();
-            What::Node(Observation::Applied { entry, changes, state })
-        }
-        _ => return Err(damaged("a record has one of \"node\", \"what\" and \"again\"")),
-    };
-    if let What::Node(Observation::Applied { entry, changes, state }) = &what {
-        let first = (entry.clone(), Arc::clone(changes), *state);
-        applications.entry(again(entry.position)).or_insert(first);
-    }
-    Ok(Record { at: read.at, machine: read.machine, what })
-}
-
-fn parse<'a, T: Deserialize<'a>>(line: u64, text: &'a str) -> Result<T, HistoryError> {
-    serde_json::from_str(text).map_err(|error| HistoryError::Damaged { line, reason: error.to_string() })
 }

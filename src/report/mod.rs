@@ -8,20 +8,27 @@
 //! What each file and column means is said at its row type.
 
 mod allocation;
-mod chart;
 mod cluster;
+pub mod compare;
 mod fairness;
 mod figure;
+mod figures;
 mod folder;
 mod format;
 mod gather;
 mod history;
+mod hlog;
+mod kept;
+mod lives;
+mod paint;
 mod queries;
 mod recovery;
 mod rows;
 mod serving;
 mod stats;
+mod stored;
 mod summary;
+mod sweep;
 mod work;
 
 #[cfg(test)]
@@ -29,7 +36,6 @@ mod example;
 #[cfg(test)]
 mod tests;
 
-pub use chart::ChartError;
 pub use figure::{
     Axis, Bar, Bars, Curve, Curves, Estimate, Figure, Join, Lane, Lanes, Look, Mark, Panel, Scale, State,
     Stretch,
@@ -37,10 +43,13 @@ pub use figure::{
 pub use folder::{Finished, ReportError, Results};
 pub use format::{Number, Seconds};
 pub use gather::{Gather, Trial, TrialEnd};
-pub use history::{HistoryError, TrialLine, read_history};
+pub use history::{FileLine, Messages, Repetition, TrialLine};
+pub use paint::{ChartError, Width, WidthError, png, svg};
 pub use rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
     SummaryRow, Tables,
 };
 pub use stats::{P99_SAMPLES_MIN, P999_SAMPLES_MIN, Stats};
+pub use stored::{Stored, StoredError};
 pub use summary::{JobSummary, Summary};
+pub use sweep::{Compared, Comparison, Comparisons, Grid, GridError, POINTS_MAX, Sweep, Swept};

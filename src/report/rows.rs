@@ -58,7 +58,8 @@ pub struct AttemptRow {
     pub dispatched_s: Seconds,
     /// When it ended on the worker, was dropped there, or was given up by the coordinator, whichever came first.
     pub ended_s: Seconds,
-    /// `counted`; `duplicate` (another was counted first); `void` (its job or cut was gone); `failed` (no predictions);
+    /// `counted`; `duplicate` (another was counted first); `void` (its job or cut was gone); `failed` (no predictions); `refused` (by
+    /// the worker);
     /// given up as `lost` (the worker did not hold it), `gone` (the worker left the cluster), `withdrawn` (taken back
     /// before it ran) or `settled` (no longer needed); or `unfinished`.
     pub outcome: &'static str,
@@ -184,7 +185,8 @@ pub struct MembershipRow {
     /// Whom it is about.
     pub node: Arc<str>,
     /// `up`, `down`, `paused`, `resumed` (its process); `born N` (its Nth life may speak); `stood`, `led`, `opened`
-    /// (dispatches from now on), `stepped down: why`; `suspected` (by the first voter), `trusted` (by the last one);
+    /// (dispatches from now on), `stepped down: why`; `suspected` (by the first voter), `trusted` (by the last one, or
+    /// because that died or left the view);
     /// `joined`, `evicted`, `expelled` (it has learned of that); `seated`, `unseated` (as a voter).
     pub event: Arc<str>,
     /// The epoch that the event names, else the newest in which anyone has led.

@@ -26,7 +26,8 @@ pub(super) struct Sample {
     pub(super) loads: u64,
     pub(super) false_suspicions: u64,
     pub(super) false_evictions: u64,
-    pub(super) messages: Option<f64>,
+    /// All messages per node and second; those of the membership, of the log, and of the work among them.
+    pub(super) messages: Option<[f64; 4]>,
     pub(super) lost: u64,
     pub(super) doubled: u64,
 }
@@ -39,6 +40,8 @@ pub(super) struct JobSample {
     pub(super) start_delay: Option<f64>,
     /// The times that its queries ran.
     pub(super) times: Vec<f64>,
+    /// The times from its queries' first dispatches to their commits.
+    pub(super) latencies: Vec<f64>,
     pub(super) ended: bool,
 }
 
@@ -50,7 +53,7 @@ fn spans(row: &RecoveryRow) -> [Seconds; 6] {
 }
 
 /// The metrics of all trials, after those of recovery.
-const METRICS: [&str; 17] = [
+const METRICS: [&str; 20] = [
     "start_delay_s",
     "settle_s",
     "rho",
@@ -66,6 +69,9 @@ const METRICS: [&str; 17] = [
     "false_suspicions",
     "false_evictions",
     "messages_per_node_s",
+    "messages_membership_per_node_s",
+    "messages_log_per_node_s",
+    "messages_work_per_node_s",
     "queries_lost",
     "queries_doubled",
 ];
@@ -79,8 +85,10 @@ const METRICS: [&str; 17] = [
 /// and `rate_gap_10s` (the same for these windows), `lifetime_gap` and `jain` (the gap of the rates over the whole lives, and
 /// Jain's index of those over 10 s, at the seconds that count for `rate_gap_10s`), `aggregate_qps` (queries counted per second
 /// from the first submission to the last end), `utilisation` (the part of the workers' time from the first submission to the
-/// last end in which queries ran that counted), `model_loads` (how often a worker began to load a model), `false_suspicions` and `false_evictions` (of nodes that no fault had
-/// silenced), `messages_per_node_s` (messages sent between nodes), `queries_lost`, `queries_doubled`.
+/// last end in which queries ran that counted), `model_loads` (how often a worker began to load a model), `false_suspicions`
+/// and `false_evictions` (of nodes that no fault had silenced), `messages_per_node_s` (messages sent between nodes),
+/// `messages_membership_per_node_s` (heartbeats, alerts and views among them), `messages_log_per_node_s` (the quorum log),
+/// `messages_work_per_node_s` (dispatch and results), `queries_lost`, `queries_doubled`.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// For each fault of the scenario, its kind and the samples of each of [`SPANS`].
@@ -89,12 +97,17 @@ pub struct Summary {
     jobs: Vec<JobSamples>,
 }
 
+/// The samples of one job, over all trials.
 #[derive(Debug)]
-struct JobSamples {
-    name: Arc<str>,
+pub(super) struct JobSamples {
+    pub(super) name: Arc<str>,
     rates: Vec<f64>,
-    delays: Vec<f64>,
-    times: Vec<f64>,
+    /// Seconds from its submission to the start of its first query.
+    pub(super) delays: Vec<f64>,
+    /// Seconds that its queries ran.
+    pub(super) times: Vec<f64>,
+    /// Seconds from its queries' first dispatches to their commits.
+    pub(super) latencies: Vec<f64>,
     trials: u32,
     ended: u32,
 }
@@ -133,6 +146,7 @@ impl Summary {
         for (samples, values) in self.metrics.iter_mut().zip(many) {
             samples.extend(values);
         }
+        let messages = |part: usize| sample.messages.map(|messages| messages[part]);
         let one = [
             sample.makespan,
             sample.gap,
@@ -145,7 +159,10 @@ impl Summary {
             Some(sample.loads as f64),
             Some(sample.false_suspicions as f64),
             Some(sample.false_evictions as f64),
-            sample.messages,
+            messages(0),
+            messages(1),
+            messages(2),
+            messages(3),
             Some(sample.lost as f64),
             Some(sample.doubled as f64),
         ];
@@ -157,6 +174,7 @@ impl Summary {
             job.rates.extend(one.rate);
             job.delays.extend(one.start_delay);
             job.times.extend(&one.times);
+            job.latencies.extend(&one.latencies);
             job.trials += 1;
             job.ended += u32::from(one.ended);
         }
@@ -170,6 +188,7 @@ impl Summary {
                 rates: Vec::new(),
                 delays: Vec::new(),
                 times: Vec::new(),
+                latencies: Vec::new(),
                 trials: 0,
                 ended: 0,
             });
@@ -204,11 +223,20 @@ impl Summary {
     /// What these faults (numbered from 0) together took to be detected, to have a new leader, to be dispatching again, to
     /// have a first result, to be back at the usual pace, and in all.
     pub fn recovery(&self, faults: &[u32]) -> [Stats; SPANS.len()] {
+        self.recovery_samples(faults).map(|samples| Stats::of(&samples))
+    }
+
+    /// The samples behind [`Summary::recovery`].
+    pub(super) fn recovery_samples(&self, faults: &[u32]) -> [Vec<f64>; SPANS.len()] {
         std::array::from_fn(|span| {
             let samples = faults.iter().filter_map(|fault| self.faults.get(fault));
-            let all: Vec<f64> = samples.flat_map(|(_, spans)| spans[span].iter().copied()).collect();
-            Stats::of(&all)
+            samples.flat_map(|(_, spans)| spans[span].iter().copied()).collect()
         })
+    }
+
+    /// The samples of each job, in the order in which they first appeared.
+    pub(super) fn samples(&self) -> &[JobSamples] {
+        &self.jobs
     }
 
     /// What is said about each job, in the order in which they first appeared.

@@ -8,14 +8,24 @@ use super::*;
 use crate::base::{Incarnation, Time};
 use crate::history::{Observation, Record, Sink, What};
 
-fn end() -> TrialEnd {
+pub(super) fn end() -> TrialEnd {
     let trace = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
-    TrialEnd { trace, ended_at: ms(31_000), messages: Some(3_100), queries_lost: 0, queries_doubled: 0 }
+    TrialEnd {
+        trace,
+        ended_at: ms(31_000),
+        messages: Some(Messages { membership: 1_550, log: 930, work: 310, client: 310 }),
+        queries_lost: 0,
+        queries_doubled: 0,
+        unfinished: vec!["job cats".to_owned()],
+    }
 }
 
-fn trial(number: u32) -> Trial {
+pub(super) fn trial(number: u32) -> Trial {
     let plan = plan();
-    let mut gather = Gather::new(&plan, number, 7);
+    let mut gather = Gather::new(&plan, number, 7 + u64::from(number));
+    if number == 0 {
+        gather = gather.with_figures();
+    }
     for record in records() {
         gather.record(&record);
     }
@@ -208,11 +218,8 @@ fn an_application_that_disagrees_is_written_in_full() {
     for record in &all {
         gather.record(record);
     }
-    let mut bytes = super::history::first_line("example", "sim");
-    bytes.extend(&gather.finish(end()).history);
-    let mut back: Vec<Vec<Record>> = Vec::new();
-    read_history(bytes.as_slice(), |_| Vec::new(), |_, records| back.push(records)).unwrap();
-    assert_eq!(back, [all]);
+    let back = super::stored::tests::read(&super::stored::tests::history(&[gather.finish(end())])).unwrap();
+    assert_eq!(back[0].1, all);
 }
 
 #[test]
@@ -228,40 +235,14 @@ fn the_summary_pools_faults_of_a_kind_and_names_each_metric() {
     assert_eq!(row("recovery.crash.total_s").p99, Number(None));
     assert_eq!(row("start_delay_s").n, 6);
     assert!((row("makespan_s").mean.0.unwrap() - 29.0).abs() < 1e-9);
-    assert!((row("messages_per_node_s").mean.0.unwrap() - 10.0).abs() < 1e-9);
+    for (part, rate) in [("", 10.0), ("membership_", 5.0), ("log_", 3.0), ("work_", 1.0)] {
+        let mean = row(&format!("messages_{part}per_node_s")).mean.0.unwrap();
+        assert!((mean - rate).abs() < 1e-9, "{part}: {mean}");
+    }
     assert_eq!(row("queries_lost").max, Number(Some(0.0)));
     assert!(row("rate_gap").mean.0.unwrap() > 0.0);
     assert_eq!(summary.jobs()[1].query_s.n, 1200);
     assert!(!rows.iter().any(|row| row.metric == "recovery.pause.promote_s"), "no samples, no row");
-}
-
-#[test]
-fn the_history_comes_back_as_it_was() {
-    let trial = trial(0);
-    let mut bytes = super::history::first_line("example", "sim");
-    bytes.extend(&trial.history);
-    let mut back: Vec<(TrialLine, Vec<Record>)> = Vec::new();
-    read_history(bytes.as_slice(), |_| Vec::new(), |line, records| back.push((line, records))).unwrap();
-    let [(line, read)] = back.as_slice() else { panic!("one trial") };
-    assert_eq!((line.trial, line.seed, line.ended_at), (0, 7, ms(31_000)));
-    assert_eq!(line.trace, "0123456789abcdef0123456789abcdef");
-    assert_eq!(*read, records());
-    let text = String::from_utf8(trial.history).unwrap();
-    let repeated = text.lines().filter(|line| line.contains("\"again\"")).count();
-    let applied = text.lines().filter(|line| line.contains("\"Applied\"")).count();
-    assert_eq!(repeated, 2 * applied, "three voters apply, and the first one's entry is written in full");
-    let per_query = text.len() as u64 / trial.tables.jobs.iter().map(|job| job.queries).sum::<u64>();
-    assert!(per_query < 2_000, "{per_query} bytes a query");
-}
-
-#[test]
-fn a_damaged_history_is_refused_with_the_line() {
-    let trial = trial(0);
-    let mut bytes = super::history::first_line("example", "sim");
-    bytes.extend(&trial.history[..trial.history.len() / 2]);
-    let error = read_history(bytes.as_slice(), |_| crate::history::Ignore, |_, _| {}).unwrap_err();
-    let lines = bytes.split(|byte| *byte == b'\n').count();
-    assert!(error.to_string().starts_with(&format!("line {lines} of the history is damaged")), "{error}");
 }
 
 fn write_results(out: &Path, trials: u32) -> Result<Finished, ReportError> {
@@ -299,11 +280,22 @@ fn equal_runs_give_equal_bytes_and_leave_no_rubbish() {
             "fairness.csv",
             "history.jsonl",
             "jobs.csv",
+            "latency.hlog",
+            "latency.png",
+            "latency.svg",
             "membership.csv",
             "queries.csv",
+            "rates.png",
+            "rates.svg",
             "recovery.csv",
+            "recovery.png",
+            "recovery.svg",
             "scenario.toml",
+            "start_delay.png",
+            "start_delay.svg",
             "summary.csv",
+            "timeline.png",
+            "timeline.svg",
             "workers.png",
             "workers.svg"
         ]
@@ -380,8 +372,14 @@ fn a_place_that_cannot_be_written_is_an_error_before_anything_runs() {
 fn a_run_in_which_nothing_happened_has_empty_tables() {
     let plan = plan();
     let gather = Gather::new(&plan, 0, 7);
-    let nothing =
-        TrialEnd { trace: 0, ended_at: Time::ZERO, messages: None, queries_lost: 0, queries_doubled: 0 };
+    let nothing = TrialEnd {
+        trace: 0,
+        ended_at: Time::ZERO,
+        messages: None,
+        queries_lost: 0,
+        queries_doubled: 0,
+        unfinished: Vec::new(),
+    };
     let trial = gather.finish(nothing);
     assert_eq!(trial.tables, Tables::default());
     let out = tempfile::tempdir().unwrap();

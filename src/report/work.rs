@@ -71,6 +71,8 @@ pub(super) enum Outcome {
     GaveUp(&'static str),
     /// It brought no predictions.
     Failed,
+    /// Its worker refused it.
+    Refused,
     /// Its query was void or its job gone.
     Void,
     /// Another attempt had been counted before.
@@ -86,6 +88,7 @@ impl Outcome {
             Outcome::Unfinished => "unfinished",
             Outcome::GaveUp(why) => why,
             Outcome::Failed => "failed",
+            Outcome::Refused => "refused",
             Outcome::Void => "void",
             Outcome::Duplicate => "duplicate",
             Outcome::Counted => "counted",
@@ -152,6 +155,10 @@ impl Work {
                     self.settle(*attempt, Outcome::Failed);
                 }
             }
+            Observation::Refused { attempt, .. } => {
+                self.close(*attempt, at);
+                self.settle(*attempt, Outcome::Refused);
+            }
             Observation::Dropped { attempt, .. } => self.close(*attempt, at),
             Observation::Loading { .. } => self.loads += 1,
             _ => {}
@@ -203,6 +210,14 @@ impl Work {
         self.of(job).filter_map(|(_, query)| {
             let attempt = self.attempts.get(&query.counted?.attempt)?;
             Some(attempt.ended?.since(attempt.began?).as_secs())
+        })
+    }
+
+    /// The time from first dispatch to commit, for each counted query of the job, in order of the queries.
+    pub(super) fn latencies(&self, job: JobId) -> impl Iterator<Item = f64> {
+        self.of(job).filter_map(|(_, query)| {
+            let first = self.attempts.get(query.attempts.first()?)?;
+            Some(query.counted?.at.since(first.dispatched).as_secs())
         })
     }
 

@@ -52,6 +52,7 @@ fn plan(document: &Document, problems: &Problems) -> Plan {
     let root = Section::root(document, problems);
     let nodes = nodes(&root);
     let (models, batches) = models(&root);
+    let options = options(&root.table("scheduler"));
     Plan {
         name: root
             .if_written("name", Section::name)
@@ -63,7 +64,8 @@ fn plan(document: &Document, problems: &Problems) -> Plan {
         trials: root.whole("trials") as u32,
         until: root.unless_word("until", Section::span).map_or(Until::Done, Until::At),
         liveness_within: root.span("liveness_within"),
-        config: Arc::new(config(&root)),
+        config: Arc::new(config(&root, &options)),
+        options,
         network: network(&root.table("network")),
         disk: DiskPlan { sync: root.table("disk").draw("sync") },
         jobs: jobs(&root, &batches),
@@ -103,6 +105,8 @@ fn nodes(root: &Section<'_>) -> Vec<NodePlan> {
         let name = section.if_written("name", Section::name);
         let (kind, speed) = (section.name("kind"), section.number("speed"));
         let worker = section.switch("worker");
+        let (refuse, stall) = (section.rate("refuse"), section.rate("stall"));
+        let stall_for = section.span("stall_for");
         if nodes.len() + count > NODES_MAX {
             let why = format!("more than {NODES_MAX} machines");
             section.refuse("count", Wrong::Contradiction(why));
@@ -118,7 +122,7 @@ fn nodes(root: &Section<'_>) -> Vec<NodePlan> {
                 let why = format!("another machine is called {name:?} too");
                 section.refuse("name", Wrong::Contradiction(why));
             }
-            nodes.push(NodePlan { name, kind: kind.clone(), speed, worker });
+            nodes.push(NodePlan { name, kind: kind.clone(), speed, worker, refuse, stall, stall_for });
         }
         if let Some(name) = name.as_deref().filter(|name| targets::is_reserved(name)) {
             let why =
@@ -129,7 +133,17 @@ fn nodes(root: &Section<'_>) -> Vec<NodePlan> {
     nodes
 }
 
-fn config(root: &Section<'_>) -> Config {
+/// What policies can be told.
+fn options(scheduler: &Section<'_>) -> policy::Options {
+    policy::Options {
+        at_least_one: scheduler.switch("at_least_one"),
+        cap: scheduler.rate("cap"),
+        hysteresis: scheduler.amount("hysteresis"),
+        slack: scheduler.amount("slack"),
+    }
+}
+
+fn config(root: &Section<'_>, options: &policy::Options) -> Config {
     let (membership, failover) = (root.table("membership"), root.table("failover"));
     let (dispatch, scheduler) = (root.table("dispatch"), root.table("scheduler"));
     let small = |section: &Section<'_>, name: &str| section.whole(name) as u8;
@@ -150,13 +164,14 @@ fn config(root: &Section<'_>) -> Config {
             window: dispatch.unless_word("window", small),
             retries_max: dispatch.whole("retries_max") as u32,
             hedge: dispatch.switch("hedge"),
+            backoff: dispatch.span("backoff"),
             repeat: dispatch.span("repeat"),
             survey: dispatch.span("survey"),
         },
         scheduler: Scheduler {
             policy: scheduler
                 .choice("policy")
-                .and_then(|name| policy::by_name(name, &policy::Options::default()))
+                .and_then(|name| policy::by_name(name, options))
                 .unwrap_or_else(policy::default),
             rate_window: scheduler.span("rate_window"),
         },
@@ -215,7 +230,7 @@ fn arrivals(root: &Section<'_>, batches: &Batches) -> Vec<Arrivals> {
     let sections = root.list("arrivals", "arrivals.N");
     let stream = |(position, section): (usize, &Section<'_>)| Arrivals {
         from: section.span("from"),
-        every: section.draw("every"),
+        every: section.unless_word("every", Section::draw),
         count: section.whole("count") as u32,
         spec: spec(section, &format!("arrivals{}", position + 1), batches),
     };

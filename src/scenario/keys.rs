@@ -49,6 +49,8 @@ pub enum Kind {
     Odd(u8),
     /// A number above zero, up to this one.
     Number(f64),
+    /// A number from zero to this one.
+    Amount(f64),
     /// A probability from 0 to 1, or per cent.
     Rate,
     /// A length of time between two others.
@@ -105,6 +107,15 @@ impl Key {
         self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
     }
 
+    /// The words that it takes, each with what it means; empty where the words say it themselves.
+    pub fn words(&self) -> Vec<(&'static str, &'static str)> {
+        if self.path != "scheduler.policy" {
+            return Vec::new();
+        }
+        let all = crate::policy::all(&Options::default());
+        all.iter().map(|policy| (policy.name(), policy.about())).collect()
+    }
+
     /// What to write, with an example and the bounds.
     pub fn wanted(&self) -> String {
         match self.word {
@@ -140,6 +151,7 @@ impl fmt::Display for Kind {
                 format!("one of {}", numbers.join(", "))
             }
             Kind::Number(most) => format!("a number above 0, at most {}", grouped(*most as i128)),
+            Kind::Amount(most) => format!("a number from 0 to {}", grouped(*most as i128)),
             Kind::Rate => "a probability from 0 to 1, or such as \"1%\"".to_owned(),
             Kind::Span(least, most) => {
                 format!(
@@ -249,7 +261,8 @@ const WEIGHT: Kind = Kind::Number(1e6);
 const PRIORITY: Kind = Kind::Whole(-1_000, 1_000);
 
 use Kind::{
-    Bandwidth, Choice, Draw, Inputs, Name, Number, Odd, Rate, Span as SpanKind, Switch, Target, Text, Whole,
+    Amount, Bandwidth, Choice, Draw, Inputs, Name, Number, Odd, Rate, Span as SpanKind, Switch, Target, Text,
+    Whole,
 };
 use Preset::{Derived, Required, Value};
 
@@ -278,15 +291,23 @@ static KEYS: &[Key] = &[
     key("node.N.kind", Name, Value("cpu"), "The kind of machine, which schedulers may tell apart."),
     key("node.N.speed", Number(1e6), Value("1"), "How fast it infers, relative to the models' figures."),
     key("node.N.worker", Switch, Value("true"), "Whether it takes queries."),
+    key("node.N.refuse", Rate, Value("0"), "Probability that it refuses a query that it is given; the query is tried elsewhere."),
+    key("node.N.stall", Rate, Value("0"), "Probability that its engine stands still for stall_for before it runs a query."),
+    key("node.N.stall_for", SpanKind(Span::ZERO, HOUR), Value("3s"), "How long that takes."),
     key("node.N.count", Whole(1, NODES_MAX as i128), Value("1"), "How many such machines."),
 
     key("cluster.voters", Odd(7), Value("auto"), "How many nodes hold the quorum log: 1, 3, 5 or 7. Automatically 1, 3 from 3 nodes, 5 from 5, 7 from 10.").or("auto"),
 
     key("scheduler.policy", Choice(policies), Value("rate_balance"), "How workers are divided among jobs."),
+    key("scheduler.at_least_one", Switch, Value("true"), "fair_time: whether every job that has something left gets a worker while there are enough."),
+    key("scheduler.cap", Rate, Value("0"), "fair_time: no job gets a further worker that would raise its rate by less than this share of itself; 0 is without a cap."),
+    key("scheduler.hysteresis", Amount(1_000.0), Value("0.2"), "fair_time: the allocation stays while its gap is at most 1 + hysteresis times the least possible one plus slack times the mean rate; with both 0 it is always the best one."),
+    key("scheduler.slack", Amount(1_000.0), Value("0.1"), "fair_time: see hysteresis."),
     key("scheduler.rate_window", SpanKind(Span::millis(100), HOUR), Value("10s"), "The window over which recent rates and durations are measured."),
 
     key("dispatch.window", Whole(1, limits::WINDOW_MAX as i128), Value("auto"), "Queries that a worker holds at most, the running one among them. Automatically at least 2 and enough for 2 ms of work.").or("auto"),
-    key("dispatch.retries_max", Whole(0, 1_000), Value("3"), "How often a query whose attempts fail is tried again before its inputs end as failures."),
+    key("dispatch.retries_max", Whole(0, 1_000), Value("3"), "How often a query whose attempts fail is tried again before its inputs end as failures; refusals are counted apart, up to the same limit."),
+    key("dispatch.backoff", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a query that was refused waits before it is given to a worker again, the same or another one as the policy says."),
     key("dispatch.hedge", Switch, Value("true"), "Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well."),
     key("dispatch.repeat", SpanKind(Span::millis(1), MINUTE), Value("100ms"), "After how long what was not answered is sent again between coordinator and workers."),
     key("dispatch.survey", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a new coordinator waits for workers to say what they hold."),
@@ -324,7 +345,7 @@ static KEYS: &[Key] = &[
 
     key("arrivals.N.name", Name, Derived("arrivals and the position from 1"), "The name of the jobs of this stream; a number is added."),
     key("arrivals.N.from", SpanKind(Span::ZERO, LONGEST), Value("0s"), "When the stream begins."),
-    key("arrivals.N.every", Draw(MOMENT, LONGEST), Required, "Time from one arrival to the next."),
+    key("arrivals.N.every", Draw(MOMENT, LONGEST), Required, "Time from one arrival to the next, and from the stream's beginning to the first; \"done\": a job arrives when the one before it has ended, as the rounds of a training do.").or("done"),
     key("arrivals.N.count", Whole(1, limits::JOBS_MAX as i128), Required, "How many jobs arrive."),
     key("arrivals.N.model", Name, Required, "The model to run."),
     key("arrivals.N.inputs", Inputs, Required, "What to run it on, each time."),

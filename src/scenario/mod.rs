@@ -19,6 +19,7 @@ mod tests;
 mod units;
 mod write;
 
+pub use crate::policy::Options;
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use plan::{
@@ -26,12 +27,9 @@ pub use plan::{
     Until,
 };
 pub use shipped::{find_shipped, shipped};
+pub use units::magnitude;
+pub use units::readable_span as span;
 pub use write::to_toml;
-
-/// The length of time that `text` says, as in a scenario: `"250ms"`. The error says what is wrong with it.
-pub fn span(text: &str) -> Result<crate::base::Span, String> {
-    units::span(text).map_err(|error| error.to_string())
-}
 
 /// What plans are made of, for those who make plans without knowing nodes.
 pub use crate::node::{Config, DispatchConfig, Failover, Inputs, JobSpec, MembershipConfig, Scheduler};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::base::{CostProfile, Draw, Span};
 use crate::node::{Config, JobSpec};
+use crate::policy::Options;
 
 /// A checked scenario.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// The nodes' settings.
     pub config: Arc<Config>,
+    /// What the policy in `config` was made with.
+    pub options: Options,
     /// The network between them.
     pub network: NetworkPlan,
     /// Their disks.
@@ -37,6 +40,24 @@ pub struct Plan {
     pub arrivals: Vec<Arrivals>,
     /// The faults, in the order of the file.
     pub faults: Vec<Fault>,
+}
+
+impl Plan {
+    /// The longest that an engine may stand still before it runs a query.
+    pub fn stall_max(&self) -> Span {
+        let stalls = self.nodes.iter().filter(|node| node.worker && node.stall > 0.0);
+        stalls.map(|node| node.stall_for).max().unwrap_or(Span::ZERO)
+    }
+
+    /// The longest that refusals may put off a query, until one of them is the last.
+    pub fn refusals_max(&self) -> Span {
+        let dispatch = &self.config.dispatch;
+        if self.nodes.iter().any(|node| node.worker && node.refuse > 0.0) {
+            (dispatch.backoff + dispatch.repeat) * (u64::from(dispatch.retries_max) + 1)
+        } else {
+            Span::ZERO
+        }
+    }
 }
 
 /// When a trial ends.
@@ -59,13 +80,27 @@ pub struct NodePlan {
     pub speed: f64,
     /// Whether it takes queries.
     pub worker: bool,
+    /// How likely it refuses a query, 0 to 1.
+    pub refuse: f64,
+    /// How likely its engine stands still for `stall_for` before it runs a query, 0 to 1.
+    pub stall: f64,
+    /// See `stall`.
+    pub stall_for: Span,
 }
 
 impl NodePlan {
     /// The machine number `number`, from 1, of a cluster whose machines are all alike: named `n1`, `n2`, …, of the kind
-    /// `cpu`, of speed 1, a worker.
+    /// `cpu`, of speed 1, a worker that refuses nothing and never stalls.
     pub fn usual(number: usize) -> NodePlan {
-        NodePlan { name: format!("n{number}").into(), kind: "cpu".into(), speed: 1.0, worker: true }
+        NodePlan {
+            name: format!("n{number}").into(),
+            kind: "cpu".into(),
+            speed: 1.0,
+            worker: true,
+            refuse: 0.0,
+            stall: 0.0,
+            stall_for: Span::secs(3),
+        }
     }
 }
 
@@ -109,13 +144,13 @@ pub struct JobPlan {
     pub spec: JobSpec,
 }
 
-/// A stream of jobs that differ only in their names and arrival times.
+/// A stream of jobs that differ only in their names and arrival times. The first arrives at `from`, or one gap later.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrivals {
     /// When the stream begins.
     pub from: Span,
-    /// From one arrival to the next.
-    pub every: Draw,
+    /// The gap from one arrival to the next, the first one from `from` on. `None`: each arrives when the one before has ended.
+    pub every: Option<Draw>,
     /// How many jobs arrive.
     pub count: u32,
     /// What each of them submits; a number is added to its name.

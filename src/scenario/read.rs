@@ -192,6 +192,22 @@ impl<'a> Section<'a> {
         .unwrap_or(1.0)
     }
 
+    /// A number, which may be zero.
+    pub(super) fn amount(&self, name: &str) -> f64 {
+        self.read(name, |item, key| {
+            let Kind::Amount(most) = key.kind else { unreachable!("{} is no amount", key.path) };
+            let x = number_in(item).ok_or("is not a number")?;
+            match x {
+                _ if x.is_nan() => complain("is not a number"),
+                _ if x < 0.0 => complain("is negative"),
+                _ if x > most => complain("is too large"),
+                // Minus zero is zero, and is written so.
+                _ => Ok(x + 0.0),
+            }
+        })
+        .unwrap_or_default()
+    }
+
     /// A probability.
     pub(super) fn rate(&self, name: &str) -> f64 {
         self.read(name, |item, _| {

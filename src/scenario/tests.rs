@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::{Draw, Span};
 use crate::node::{Config, Inputs};
+use crate::policy::Options;
 
 /// A cluster with a job, to which a test adds what it is about.
 const BASE: &str = "[model.m]\nload = \"1s\"\nper_input = \"1ms\"\n[[job]]\nmodel = \"m\"\ninputs = 10\n";
@@ -80,6 +81,9 @@ speed = 12.5
 count = 2
 [[node]]
 name = "plain"
+refuse = "25%"
+stall = 0.5
+stall_for = "1.5s"
 [[node]]
 worker = false
 count = 7
@@ -87,10 +91,15 @@ count = 7
 voters = 3
 [scheduler]
 policy = "time_share"
+at_least_one = false
+cap = "1%"
+hysteresis = 0
+slack = 2.5
 rate_window = "20s"
 [dispatch]
 window = 4
 retries_max = 0
+backoff = "20ms"
 hedge = false
 repeat = "150ms"
 survey = "70ms"
@@ -137,6 +146,12 @@ model = "llama-3.1"
 inputs = 100
 weight = 1
 priority = 7
+[[arrivals]]
+name = "t"
+every = "done"
+count = 2
+model = "llama-3.1"
+inputs = 1
 [[fault]]
 at = "1s"
 kind = "crash"
@@ -229,6 +244,11 @@ fn every_key_is_read_and_written() {
         plan.jobs[0].spec.inputs,
         Inputs::Range { dataset: "imagenet".into(), from: 100, count: 1000 }
     );
+    assert_eq!((plan.nodes[2].refuse, plan.nodes[2].stall), (0.25, 0.5));
+    assert_eq!((plan.nodes[2].stall_for, plan.nodes[0].refuse), (Span::millis(1_500), 0.0));
+    let options = Options { at_least_one: false, cap: 0.01, hysteresis: 0.0, slack: 2.5 };
+    assert_eq!((&plan.options, config.dispatch.backoff), (&options, Span::millis(20)));
+    assert_eq!((plan.arrivals[0].every.is_some(), plan.arrivals[1].every), (true, None));
     assert_eq!(plan.faults[0].lasting, Some(Draw::Fixed(Span::secs(3))));
     assert_eq!(plan.faults[3].lasting, None);
     assert_eq!(

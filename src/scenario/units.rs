@@ -65,6 +65,11 @@ pub(super) fn span(text: &str) -> Result<Span, UnitError> {
     u64::try_from(nanos).ok().filter(|&nanos| nanos < u64::MAX).map(Span).ok_or(UnitError::TooLarge)
 }
 
+/// A length of time as scenarios write it, such as `250ms`, `1.5s` or `2m`; `None` for anything else.
+pub fn readable_span(text: &str) -> Option<Span> {
+    span(text).ok()
+}
+
 /// A length of time that may be random: a span, `30s..40s`, `lognormal(150ms, 0.2)` or `exp(2s)`.
 pub(super) fn draw(text: &str) -> Result<Draw, UnitError> {
     let text = text.trim();
@@ -143,6 +148,20 @@ pub(super) fn bandwidth_text(bytes: u64) -> String {
     }
 }
 
+/// The size of a value that is one number, as charts show it, with its unit: seconds for lengths of time, per cent for shares
+/// written so, bytes per second for bandwidths, nothing for plain numbers. `None` for anything else, also for random lengths.
+pub fn magnitude(text: &str) -> Option<(f64, &'static str)> {
+    let text = text.trim();
+    if let Ok(number) = text.parse::<f64>() {
+        return number.is_finite().then_some((number, ""));
+    }
+    if percentage(text).is_ok() {
+        return text.strip_suffix('%')?.trim().parse().ok().map(|number| (number, "%"));
+    }
+    let bytes = || bandwidth(text).ok().map(|bytes| (bytes as f64, "bytes/s"));
+    span(text).ok().map(|span| (span.as_secs(), "s")).or_else(bytes)
+}
+
 fn number_and_unit(text: &str) -> Result<(&str, &str), UnitError> {
     let text = text.trim();
     if text.is_empty() {
@@ -195,6 +214,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn values_of_one_number_have_a_magnitude() {
+        assert_eq!(magnitude("5"), Some((5.0, "")));
+        assert_eq!(magnitude("0.01"), Some((0.01, "")));
+        assert_eq!(magnitude("250ms"), Some((0.25, "s")));
+        assert_eq!(magnitude("0.3%"), Some((0.3, "%")));
+        assert_eq!(magnitude("8kbit"), Some((1000.0, "bytes/s")));
+        for other in ["auto", "1s..2s", "exp(1s)", "inf", "NaN", ""] {
+            assert_eq!(magnitude(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn spans_read_as_people_write_them() {

@@ -8,6 +8,7 @@ use super::targets;
 use super::units::{bandwidth_text, draw_text};
 use crate::base::Draw;
 use crate::node::{Config, DispatchConfig, Failover, Inputs, JobSpec, MembershipConfig, Scheduler};
+use crate::policy::Options;
 
 /// The resolved scenario as TOML, with the version of idunno that resolved it. Jobs carry their batch size, so that
 /// models need none.
@@ -15,7 +16,7 @@ pub fn to_toml(plan: &Plan) -> String {
     let mut file = File { text: String::new() };
     file.line(&format!("# Resolved by idunno {}, with every default.", env!("CARGO_PKG_VERSION")));
     top(&mut file, plan);
-    config(&mut file, &plan.config);
+    config(&mut file, &plan.config, &plan.options);
     file.line("\n[network]");
     file.quoted("latency", draw_text(plan.network.latency));
     file.put("loss", plan.network.loss);
@@ -39,7 +40,7 @@ pub fn to_toml(plan: &Plan) -> String {
     for stream in &plan.arrivals {
         file.line("\n[[arrivals]]");
         file.quoted("from", stream.from);
-        file.quoted("every", draw_text(stream.every));
+        file.quoted("every", stream.every.map_or_else(|| "done".to_owned(), draw_text));
         file.put("count", stream.count);
         spec(&mut file, &stream.spec);
     }
@@ -116,24 +117,33 @@ fn top(file: &mut File, plan: &Plan) {
         file.quoted("kind", &node.kind);
         file.put("speed", node.speed);
         file.put("worker", node.worker);
+        file.put("refuse", node.refuse);
+        file.put("stall", node.stall);
+        file.quoted("stall_for", node.stall_for);
     }
 }
 
 /// Takes the settings apart completely, so that a new one cannot be forgotten here.
-fn config(file: &mut File, config: &Config) {
+fn config(file: &mut File, config: &Config, options: &Options) {
     let Config { membership, failover, dispatch, scheduler } = config;
     let MembershipConfig { heartbeat, suspect_after, evict_after, observers } = membership;
     let Failover { election, beat, snapshot_every, voters } = failover;
-    let DispatchConfig { window, retries_max, hedge, repeat, survey } = dispatch;
+    let DispatchConfig { window, retries_max, backoff, hedge, repeat, survey } = dispatch;
     let Scheduler { policy, rate_window } = scheduler;
+    let Options { at_least_one, cap, hysteresis, slack } = options;
     file.line("\n[cluster]");
     file.or_word("voters", *voters, "auto");
     file.line("\n[scheduler]");
     file.quoted("policy", policy.name());
+    file.put("at_least_one", at_least_one);
+    file.put("cap", cap);
+    file.put("hysteresis", hysteresis);
+    file.put("slack", slack);
     file.quoted("rate_window", rate_window);
     file.line("\n[dispatch]");
     file.or_word("window", *window, "auto");
     file.put("retries_max", retries_max);
+    file.quoted("backoff", backoff);
     file.put("hedge", hedge);
     file.quoted("repeat", repeat);
     file.quoted("survey", survey);

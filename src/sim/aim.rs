@@ -5,16 +5,16 @@ use std::cmp::Reverse;
 use super::host::Process;
 use super::world::World;
 use crate::base::Rng;
-use crate::history::Machine;
+use crate::history::{Machine, Watcher};
 use crate::node::Status;
 use crate::scenario::Target;
 
 /// Looks up who has a role.
-pub(super) struct Aim<'a, 'w, P> {
-    pub(super) world: &'a World<'w, P>,
+pub(super) struct Aim<'a, 'w, P, W> {
+    pub(super) world: &'a World<'w, P, W>,
 }
 
-impl<P: Process> Aim<'_, '_, P> {
+impl<P: Process, W: Watcher> Aim<'_, '_, P, W> {
     /// The processes that run, with what they are.
     fn running(&self) -> impl Iterator<Item = (Machine, Status)> {
         let hosts = self.world.hosts.iter().enumerate();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::host::{Local, Process};
 use super::world::{Event, World};
 use crate::base::{JobId, Rng, SessionId, Span, Time};
-use crate::history::{ClientEvent, Machine, What};
+use crate::history::{ClientEvent, Machine, Watcher, What};
 use crate::node::{JobSpec, Refusal, Reply, Request};
 use crate::scenario::Plan;
 
@@ -42,8 +42,10 @@ pub(super) enum Standing {
 /// One client.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// When it asks first.
+    /// When it asks first; `Time::NEVER` while it waits for another client's job to end.
     pub(super) at: Time,
+    /// The client that asks once this one's job has ended.
+    next: Option<u32>,
     pub(super) session: SessionId,
     pub(super) request: Arc<Request>,
     /// The job's name.
@@ -78,7 +80,15 @@ impl Clients {
             let mut gaps = rng.fork("gaps");
             let mut at = Time::ZERO + stream.from;
             for serial in 1..=stream.count {
-                at += stream.every.sample(&mut gaps);
+                match stream.every {
+                    Some(every) => at += every.sample(&mut gaps),
+                    None if serial > 1 => {
+                        at = Time::NEVER;
+                        let next = clients.all.len() as u32;
+                        clients.all.last_mut().expect("the one before").next = Some(next);
+                    }
+                    None => {}
+                }
                 let mut spec = stream.spec.clone();
                 spec.name = format!("{}-{serial}", spec.name).into();
                 clients.add(at, spec, rng.fork_number(u64::from(serial)));
@@ -94,6 +104,7 @@ impl Clients {
         assert!(before.is_none(), "two clients drew the same 64 random bits");
         self.all.push(Client {
             at,
+            next: None,
             session,
             request: Arc::new(Request::Submit(spec)),
             name,
@@ -128,7 +139,33 @@ impl Client {
     }
 }
 
-impl<P: Process> World<'_, P> {
+impl<P: Process, W: Watcher> World<'_, P, W> {
+    /// A job has ended: the client that waited for that asks now.
+    pub(super) fn job_ended(&mut self, job: JobId) {
+        let waited_for =
+            |client: &Client| client.next.is_some() && client.standing == Standing::Accepted(job);
+        if let Some(client) = self.clients.all.iter().position(waited_for) {
+            self.follow(client);
+        }
+    }
+
+    /// Lets the next client ask, if this one's job has ended or was refused for good.
+    fn follow(&mut self, client: usize) {
+        let client = &self.clients.all[client];
+        let over = match &client.standing {
+            Standing::Accepted(job) => self.watch.has_ended(*job),
+            Standing::Refused(_) => true,
+            Standing::Waiting(_) => false,
+        };
+        let Some(next) = client.next.filter(|_| over) else { return };
+        let waiting = &mut self.clients.all[next as usize];
+        if waiting.at == Time::NEVER {
+            waiting.at = self.now;
+            let step = ClientStep::Ask { attempt: 0 };
+            self.queue.push(self.now, Event::Client { client: next, step });
+        }
+    }
+
     /// Something happens to a client.
     pub(super) fn client(&mut self, number: u32, step: ClientStep) {
         let client = &mut self.clients.all[number as usize];
@@ -153,6 +190,8 @@ impl<P: Process> World<'_, P> {
                     let event = ClientEvent::Told { session: client.session, number: NUMBER, reply };
                     self.watch.progress = self.now;
                     self.note(None, What::Client(event));
+                    // A short job may have ended before its client heard that it was accepted.
+                    self.follow(number as usize);
                 } else {
                     client.attempt += 1;
                     client.link = None;

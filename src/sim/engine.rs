@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::{Fold, Rng, Span};
 use crate::node::{Answer, EngineCommand, EngineEvent};
-use crate::scenario::ModelPlan;
+use crate::scenario::{ModelPlan, NodePlan};
 
 /// From an engine's death to the moment at which its successor is ready.
 const RESTART: Span = Span::millis(5);
@@ -34,11 +34,21 @@ pub(super) struct Alarm {
     pub(super) serial: u64,
 }
 
+/// How an engine stalls: with this probability, for so long, before it runs a query.
+#[derive(Debug)]
+struct Stalls {
+    chance: f64,
+    lasting: Span,
+    /// A stream of its own, so that stalls shift no other draw.
+    rng: Rng,
+}
+
 /// One engine.
 #[derive(Debug)]
 pub(super) struct Engine {
     speed: f64,
     rng: Rng,
+    stalls: Stalls,
     activity: Activity,
     warm: Vec<Arc<str>>,
     serial: u64,
@@ -57,11 +67,13 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// An engine on a machine of this speed.
-    pub(super) fn new(speed: f64, rng: Rng) -> Engine {
+    /// The engine of a machine.
+    pub(super) fn new(machine: &NodePlan, rng: Rng) -> Engine {
+        let stalls = Stalls { chance: machine.stall, lasting: machine.stall_for, rng: rng.fork("stalls") };
         Engine {
-            speed,
+            speed: machine.speed,
             rng,
+            stalls,
             activity: Activity::Idle,
             warm: Vec::new(),
             serial: 0,
@@ -100,7 +112,9 @@ impl Engine {
                     let reason = format!("the model {model} is not in memory").into();
                     return Some(self.busy(LOOK_UP, EngineEvent::Failed { attempt, reason }));
                 };
-                let took = plan.profile.query(inputs, self.pace(), &mut self.rng);
+                let stall =
+                    if self.stalls.rng.chance(self.stalls.chance) { self.stalls.lasting } else { Span::ZERO };
+                let took = stall + plan.profile.query(inputs, self.pace(), &mut self.rng);
                 self.took_effect.extend(self.slow.iter().map(|(fault, _)| *fault));
                 if let Some(fault) = self.stick.pop() {
                     self.took_effect.push(fault);
@@ -267,7 +281,7 @@ mod tests {
     }
 
     fn warm(speed: f64) -> Engine {
-        let mut engine = Engine::new(speed, Rng::new(1));
+        let mut engine = Engine::new(&NodePlan { speed, ..NodePlan::usual(1) }, Rng::new(1));
         let alarm = engine.command(load("letters"), &models()).expect("it answers");
         assert_eq!(alarm.after, Span::millis(100).scaled(1.0 / speed));
         assert_eq!(engine.ring(alarm.serial), Some(EngineEvent::Loaded { model: "letters".into() }));

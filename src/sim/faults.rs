@@ -5,7 +5,7 @@ use super::host::Process;
 use super::network::{Harm, Machines, Scope};
 use super::world::{Event, World};
 use crate::base::{Draw, Rng, Span, Time};
-use crate::history::{FaultEvent, FaultPhase, Machine, What};
+use crate::history::{FaultEvent, FaultPhase, Machine, Watcher, What};
 use crate::node::Input;
 use crate::scenario::{FaultKind, Plan};
 
@@ -111,7 +111,7 @@ fn breaks(kind: &FaultKind) -> bool {
     }
 }
 
-impl<P: Process> World<'_, P> {
+impl<P: Process, W: Watcher> World<'_, P, W> {
     /// A fault is due, or its time is over.
     pub(super) fn fault(&mut self, fault: u32, step: FaultStep) {
         match step {

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::{NodeId, Rng, SessionId, Time};
-use crate::node::{Config, EngineEvent, Identity, Input, Message, Node, Outbox, Request, Start, Status};
+use crate::node::{
+    Config, EngineEvent, Identity, Input, Message, Node, Outbox, Request, Start, Status, Timer,
+};
 
 /// What messages a process that stands still keeps at most; the oldest are dropped.
 const INBOX_MAX: usize = 10_000;
@@ -19,6 +21,10 @@ pub trait Process: Sized {
     fn step(&mut self, now: Time, input: Input, out: &mut Outbox);
     /// See [`Node::status`].
     fn status(&self) -> Status;
+    /// See [`Node::due`]; stand-ins need not say it.
+    fn due(&self, _now: Time) -> Vec<Timer> {
+        Vec::new()
+    }
 }
 
 impl Process for Node {
@@ -33,6 +39,9 @@ impl Process for Node {
     }
     fn status(&self) -> Status {
         Node::status(self)
+    }
+    fn due(&self, now: Time) -> Vec<Timer> {
+        Node::due(self, now)
     }
 }
 

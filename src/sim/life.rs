@@ -8,10 +8,10 @@ use super::client::Standing;
 use super::host::{Process, Waiting};
 use super::world::{World, identity};
 use crate::base::{NodeId, Time};
-use crate::history::{Machine, What};
+use crate::history::{Machine, Watcher, What};
 use crate::node::{Identity, Input, Start};
 
-impl<P: Process> World<'_, P> {
+impl<P: Process, W: Watcher> World<'_, P, W> {
     /// A process begins on `machine`, where none runs, from what its disk holds; on one that holds no view it joins.
     pub(super) fn start(&mut self, machine: Machine) {
         let index = machine as usize;
@@ -33,6 +33,7 @@ impl<P: Process> World<'_, P> {
             name: Arc::clone(&plan.name),
             kind: Arc::clone(&plan.kind),
             worker: plan.worker,
+            refuse: plan.refuse,
             address: Arc::clone(&plan.name),
         };
         let rng = self.rng.fork("node").fork_number(u64::from(machine)).fork_number(u64::from(life));
@@ -115,7 +116,9 @@ impl<P: Process> World<'_, P> {
 
     /// Why the run is over, if it is: an empty list when everything is done, else what was left when it was given up.
     pub(super) fn finished(&mut self) -> Option<Vec<String>> {
-        if !self.faults.are_over() || self.clients.all.iter().any(|client| client.at > self.now) {
+        // Whoever waits for another one's job counts among the unfinished.
+        let comes = |at: Time| at > self.now && at != Time::NEVER;
+        if !self.faults.are_over() || self.clients.all.iter().any(|client| comes(client.at)) {
             return None;
         }
         let jobs = self.unfinished_jobs();

@@ -25,7 +25,7 @@ mod world;
 pub use host::Process;
 
 use crate::base::Time;
-use crate::history::Sink;
+use crate::history::{Ignore, Sink, Watcher};
 use crate::node::Node;
 use crate::scenario::Plan;
 
@@ -74,5 +74,16 @@ pub fn run_process<P: Process>(
     sink: &mut dyn Sink,
     stop: &dyn Fn() -> bool,
 ) -> Outcome {
-    world::World::<P>::new(plan, seed, sink).run(stop)
+    world::World::<P, Ignore>::new(plan, seed, sink, &mut Ignore).run(stop)
+}
+
+/// [`run`] under the eyes of `watcher`. The outcome, the trace hash in it, and what `sink` is fed are the same as without.
+pub fn run_watched<W: Watcher>(
+    plan: &Plan,
+    seed: u64,
+    sink: &mut dyn Sink,
+    watcher: &mut W,
+    stop: &dyn Fn() -> bool,
+) -> Outcome {
+    world::World::<Node, W>::new(plan, seed, sink, watcher).run(stop)
 }

@@ -182,6 +182,12 @@ impl Network {
         if self.rules.is_empty() { arrivals } else { self.suffer(from, to, left, arrivals) }
     }
 
+    /// Whether a fault in force lets nothing through from `from` to `to`. For those who watch.
+    pub(super) fn is_cut(&self, from: Machine, to: Machine) -> bool {
+        let cuts = |rule: &Rule| matches!(rule.harm, Harm::Cut) && rule.scope.concerns(from, to);
+        self.rules.iter().any(cuts)
+    }
+
     /// When the message is out of its sender, if its queue has room.
     fn leave(&mut self, from: Machine, bytes: u64, now: Time) -> Option<Time> {
         let Some(bandwidth) = self.plan.bandwidth else { return Some(now) };

@@ -62,7 +62,7 @@ fn of_change(change: &ViewChange) -> u64 {
 
 fn of_held(held: &Held) -> u64 {
     32 + match &held.progress {
-        Progress::Waiting | Progress::Running => 0,
+        Progress::Waiting | Progress::Running | Progress::Ended { outcome: Outcome::Refused, .. } => 0,
         Progress::Ended { outcome: Outcome::Answered(answer), .. } => of_answer(answer),
         Progress::Ended { outcome: Outcome::Failed(reason), .. } => reason.len() as u64,
     }

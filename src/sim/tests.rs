@@ -142,12 +142,8 @@ impl Process for Echo {
 }
 
 fn plan(kinds: &[&str]) -> Plan {
-    let node = |(number, kind): (usize, &&str)| NodePlan {
-        name: format!("n{}", number + 1).into(),
-        kind: (*kind).into(),
-        speed: 1.0,
-        worker: true,
-    };
+    let node =
+        |(number, kind): (usize, &&str)| NodePlan { kind: (*kind).into(), ..NodePlan::usual(number + 1) };
     let profile = CostProfile {
         load: Draw::Fixed(Span::millis(30)),
         setup: Draw::Fixed(Span::millis(10)),
@@ -162,6 +158,7 @@ fn plan(kinds: &[&str]) -> Plan {
         liveness_within: Span::secs(3),
         nodes: kinds.iter().enumerate().map(node).collect(),
         config: Arc::new(Config::default()),
+        options: crate::scenario::Options::default(),
         network: NetworkPlan {
             latency: Draw::Fixed(Span::millis(1)),
             loss: 0.0,
@@ -499,7 +496,8 @@ fn a_run_stops_when_it_is_told_to() {
 fn a_node_that_has_left_is_down() {
     let plan = plan(&["silent"; 2]);
     let mut history = Vec::new();
-    let mut world = super::world::World::<Echo>::new(&plan, 1, &mut history);
+    let mut watcher = crate::history::Ignore;
+    let mut world = super::world::World::<Echo, _>::new(&plan, 1, &mut history, &mut watcher);
     world.step(1, Input::Leave);
     assert!(!world.hosts[1].runs() && world.hosts[0].runs());
     drop(world);

@@ -46,10 +46,10 @@ impl Watch {
         }
     }
 
-    /// A node applied `entry`; only the first to do so tells something new.
-    pub(super) fn applied(&mut self, now: Time, entry: &Entry, changes: &[Change]) {
+    /// A node applied `entry`; only the first to do so tells something new: whether it is.
+    pub(super) fn applied(&mut self, now: Time, entry: &Entry, changes: &[Change]) -> bool {
         if entry.position.index <= self.applied {
-            return;
+            return false;
         }
         self.applied = entry.position.index;
         for change in changes {
@@ -69,6 +69,7 @@ impl Watch {
                 | Change::JobForgotten { .. } => {}
             }
         }
+        true
     }
 
     /// Whether a job has ended.
@@ -116,5 +117,8 @@ fn allowance(plan: &Plan) -> Span {
         .unwrap_or(Span::ZERO);
     // What is stuck is found to be so only then, when it hits the first queries of a job.
     let sticks = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Stuck));
-    longest.scaled(WORK_FACTOR / pace) + if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO }
+    let injected = plan.stall_max().scaled(WORK_FACTOR) + plan.refusals_max();
+    longest.scaled(WORK_FACTOR / pace)
+        + injected
+        + if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO }
 }

@@ -14,10 +14,10 @@ use super::trace::Trace;
 use super::watch::{self, Watch};
 use super::{Outcome, Traffic, size};
 use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time, ViewId};
-use crate::history::{Machine, Record, Sink, What};
+use crate::history::{Fate, Machine, Record, Sink, Watcher, What};
 use crate::node::{
-    self, Body, Effect, EngineCommand, EngineEvent, Input, Member, Message, Observation, Outbox, Seats,
-    Token, View,
+    self, Body, Change, Effect, EngineCommand, EngineEvent, Entry, Input, Member, Message, Observation,
+    Outbox, Seats, Token, View,
 };
 use crate::scenario::{Plan, Until};
 
@@ -46,9 +46,10 @@ pub(super) enum Event {
 const _: () = assert!(size_of::<Event>() <= 88, "events are copied through the queue's slab");
 
 /// One trial under way.
-pub(super) struct World<'a, P> {
+pub(super) struct World<'a, P, W> {
     pub(super) plan: &'a Plan,
     pub(super) sink: &'a mut dyn Sink,
+    watcher: &'a mut W,
     pub(super) rng: Rng,
     pub(super) now: Time,
     sequence: u64,
@@ -71,9 +72,14 @@ pub(super) struct World<'a, P> {
     sent: Traffic,
 }
 
-impl<'a, P: Process> World<'a, P> {
+impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     /// The world at time zero: every machine has the disk that the formation of the cluster left it, and starts.
-    pub(super) fn new(plan: &'a Plan, seed: u64, sink: &'a mut dyn Sink) -> World<'a, P> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        seed: u64,
+        sink: &'a mut dyn Sink,
+        watcher: &'a mut W,
+    ) -> World<'a, P, W> {
         let rng = Rng::new(seed);
         let cluster = ClusterId(rng.fork("cluster").bits());
         let ids: Vec<NodeId> = (0..plan.nodes.len()).map(|machine| identity(&rng, machine, 0)).collect();
@@ -98,11 +104,11 @@ impl<'a, P: Process> World<'a, P> {
         let formed = |(machine, &id): (usize, &NodeId)| {
             Disk::new(node::Disk::formed(cluster, id, &view, &seats), of(0, machine))
         };
-        let engine =
-            |(machine, node): (usize, &crate::scenario::NodePlan)| Engine::new(node.speed, of(1, machine));
+        let engine = |(machine, node): (usize, &crate::scenario::NodePlan)| Engine::new(node, of(1, machine));
         let mut world = World {
             plan,
             sink,
+            watcher,
             now: Time::ZERO,
             sequence: 0,
             queue: Queue::new(ids.len() as u32),
@@ -131,7 +137,8 @@ impl<'a, P: Process> World<'a, P> {
 
     /// Queues what the plan says will happen.
     fn queue_plan(&mut self) {
-        for (client, at) in self.clients.all.iter().map(|client| client.at).enumerate() {
+        let planned = self.clients.all.iter().map(|client| client.at).enumerate();
+        for (client, at) in planned.filter(|(_, at)| *at != Time::NEVER) {
             let step = ClientStep::Ask { attempt: 0 };
             self.queue.push(at, Event::Client { client: client as u32, step });
         }
@@ -214,7 +221,9 @@ impl<'a, P: Process> World<'a, P> {
 
     /// Writes into the history.
     pub(super) fn note(&mut self, machine: Option<Machine>, what: What) {
-        self.sink.record(&Record { at: self.now, machine, what });
+        let record = Record { at: self.now, machine, what };
+        self.sink.record(&record);
+        self.watcher.recorded(&record);
     }
 
     // Wake-ups and steps.
@@ -256,6 +265,9 @@ impl<'a, P: Process> World<'a, P> {
         let host = &mut self.hosts[machine as usize];
         let process = host.process.as_mut().expect("only a process that runs is given inputs");
         let now = Time(self.now.0 - host.started.0);
+        if W::WATCHES {
+            self.watcher.given(self.now, machine, &input, &process.due(now));
+        }
         process.step(now, input, &mut self.outbox);
         if !self.outbox.effects().is_empty() {
             let mut outbox = std::mem::take(&mut self.outbox);
@@ -267,12 +279,14 @@ impl<'a, P: Process> World<'a, P> {
                 self.sync(machine);
             }
         }
+        self.watcher.stepped(self.now, machine);
         self.arm(machine);
     }
 
     fn arrive(&mut self, to: Machine, disk: u32, from: NodeId, message: Message) {
         let host = &self.hosts[to as usize];
         if host.process.is_none() || host.disk != disk {
+            self.watcher.dropped(self.now, to, from, &message);
             return;
         }
         if host.paused {
@@ -309,6 +323,7 @@ impl<'a, P: Process> World<'a, P> {
     // Effects.
 
     fn carry_out(&mut self, machine: Machine, effect: Effect) {
+        self.watcher.wanted(self.now, machine, &effect);
         match effect {
             Effect::Send { to, message, after } => match after {
                 Some(token) if !self.disks[machine as usize].is_settled(token) => {
@@ -326,9 +341,19 @@ impl<'a, P: Process> World<'a, P> {
             Effect::Left => self.left(machine),
             Effect::Observe(observation) => {
                 if let Observation::Applied { entry, changes, .. } = &observation {
-                    self.watch.applied(self.now, entry, changes);
+                    self.applied(entry, changes);
                 }
                 self.note(Some(machine), What::Node(observation));
+            }
+        }
+    }
+
+    fn applied(&mut self, entry: &Entry, changes: &[Change]) {
+        if self.watch.applied(self.now, entry, changes) {
+            for change in changes {
+                if let Change::JobEnded { job, .. } = change {
+                    self.job_ended(*job);
+                }
             }
         }
     }
@@ -340,9 +365,20 @@ impl<'a, P: Process> World<'a, P> {
             Body::Work(_) => self.sent.work += 1,
             Body::Client(_) => self.sent.client += 1,
         }
-        let Some(Address { machine, disk }) = self.book.find(to) else { return };
+        let Some(Address { machine, disk }) = self.book.find(to) else {
+            self.watcher.sent(self.now, from, to, &message, Fate::Lost);
+            return;
+        };
         let bytes = if self.network.is_metered() { size::of_message(&message) } else { 0 };
         let arrivals = self.network.send(from, machine, bytes, self.now);
+        if W::WATCHES {
+            let fate = match arrivals.first {
+                Some(first) => Fate::Arrives { first, second: arrivals.second },
+                None if self.network.is_cut(from, machine) => Fate::Cut,
+                None => Fate::Lost,
+            };
+            self.watcher.sent(self.now, from, to, &message, fate);
+        }
         let sender = self.hosts[from as usize].id;
         if let Some(at) = arrivals.second {
             let message = message.clone();
@@ -368,6 +404,7 @@ impl<'a, P: Process> World<'a, P> {
     /// A sync has ended: what waited for it leaves, the next begins, and the process is told.
     fn synced(&mut self, machine: Machine) {
         let token: Token = self.disks[machine as usize].synced();
+        self.watcher.synced(self.now, machine);
         while let Some(held) = self.disks[machine as usize].release() {
             self.send(machine, held.to, held.message);
         }

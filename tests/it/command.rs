@@ -11,11 +11,11 @@ fn idunno(arguments: &[&str]) -> Command {
     command
 }
 
-fn output(arguments: &[&str]) -> Output {
+pub(super) fn output(arguments: &[&str]) -> Output {
     idunno(arguments).output().expect("the command can be started")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("it speaks UTF-8")
 }
 
@@ -77,7 +77,7 @@ fn the_same_seed_gives_the_same_bytes_in_another_process_with_other_threads() {
         files(&place(&out, "small"))
     };
     let (first, second) = (run("a", "1"), run("b", "2"));
-    assert_eq!(first.len(), 12);
+    assert_eq!(first.len(), 24);
     for ((name, left), (_, right)) in first.iter().zip(&second) {
         assert!(left == right, "{name} differs");
     }
@@ -108,12 +108,12 @@ fn a_run_tells_jobs_recovery_checks_and_where_the_files_are() {
 }
 
 #[test]
-fn the_readme_explains_every_file_and_column() {
+fn the_page_about_results_explains_every_file_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let scenario = small(folder.path());
     let out = folder.path().join("out");
     output(&["sim", &scenario, "--trials", "1", "--out", out.to_str().unwrap()]);
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../docs/results.md");
     for (file, bytes) in files(&place(&out, "small")) {
         assert!(readme.contains(&format!("`{file}`")), "{file} is missing");
         if Path::new(&file).extension().is_some_and(|extension| extension == "csv") {
@@ -156,7 +156,30 @@ fn other_programs_can_read_the_summary() {
     let json: serde_json::Value = serde_json::from_str(&run("json")).expect("it is JSON");
     assert_eq!(json["queries_lost"], 0);
     assert_eq!(json["metrics"]["recovery.crash.total_s"]["n"], 1);
-    assert_eq!(run("csv"), fs::read_to_string(place(&out, "small").join("summary.csv")).unwrap());
+    let mut decimals = json["metrics"].as_object().unwrap().values().map(|metric| metric["mean"].to_string());
+    let noisy = |number: &String| number.split_once('.').is_some_and(|(_, after)| after.len() > 6);
+    assert_eq!(decimals.find(noisy), None, "six decimals, as in the files");
+    let csv = run("csv");
+    let summary = fs::read_to_string(place(&out, "small").join("summary.csv")).unwrap();
+    assert!(csv.starts_with("scenario,metric,n,mean,"), "{csv}");
+    let unnamed = csv.lines().map(|line| line.split_once(',').unwrap().1);
+    assert!(unnamed.eq(summary.lines()), "{csv}");
+}
+
+#[test]
+fn csv_of_several_scenarios_says_which_row_is_of_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = small(folder.path());
+    let second = folder.path().join("other.toml");
+    fs::write(&second, SMALL.replace("name = \"small\"", "name = \"other\"")).unwrap();
+    let out = folder.path().join("out");
+    let more = ["--trials", "1", "--format", "csv", "--out", out.to_str().unwrap()];
+    let shown = output(&[&["sim", &first, second.to_str().unwrap()], more.as_slice()].concat());
+    let said = text(&shown.stdout);
+    let of = |name: &str| said.lines().filter(|line| line.starts_with(&format!("{name},"))).count();
+    assert_eq!(of("scenario"), 1, "one line of column names:\n{said}");
+    assert!(of("small") > 10 && of("small") == of("other"), "{said}");
+    assert_eq!(of("small") * 2 + 1, said.lines().count(), "{said}");
 }
 
 #[test]
@@ -251,7 +274,7 @@ fn ctrl_c_ends_a_run_and_leaves_earlier_results_whole() {
     let shown = child.wait_with_output().unwrap();
     let said = text(&shown.stderr);
     assert_eq!(shown.status.code(), Some(130), "{said}");
-    assert!(said.contains("nothing was written") && said.contains("are as they were"), "{said}");
+    assert!(said.contains("nothing of it was written") && said.contains("are as they were"), "{said}");
     assert_eq!(files(&place(Path::new(out), "small")), before);
     assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "nothing else is left");
 }

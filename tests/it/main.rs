@@ -1,7 +1,19 @@
 //! Tests of the whole: the shape of the code, the command as people use it, what the README promises.
 
 mod command;
+mod compare;
+mod fairness;
+#[expect(unreachable_pub, reason = "it is what the README shows, for a library of its own")]
+mod fewest_left;
+mod figures;
+mod pages;
+mod policies;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod shares;
+mod shells;
+mod stored;
 mod tidy;
+mod trace;
+mod whatif;

@@ -769,3 +769,32 @@ fn a_repeated_answer_to_a_client_is_no_offence() {
     assert_eq!(SESSION.0, 9);
     assert_eq!(story.broken(), [0_u8; 0]);
 }
+
+#[test]
+fn a_refusal_ends_an_attempt_and_cannot_be_taken_back() {
+    let refuse = |story: &mut Story, attempt| {
+        let epoch = story.epoch;
+        story.node(1, Observation::Refused { query: query(1, 0, 0), attempt, epoch });
+    };
+    let mut story = Story::begin();
+    story.submit(100, 10);
+    let attempt = story.dispatch(query(1, 0, 0), 1);
+    refuse(&mut story, attempt);
+    let (mut counted, mut accepted, mut ended, mut twice) =
+        (story.clone(), story.clone(), story.clone(), story.clone());
+    story.count(query(1, 0, 0), attempt, 1, (0, 10), 10);
+    assert_eq!(story.broken(), [0_u8; 0], "all inputs may end as failures");
+    counted.count(query(1, 0, 0), attempt, 1, (0, 10), 0);
+    assert_eq!(counted.broken(), [4], "it brought nothing");
+    accepted.accept(query(1, 0, 0), attempt, 1);
+    assert_eq!(accepted.broken(), [4], "it takes up what it refused");
+    ended.end(query(1, 0, 0), attempt, 1);
+    assert_eq!(ended.broken(), [4], "it ends what it refused");
+    refuse(&mut twice, attempt);
+    assert_eq!(twice.broken(), [4], "it refuses twice");
+    let mut foreign = Story::begin();
+    foreign.submit(100, 10);
+    let attempt = foreign.dispatch(query(1, 0, 0), 2);
+    refuse(&mut foreign, attempt);
+    assert_eq!(foreign.broken(), [4], "it was given to another worker");
+}

@@ -67,12 +67,6 @@ fn plan() -> Plan {
         setup: Draw::Fixed(Span::millis(10)),
         per_input: Draw::ZERO,
     };
-    let node = |name: u32| NodePlan {
-        name: format!("n{}", name + 1).into(),
-        kind: "cpu".into(),
-        speed: 1.0,
-        worker: true,
-    };
     let fault = |kind| Fault { at: Draw::ZERO, kind, target: Target::Coordinator, lasting: None };
     Plan {
         name: "story".into(),
@@ -81,8 +75,9 @@ fn plan() -> Plan {
         trials: 1,
         until: Until::At(Span::secs(1000)),
         liveness_within: WITHIN,
-        nodes: (0..SIZE).map(node).collect(),
+        nodes: (1..=SIZE as usize).map(NodePlan::usual).collect(),
         config: Arc::new(Config::default()),
+        options: crate::scenario::Options::default(),
         network: NetworkPlan {
             latency: Draw::Fixed(Span::millis(1)),
             loss: 0.0,

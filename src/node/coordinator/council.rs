@@ -41,8 +41,9 @@ impl Council {
         }
     }
 
-    pub(super) fn deadline(&self) -> Time {
-        self.proposed_until.unwrap_or(self.due).min(self.seats_at)
+    /// When the next view change, and the next look at the seats, is due.
+    pub(super) fn deadlines(&self) -> (Time, Time) {
+        (self.proposed_until.unwrap_or(self.due), self.seats_at)
     }
 
     pub(super) fn view_changed(&mut self) {

@@ -13,10 +13,13 @@ impl Coordinator {
     /// Fills free slots as the policy says.
     pub(super) fn dispatch(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         if self.queues.is_empty() {
-            (self.replan, self.replan_at, self.spares_at) = (false, Time::NEVER, Time::NEVER);
+            (self.replan, self.replan_at) = (false, Time::NEVER);
+            (self.spares_at, self.rested_at) = (Time::NEVER, Time::NEVER);
             self.jobs.clear();
             return;
         }
+        let rested = self.queues.values_mut().map(|queue| queue.rouse(facts.now)).min();
+        self.rested_at = rested.unwrap_or(Time::NEVER);
         if self.replan {
             self.plan(facts, out);
         }
@@ -27,10 +30,19 @@ impl Coordinator {
         if self.free.is_empty() {
             return;
         }
-        self.look(facts.cluster_now);
+        self.look(facts);
         if self.roster.len() == 1 {
             self.queues.values_mut().for_each(super::queue::JobQueue::forgive);
         }
+        self.places = self.place_queries(facts, out);
+        if !self.places {
+            self.serve_workers(facts, out);
+        }
+        self.use_spares(facts, out);
+    }
+
+    /// Gives queries to free workers, for policies that begin with those.
+    fn serve_workers(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         // Every round gives a worker a query or leaves it alone, so that the loop ends.
         let mut pending: Vec<(u32, NodeId)> = Vec::new();
         while let Some(&(held, worker)) = self.free.first() {
@@ -43,7 +55,6 @@ impl Coordinator {
             }
         }
         self.free.extend(pending);
-        self.use_spares(facts, out);
     }
 
     /// Asks the policy for a query for this worker. False when there is none for it.
@@ -147,11 +158,13 @@ impl Coordinator {
     }
 
     /// Brings what policies see of the jobs up to date.
-    fn look(&mut self, now: Time) {
+    fn look(&mut self, facts: &Facts<'_>) {
+        let now = facts.cluster_now;
         for view in &mut self.jobs {
             let queue = self.queues.get_mut(&view.job).expect("the view lists the queues");
             queue.pace.advance(now);
             view.elapsed = now.since(view.arrived);
+            view.done = facts.ledger.job(view.job).map_or(0, |job| u64::from(job.counted()));
             view.waiting = queue.waiting() as u64;
             view.held = queue.held;
             view.rate = queue.pace.rate(now);
@@ -189,7 +202,7 @@ impl Coordinator {
                 }
             })
             .collect();
-        self.look(facts.cluster_now);
+        self.look(facts);
         let view = ClusterView {
             now: facts.cluster_now,
             jobs: &self.jobs,
@@ -266,8 +279,19 @@ impl Coordinator {
     }
 
     /// Nothing waits any more: idle workers take over what waits behind other queries, and later on watch for what takes
-    /// unusually long.
+    /// unusually long. A policy that places queries has said where they shall wait.
     fn use_spares(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
+        if !self.places {
+            self.even_out(facts, out);
+        }
+        let idle = matches!(self.free.first(), Some((0, _)));
+        if self.config.dispatch.hedge && idle && self.spares_at == Time::NEVER {
+            self.spares_at = facts.now + SPARES_EVERY;
+        }
+    }
+
+    /// Gives what waits behind other queries to idle workers.
+    fn even_out(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         let idle: Vec<NodeId> =
             self.free.iter().take_while(|(held, _)| *held == 0).map(|&(_, id)| id).collect();
         for idle in idle {
@@ -291,10 +315,6 @@ impl Coordinator {
             let taken = self.queues.get_mut(&query.job).and_then(|queue| queue.take(state, idle));
             let Some((query, reason)) = taken else { break };
             self.give(idle, query, reason, false, facts, out);
-        }
-        let idle = matches!(self.free.first(), Some((0, _)));
-        if self.config.dispatch.hedge && idle && self.spares_at == Time::NEVER {
-            self.spares_at = facts.now + SPARES_EVERY;
         }
     }
 }

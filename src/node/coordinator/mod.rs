@@ -9,6 +9,7 @@ mod desk;
 mod dispatch;
 mod intake;
 mod pace;
+mod placement;
 mod queue;
 mod results;
 mod spares;
@@ -28,6 +29,7 @@ use super::io::Outbox;
 use super::ledger::Ledger;
 use super::message::{Body, Refusal, Reply, WorkMessage};
 use super::observation::{Change, Dispatch, GiveUp, Observation};
+use super::timer::{Timer, add_due, earliest};
 use super::view::View;
 use crate::base::{AttemptId, Epoch, Incarnation, JobId, NodeId, QueryId, Rng, Span, Time};
 use crate::policy::{JobView, WorkerView};
@@ -91,6 +93,10 @@ pub(super) struct Coordinator {
     replan_at: Time,
     repeat_at: Time,
     spares_at: Time,
+    /// When the next query that was refused has rested.
+    rested_at: Time,
+    /// Whether the policy begins with queries, and not with free workers; false until it was asked.
+    places: bool,
     /// Desks that may have to be sent at the end of the step.
     touched: BTreeSet<NodeId>,
     intake: Intake,
@@ -125,6 +131,8 @@ impl Coordinator {
             replan_at: Time::NEVER,
             repeat_at: facts.now + config.dispatch.repeat,
             spares_at: Time::NEVER,
+            rested_at: Time::NEVER,
+            places: false,
             touched: BTreeSet::new(),
             intake: Intake::default(),
             council: Council::new(facts.now),
@@ -144,8 +152,32 @@ impl Coordinator {
 
     /// When [`Coordinator::wake`] is due.
     pub(super) fn deadline(&self) -> Time {
-        let survey = self.survey_until.map_or(Time::NEVER, |until| until.min(self.survey_repeat));
-        survey.min(self.replan_at).min(self.repeat_at).min(self.spares_at).min(self.council.deadline())
+        earliest(self.timers())
+    }
+
+    /// Adds the timers that are due by `now`.
+    pub(super) fn due(&self, now: Time, due: &mut Vec<Timer>) {
+        let before = due.len();
+        add_due(now, self.timers(), due);
+        // Once dispatch is open this wakes nobody, but whoever wakes does it.
+        if due.len() > before && self.survey_until.is_none() && now >= self.survey_repeat {
+            due.push(Timer::SurveyAgain);
+        }
+    }
+
+    fn timers(&self) -> [(Timer, Time); 8] {
+        let (gather, seats) = self.council.deadlines();
+        let survey_repeat = if self.survey_until.is_some() { self.survey_repeat } else { Time::NEVER };
+        [
+            (Timer::Survey, self.survey_until.unwrap_or(Time::NEVER)),
+            (Timer::SurveyAgain, survey_repeat),
+            (Timer::Replan, self.replan_at),
+            (Timer::Desks, self.repeat_at),
+            (Timer::Spares, self.spares_at),
+            (Timer::Rested, self.rested_at),
+            (Timer::Gather, gather),
+            (Timer::Seats, seats),
+        ]
     }
 
     /// Does what is due.

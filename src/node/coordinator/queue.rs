@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::super::ledger::Job;
 use super::super::observation::Dispatch;
 use super::pace::Pace;
-use crate::base::{AttemptId, NodeId, QueryId};
+use crate::base::{AttemptId, NodeId, QueryId, Time};
 
 /// How far from the front a worker looks for a query that it has not failed before.
 const LOOK_AHEAD: usize = 16;
@@ -19,7 +19,9 @@ pub(super) struct Effort {
     pub(super) failures: u32,
     /// Who failed last.
     pub(super) avoid: Option<NodeId>,
-    /// It waits for another attempt.
+    /// How often it was refused in this reign, second attempts beside another one left out.
+    pub(super) refusals: u32,
+    /// It waits for another attempt, or rests before that.
     pub(super) waiting: bool,
     /// An answer is here and waits for its commit.
     pub(super) completing: bool,
@@ -38,6 +40,8 @@ pub(super) struct JobQueue {
     /// What dead or suspect workers hold: it goes to the first free slot, whatever the policy would pick.
     urgent: VecDeque<(QueryId, Dispatch)>,
     waiting: VecDeque<(QueryId, Dispatch)>,
+    /// What was refused and waits again from then on, in order of time.
+    resting: VecDeque<(Time, QueryId)>,
     /// Attempts that workers run or have waiting.
     pub(super) held: u32,
     /// Only queries that were touched in this reign.
@@ -50,28 +54,81 @@ impl JobQueue {
         JobQueue {
             urgent: VecDeque::new(),
             waiting: VecDeque::new(),
+            resting: VecDeque::new(),
             held: 0,
             efforts: BTreeMap::new(),
             pace,
         }
     }
 
+    /// Whether nobody has an attempt at it, and no answer is here.
+    pub(super) fn is_alone(&self, query: QueryId) -> bool {
+        self.efforts.get(&query).is_none_or(|effort| effort.attempts.is_empty() && !effort.completing)
+    }
+
     /// Queues every open query that no one works on. What was queued before is forgotten.
     pub(super) fn fill(&mut self, job: &Job) {
         self.efforts.retain(|&query, effort| {
             effort.waiting = false;
-            job.is_open(query) && (!effort.attempts.is_empty() || effort.completing || effort.failures > 0)
+            let tried = effort.failures > 0 || effort.refusals > 0;
+            job.is_open(query) && (!effort.attempts.is_empty() || effort.completing || tried)
         });
         let busy = |query: &QueryId| {
             self.efforts.get(query).is_some_and(|effort| !effort.attempts.is_empty() || effort.completing)
         };
         self.urgent.clear();
+        self.resting.clear();
         self.waiting = job.open().filter(|query| !busy(query)).map(|query| (query, Dispatch::Turn)).collect();
     }
 
     /// How many entries wait; some may turn out not to be open any more.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len() + self.urgent.len()
+    }
+
+    /// The query at `place` among those that wait and are still wanted, urgent ones first; what is not wanted any more leaves.
+    /// `None` beyond the last one, and further back than workers look.
+    pub(super) fn peek(&mut self, job: &Job, place: usize) -> Option<QueryId> {
+        if place >= LOOK_AHEAD {
+            return None;
+        }
+        // Each round answers or shortens a list.
+        loop {
+            let urgent = self.urgent.len();
+            let (list, place) =
+                if place < urgent { (&mut self.urgent, place) } else { (&mut self.waiting, place - urgent) };
+            let (query, _) = *list.get(place)?;
+            if job.is_open(query) && !self.efforts.get(&query).is_some_and(|effort| effort.completing) {
+                return Some(query);
+            }
+            list.remove(place);
+        }
+    }
+
+    /// Takes the query that [`Self::peek`] found at `place`.
+    pub(super) fn take_at(&mut self, place: usize) -> Option<(QueryId, Dispatch)> {
+        let urgent = self.urgent.len();
+        let taken =
+            if place < urgent { self.urgent.remove(place) } else { self.waiting.remove(place - urgent) };
+        taken.inspect(|(query, _)| self.no_longer_waits(*query))
+    }
+
+    /// A query that was refused rests until then; unless it waits already or its answer is here.
+    pub(super) fn rest(&mut self, query: QueryId, until: Time) {
+        let effort = self.efforts.entry(query).or_default();
+        if !effort.waiting && !effort.completing {
+            effort.waiting = true;
+            // All rest equally long, so that the order is that of the times.
+            self.resting.push_back((until, query));
+        }
+    }
+
+    /// What has rested long enough waits in front of all others. Returns when the next one will have.
+    pub(super) fn rouse(&mut self, now: Time) -> Time {
+        while let Some((_, query)) = self.resting.pop_front_if(|(until, _)| *until <= now) {
+            self.waiting.push_front((query, Dispatch::Retry));
+        }
+        self.resting.front().map_or(Time::NEVER, |&(until, _)| until)
     }
 
     /// Whether this worker may try it: it did not fail it last, and does not work on it already.

@@ -60,6 +60,7 @@ impl Coordinator {
                     Outcome::Failed(reason) => {
                         self.failed(from, held.attempt, held.query, reason, facts, out);
                     }
+                    Outcome::Refused => self.refused(from, held.attempt, held.query, facts, out),
                 }
             }
         }
@@ -83,7 +84,7 @@ impl Coordinator {
         let effort = queue.efforts.entry(held.query).or_default();
         let useful = match &held.progress {
             Progress::Ended { outcome: Outcome::Answered(_), .. } => !effort.completing,
-            Progress::Ended { outcome: Outcome::Failed(_), .. } => false,
+            Progress::Ended { outcome: Outcome::Failed(_) | Outcome::Refused, .. } => false,
             Progress::Waiting | Progress::Running => {
                 current && effort.attempts.is_empty() && !effort.completing
             }
@@ -138,21 +139,53 @@ impl Coordinator {
         effort.avoid = others.then_some(from);
         effort.attempts.retain(|&(other, _)| other != attempt);
         let exhausted = effort.failures > self.config.dispatch.retries_max;
-        let alone = effort.attempts.is_empty() && !effort.completing;
-        if exhausted && alone {
-            let range = facts.ledger.job(query.job).and_then(|job| job.range(query));
-            if let Some((_, inputs)) = range {
-                effort.completing = true;
-                let reason: Arc<str> = shortened(reason).into();
-                let failed =
-                    (0..inputs).map(|input| Failure { input, reason: Arc::clone(&reason) }).collect();
-                let answer = Answer { inputs, predictions: Arc::from([]), failed };
-                self.completions.push(Completion { query, attempt, worker: from, answer });
-            }
-        } else if alone {
+        if queue.is_alone(query) && exhausted {
+            self.give_up(from, attempt, query, reason, facts);
+        } else if queue.is_alone(query) {
             queue.put_first(query, Dispatch::Retry);
         }
         self.remove_slot(from, attempt, facts.now, super::GiveUp::Settled, out);
+    }
+
+    /// A worker refused an attempt: after the back-off its query goes wherever the policy says then, or ends as failed when it
+    /// was refused often enough. A refusal is no failure: it says nothing about the query, and is not held against the
+    /// worker.
+    fn refused(
+        &mut self,
+        from: NodeId,
+        attempt: AttemptId,
+        query: QueryId,
+        facts: &Facts<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(desk) = self.desks.get_mut(&from) else { return };
+        desk.view.refusals += 1;
+        // A second attempt beside another one costs the query nothing.
+        let extra = desk.slots.get(&attempt).is_some_and(|slot| slot.extra);
+        let Some(queue) = self.queues.get_mut(&query.job) else { return };
+        let effort = queue.efforts.entry(query).or_default();
+        effort.refusals += u32::from(!extra);
+        effort.attempts.retain(|&(other, _)| other != attempt);
+        let exhausted = effort.refusals > self.config.dispatch.retries_max;
+        if queue.is_alone(query) && exhausted {
+            self.give_up(from, attempt, query, "refused", facts);
+        } else if queue.is_alone(query) {
+            queue.rest(query, facts.now + self.config.dispatch.backoff);
+        }
+        self.remove_slot(from, attempt, facts.now, super::GiveUp::Settled, out);
+    }
+
+    /// The last attempt at a query has ended without an answer, and so all its inputs end as failed.
+    fn give_up(&mut self, from: NodeId, attempt: AttemptId, query: QueryId, reason: &str, facts: &Facts<'_>) {
+        let Some(queue) = self.queues.get_mut(&query.job) else { return };
+        let range = facts.ledger.job(query.job).and_then(|job| job.range(query));
+        if let Some((_, inputs)) = range {
+            queue.efforts.entry(query).or_default().completing = true;
+            let reason: Arc<str> = shortened(reason).into();
+            let failed = (0..inputs).map(|input| Failure { input, reason: Arc::clone(&reason) }).collect();
+            let answer = Answer { inputs, predictions: Arc::from([]), failed };
+            self.completions.push(Completion { query, attempt, worker: from, answer });
+        }
     }
 }
 

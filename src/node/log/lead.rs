@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::super::entry::Index;
+use super::super::timer::Timer;
 use super::snapshot::Image;
 use crate::base::{NodeId, Time};
 
@@ -141,11 +142,12 @@ impl Follower {
 }
 
 impl Lead {
-    pub(super) fn deadline(&self) -> Time {
+    /// What a leader has to do next, and when.
+    pub(super) fn timer(&self) -> (Timer, Time) {
         if self.answerable {
-            return Time::ZERO;
+            return (Timer::Read, Time::ZERO);
         }
-        if self.followers.is_empty() { Time::NEVER } else { self.beat_at }
+        (Timer::Lead, if self.followers.is_empty() { Time::NEVER } else { self.beat_at })
     }
 
     pub(super) fn hands_over(&self) -> bool {

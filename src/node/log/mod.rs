@@ -69,6 +69,7 @@ use super::io::{Outbox, Token};
 use super::message::{Body, LogMessage};
 use super::observation::{Observation, StepDown};
 use super::record::{Ballot, Disk, Snapshot};
+use super::timer::{Timer, add_due, earliest};
 use crate::base::{Epoch, NodeId, Rng, Span, Time};
 use election::{Asking, Standing};
 use lead::Lead;
@@ -269,15 +270,26 @@ impl Log {
 
     /// When [`Log::wake`] shall be called.
     pub(super) fn deadline(&self) -> Time {
+        earliest(self.timers())
+    }
+
+    /// Adds the timers that are due by `now`.
+    pub(super) fn due(&self, now: Time, due: &mut Vec<Timer>) {
+        add_due(now, self.timers(), due);
+    }
+
+    fn timers(&self) -> [(Timer, Time); 2] {
         if !self.begun {
-            return Time::ZERO;
+            return [(Timer::Start, Time::ZERO), (Timer::Part, Time::NEVER)];
         }
         let role = match &self.role {
-            Role::Leading(lead) => lead.deadline(),
-            Role::Follower | Role::Asking(_) | Role::Standing(_) if self.seated => self.timer,
-            Role::Follower | Role::Asking(_) | Role::Standing(_) => Time::NEVER,
+            Role::Leading(lead) => lead.timer(),
+            Role::Follower | Role::Asking(_) | Role::Standing(_) if self.seated => {
+                (Timer::Election, self.timer)
+            }
+            Role::Follower | Role::Asking(_) | Role::Standing(_) => (Timer::Election, Time::NEVER),
         };
-        self.draw.as_ref().map_or(role, |draw| role.min(draw.retry_at))
+        [role, (Timer::Part, self.draw.as_ref().map_or(Time::NEVER, |draw| draw.retry_at))]
     }
 
     /// Does what is due. Too early it does nothing.

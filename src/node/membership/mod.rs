@@ -19,6 +19,7 @@ use super::config::Membership as MembershipConfig;
 use super::entry::Seats;
 use super::io::Outbox;
 use super::message::{Announcement, Body, MembershipMessage};
+use super::timer::{Timer, add_due, earliest};
 use super::update::ViewUpdate;
 use super::view::{Member, View};
 use crate::base::{Epoch, Incarnation, NodeId, Rng, Span, Time};
@@ -159,7 +160,28 @@ impl Membership {
 
     /// When [`Membership::wake`] is due.
     pub(super) fn deadline(&self) -> Time {
-        self.beat_at.min(self.ask_at).min(self.watch.due()).min(self.jury.due())
+        earliest(self.timers())
+    }
+
+    /// Adds the timers that are due by `now`.
+    pub(super) fn due(&self, now: Time, due: &mut Vec<Timer>) {
+        let before = due.len();
+        add_due(now, self.timers(), due);
+        // Whoever wakes anyway looks ahead, see [`Membership::wake`].
+        let next_beat = if self.beat_at <= now { self.beat_at + self.period } else { self.beat_at };
+        let looked = now < self.watch.due() && self.watch.due() <= next_beat;
+        if due.len() > before && looked && self.watch.due() != Time::NEVER {
+            due.push(Timer::Silence);
+        }
+    }
+
+    fn timers(&self) -> [(Timer, Time); 4] {
+        [
+            (Timer::Ask, self.ask_at),
+            (Timer::Beat, self.beat_at),
+            (Timer::Silence, self.watch.due()),
+            (Timer::Suspicion, self.jury.due()),
+        ]
     }
 
     /// Does what is due by `now`.

@@ -24,7 +24,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         Bench {
-            worker: Worker::new(true, &Dispatch::default()),
+            worker: Worker::new(true, 0.0, &Dispatch::default(), Rng::new(1)),
             now: Time(1_000_000_000),
             facts: WorkerFacts {
                 epoch: Epoch(5),
@@ -107,6 +107,7 @@ impl Bench {
             Progress::Running => "runs",
             Progress::Ended { outcome: Outcome::Answered(_), .. } => "answered",
             Progress::Ended { outcome: Outcome::Failed(_), .. } => "failed",
+            Progress::Ended { outcome: Outcome::Refused, .. } => "refused",
         };
         self.reports[0].held.iter().map(|held| (held.attempt.serial, progress(&held.progress))).collect()
     }
@@ -489,11 +490,42 @@ fn an_expelled_worker_holds_nothing_and_kills_what_runs() {
 #[test]
 fn one_that_takes_no_queries_answers_surveys_and_nothing_else() {
     let mut bench = Bench::new();
-    bench.worker = Worker::new(false, &Dispatch::default());
+    bench.worker = Worker::new(false, 0.0, &Dispatch::default(), Rng::new(1));
     bench.desk(1, &[1], &[1]);
     assert!(bench.reports.is_empty() && bench.worker.held() == 0);
     bench.receive(&WorkMessage::Survey { epoch: Epoch(5) });
     assert_eq!(bench.report(), []);
     bench.receive(&WorkMessage::Survey { epoch: Epoch(4) });
     assert_eq!(bench.messages, [(COORDINATOR, WorkMessage::Deposed { epoch: Epoch(5) })]);
+}
+
+#[test]
+fn a_refusal_is_reported_once_repeated_while_it_counts_and_never_taken_back() {
+    let mut bench = Bench::new();
+    bench.worker = Worker::new(true, 1.0, &Dispatch::default(), Rng::new(1));
+    bench.desk(1, &[1], &[1]);
+    assert_eq!((bench.report(), bench.commands.len()), (vec![(1, "refused")], 0));
+    assert!(matches!(bench.seen[..], [Observation::Refused { .. }]), "{:?}", bench.seen);
+    assert_eq!(bench.worker.held(), 0);
+    // The same desk again, and the report lost: nothing is drawn anew, and after a while it is said again.
+    bench.desk(1, &[1], &[1]);
+    assert_eq!((bench.report(), bench.seen.len()), (vec![], 0));
+    bench.pass(Dispatch::default().repeat);
+    assert_eq!(bench.report(), [(1, "refused")]);
+    bench.desk(2, &[], &[]);
+    assert_eq!((bench.report(), bench.worker.deadline()), (vec![], Time::NEVER));
+    bench.desk(3, &[1], &[1]);
+    assert_eq!((bench.report(), bench.seen.len()), (vec![], 0), "what left the desk does not come back");
+}
+
+#[test]
+fn refusals_come_as_often_as_the_node_is_told() {
+    let mut bench = Bench::new();
+    bench.worker = Worker::new(true, 0.3, &Dispatch::default(), Rng::new(7));
+    let refused = |serial: u64| {
+        bench.desk(serial, &[serial], &[serial]);
+        bench.seen.iter().any(|seen| matches!(seen, Observation::Refused { .. }))
+    };
+    let count = (1..=2_000).map(refused).filter(|refused| *refused).count();
+    assert!((540..660).contains(&count), "{count} of 2,000, seed 7");
 }

@@ -55,7 +55,7 @@ impl Storm {
             rng: Rng::new(seed).fork("worker"),
             now: Time(1),
             facts: Bench::new().facts,
-            worker: Worker::new(true, &Dispatch::default()),
+            worker: Worker::new(true, 0.2, &Dispatch::default(), Rng::new(seed).fork("refusals")),
             net: Vec::new(),
             epoch: Epoch(5),
             version: 0,
@@ -124,6 +124,12 @@ impl Storm {
                 assert!(*epoch >= self.ledger.newest, "seed {seed}: obeys {epoch}");
                 self.ledger.newest = *epoch;
                 assert!(self.ledger.accepted.insert(*attempt), "seed {seed}: {attempt} is accepted twice");
+            }
+            Observation::Refused { attempt, epoch, .. } => {
+                assert!(*epoch >= self.ledger.newest, "seed {seed}: obeys {epoch}");
+                self.ledger.newest = *epoch;
+                assert!(self.ledger.accepted.insert(*attempt), "seed {seed}: {attempt} is refused late");
+                assert_eq!(self.ledger.over.insert(*attempt, "refused"), None, "seed {seed}: {attempt}");
             }
             Observation::Dropped { attempt, .. } => {
                 assert_ne!(

@@ -1,0 +1,32 @@
+//! What clients ask and are told, in a few words each.
+
+use super::told::Names;
+use crate::cli::text::{count, some};
+use crate::node::{Reply, Request};
+
+/// What a client asks.
+pub(super) fn request(request: &Request, names: &Names) -> String {
+    match request {
+        Request::Submit(spec) => {
+            let inputs = count(spec.inputs.count());
+            format!("submit {}, {inputs} inputs of {}, batch {}", spec.name, spec.model, spec.batch)
+        }
+        Request::Cancel(job) => format!("cancel {}", names.job(*job)),
+        Request::SetBatch { job, batch } => format!("set the batch of {} to {batch}", names.job(*job)),
+        Request::Forget(job) => format!("forget {}", names.job(*job)),
+        Request::Jobs => "how far are the jobs?".to_owned(),
+    }
+}
+
+/// What a client is told.
+pub(super) fn reply(reply: &Reply, names: &Names) -> String {
+    match reply {
+        Reply::Submitted(job) => match names.jobs.get(job) {
+            Some(name) => format!("{name} is accepted as {job}"),
+            None => format!("accepted as {job}"),
+        },
+        Reply::Done => "done".to_owned(),
+        Reply::Jobs(jobs) => format!("how far {} are", some(jobs.len() as u64, "job", "jobs")),
+        Reply::Refused(refusal) => format!("refused: {refusal}"),
+    }
+}
