@@ -17,6 +17,7 @@
 //! | [`scenario`] | TOML as people write it, checked and turned into a plan | base, node, policy |
 //! | [`sim`] | virtual clock, event queue, network, disks, engines, clients, faults | base, node, history, scenario |
 //! | [`check`] | the invariants, while a run goes on and over a finished history | base, node, history, scenario |
+//! | [`fuzz`] | a seed becomes a scenario; a failing one is made small | base, history, scenario, sim, check |
 //! | [`report`] | CSV files, statistics, charts | base, history, scenario, check |
 //! | [`cli`] | the commands; wires the rest together | all of them |
 //!
@@ -30,6 +31,7 @@
 pub mod base;
 pub mod check;
 pub mod cli;
+pub mod fuzz;
 pub mod history;
 pub mod node;
 pub mod policy;

@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod completions;
 mod findings;
+mod fuzz;
 mod man;
 mod report;
 mod scenarios;
@@ -98,6 +99,9 @@ enum Command {
     /// Print the script with which a shell completes commands, flags, scenarios and keys when Tab is pressed.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Completions),
+    /// Draw scenarios from seeds, faults and all, and look for one that breaks something.
+    #[command(after_help = fuzz::EXAMPLES)]
+    Fuzz(fuzz::Fuzz),
     /// Print the manual page, or write one for each command.
     #[command(after_help = man::EXAMPLES)]
     Man(man::Manual),
@@ -368,6 +372,7 @@ pub fn main() -> ExitCode {
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
         Command::Allocate(allocate) => allocate::run(allocate),
+        Command::Fuzz(fuzz) => fuzz::run(fuzz, &STOP),
         Command::Sim(sim) if !sim.sweep.is_empty() => sweep::run(sim, &STOP),
         Command::Check(check) => check::run(check, &STOP),
         Command::Report(report) => report::run(report, &STOP),

@@ -30,3 +30,7 @@ pub use shipped::{find_shipped, shipped};
 pub use units::magnitude;
 pub use units::readable_span as span;
 pub use write::to_toml;
+
+/// What plans are made of, for those who make plans without knowing nodes.
+pub use crate::node::{Config, DispatchConfig, Failover, Inputs, JobSpec, MembershipConfig, Scheduler};
+pub use crate::policy::{Options as PolicyOptions, all as policies};

@@ -1,0 +1,260 @@
+//! From a seed to a scenario.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::faults::{self, Family, Ground};
+use super::profile::Profile;
+use crate::base::{CostProfile, Draw, Rng, Span};
+use crate::scenario::{
+    Arrivals, Config, DiskPlan, DispatchConfig, Failover, Fault, FaultKind, Inputs, JobPlan, JobSpec,
+    MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions, Scheduler, Target, Until,
+    policies, to_toml,
+};
+
+/// The bound on liveness: generous, so that what breaks it is stuck and not slow.
+const LIVENESS_WITHIN: Span = Span::secs(60);
+
+/// The scenario of `seed`: one trial, whose last fault but those that stay is over after at most thirty seconds.
+///
+/// Faults that stay hit fewer voters than a majority needs, so that everything accepted has to finish.
+pub fn scenario(seed: u64, profile: Profile) -> Plan {
+    let rng = Rng::new(seed).fork("fuzz");
+    let mut shape = rng.fork("shape");
+    let nodes = nodes(&mut shape);
+    let config = config(&mut rng.fork("settings"), nodes.len());
+    let models = models(&mut rng.fork("models"));
+    let until = Span::secs(5 + shape.below(25));
+    let (jobs, arrivals) = work(&mut rng.fork("work"), &models, until);
+    let options = PolicyOptions::default();
+    let spare = (config.failover.voters_for(nodes.len()) - 1) / 2;
+    let ground = Ground { nodes: nodes.len() as u32, until };
+    let faults = all_faults(&mut rng.fork("faults"), profile, ground, spare);
+    let plan = Plan {
+        name: format!("{}_{seed}", profile.name()),
+        about: format!("Drawn from seed {seed} of the profile {}.", profile.name()),
+        seed,
+        trials: 1,
+        until: Until::Done,
+        liveness_within: LIVENESS_WITHIN,
+        network: network(&mut rng.fork("network")),
+        disk: disk(&mut rng.fork("disk")),
+        config: Arc::new(config),
+        options,
+        nodes,
+        models,
+        jobs,
+        arrivals,
+        faults,
+    };
+    // What runs is what the file says, to the last digit.
+    let read = |plan: &Plan| Plan::read(&to_toml(plan), "the drawn scenario");
+    read(&plan).unwrap_or_else(|_| {
+        // A small cluster cannot have every fault: those that the reader refuses are left out.
+        let possible = |fault: &Fault| {
+            let alone = Plan { faults: vec![fault.clone()], ..plan.clone() };
+            read(&alone).is_ok()
+        };
+        let faults = plan.faults.iter().filter(|fault| possible(fault)).cloned().collect();
+        let plan = Plan { faults, ..plan.clone() };
+        read(&plan).unwrap_or_else(|error| panic!("seed {seed}: {error}"))
+    })
+}
+
+fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> T {
+    from[rng.below(from.len() as u64) as usize].clone()
+}
+
+fn nodes(rng: &mut Rng) -> Vec<NodePlan> {
+    let count = pick(rng, &[1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8, 9, 10, 12]);
+    let mixed = rng.chance(0.3);
+    let mut nodes: Vec<NodePlan> = (1..=count).map(NodePlan::usual).collect();
+    if mixed {
+        for node in &mut nodes {
+            node.speed = pick(rng, &[0.25, 0.5, 1.0, 2.0, 4.0]);
+            node.worker = rng.chance(0.8);
+            node.kind = pick(rng, &["cpu", "gpu"]).into();
+            node.refuse = pick(rng, &[0.0, 0.0, 0.2, 0.8]);
+            node.stall = pick(rng, &[0.0, 0.0, 0.2]);
+            node.stall_for = Span::millis(pick(rng, &[50, 500]));
+        }
+        nodes[0].worker = true;
+    }
+    nodes
+}
+
+fn config(rng: &mut Rng, nodes: usize) -> Config {
+    let usual = Config::default();
+    let voters: Vec<Option<u8>> = [None, Some(1), Some(3), Some(5), Some(7)]
+        .into_iter()
+        .filter(|v| v.is_none_or(|v| usize::from(v) <= nodes))
+        .collect();
+    let heartbeat = pick(rng, &[10, 20, 50, 50, 100]);
+    let suspect_after = heartbeat * pick(rng, &[3, 5, 5, 8]);
+    let beat = pick(rng, &[20, 50, 50]);
+    let policies = policies(&PolicyOptions::default());
+    Config {
+        membership: MembershipConfig {
+            heartbeat: Span::millis(heartbeat),
+            suspect_after: Span::millis(suspect_after),
+            evict_after: Span::millis(suspect_after + pick(rng, &[100, 500, 2_000, 2_000])),
+            observers: pick(rng, &[1, 3, 5, 5, 5, 7]),
+        },
+        failover: Failover {
+            election: Span::millis(beat * pick(rng, &[3, 5, 5, 8])),
+            beat: Span::millis(beat),
+            snapshot_every: pick(rng, &[4, 16, 64, 512, 4_096]),
+            voters: pick(rng, &voters),
+        },
+        dispatch: DispatchConfig {
+            window: pick(rng, &[None, None, Some(1), Some(2), Some(8), Some(64)]),
+            retries_max: pick(rng, &[0, 1, 3, 3, 10]),
+            hedge: rng.chance(0.75),
+            ..usual.dispatch
+        },
+        scheduler: Scheduler {
+            policy: pick(rng, &policies),
+            rate_window: Span::secs(pick(rng, &[1, 10, 10])),
+        },
+    }
+}
+
+fn network(rng: &mut Rng) -> NetworkPlan {
+    NetworkPlan {
+        latency: pick(
+            rng,
+            &[
+                Draw::Fixed(Span::micros(10)),
+                Draw::LogNormal(Span::micros(150), 0.3),
+                Draw::Uniform(Span::micros(100), Span::millis(5)),
+                Draw::LogNormal(Span::millis(3), 1.0),
+            ],
+        ),
+        loss: pick(rng, &[0.0, 0.0, 0.0, 0.01, 0.05, 0.2]),
+        duplicate: pick(rng, &[0.0, 0.0, 0.0, 0.05]),
+        reorder: pick(rng, &[0.0, 0.0, 0.0, 0.05]),
+        bandwidth: pick(rng, &[None, None, None, Some(10_000_000)]),
+    }
+}
+
+fn disk(rng: &mut Rng) -> DiskPlan {
+    let sync = [
+        Draw::Fixed(Span::micros(100)),
+        Draw::LogNormal(Span::millis(4), 0.3),
+        Draw::LogNormal(Span::millis(4), 0.3),
+        Draw::Uniform(Span::millis(1), Span::millis(100)),
+    ];
+    DiskPlan { sync: pick(rng, &sync) }
+}
+
+fn models(rng: &mut Rng) -> BTreeMap<Arc<str>, ModelPlan> {
+    let draw = |rng: &mut Rng, median: u64| {
+        let span = Span::micros(median);
+        pick(rng, &[Draw::Fixed(span), Draw::LogNormal(span, 0.3), Draw::LogNormal(span, 1.0)])
+    };
+    let count = 1 + rng.below(3) as usize;
+    let model = |name: &&str| {
+        let load = pick(rng, &[0, 10_000, 200_000, 1_000_000]);
+        let profile = CostProfile {
+            load: draw(rng, load),
+            setup: pick(rng, &[Draw::ZERO, Draw::Fixed(Span::millis(5))]),
+            per_input: draw(rng, [1_000, 20_000, 100_000][rng.clone().below(3) as usize]),
+        };
+        (Arc::from(*name), ModelPlan { engine: "synthetic".into(), profile })
+    };
+    ["a", "b", "c"][..count].iter().map(model).collect()
+}
+
+fn work(rng: &mut Rng, models: &BTreeMap<Arc<str>, ModelPlan>, until: Span) -> (Vec<JobPlan>, Vec<Arrivals>) {
+    let names: Vec<Arc<str>> = models.keys().cloned().collect();
+    let spec = |rng: &mut Rng, name: String, inputs: u64| JobSpec {
+        name: name.into(),
+        model: pick(rng, &names),
+        inputs: Inputs::Range { dataset: "synthetic".into(), from: 0, count: 1 + rng.below(inputs) },
+        batch: pick(rng, &[1, 1, 2, 7, 32]),
+        weight: pick(rng, &[1.0, 1.0, 2.0, 0.5]),
+        priority: pick(rng, &[0, 0, 0, 1, -1]),
+    };
+    let jobs = (1..=1 + rng.below(3)).map(|number| JobPlan {
+        at: Draw::Fixed(Span::millis(if number == 1 { 0 } else { rng.below(until.0 / 1_000_000) })),
+        spec: spec(rng, format!("job{number}"), 300),
+    });
+    let jobs = jobs.collect();
+    let mut arrivals = Vec::new();
+    if rng.chance(0.2) {
+        arrivals.push(Arrivals {
+            from: Span::secs(1),
+            every: pick(
+                rng,
+                &[None, Some(Draw::Exponential(Span::millis(200))), Some(Draw::Exponential(Span::secs(1)))],
+            ),
+            count: 2 + rng.below(20) as u32,
+            spec: spec(rng, "stream".to_owned(), 20),
+        });
+    }
+    (jobs, arrivals)
+}
+
+/// A random subset of the profile's families, a random number of times, and some faults that stay.
+fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize) -> Vec<Fault> {
+    let mut enabled: Vec<Family> = profile.families().to_vec();
+    rng.shuffle(&mut enabled);
+    enabled.truncate(1 + rng.below(enabled.len() as u64) as usize);
+    let times = rng.below(profile.faults_max() + 1);
+    let mut faults = Vec::new();
+    // Who leaves takes its seat along: with it a disk or a machine less may be one too many.
+    let goodbyes = enabled.contains(&Family::Leave);
+    let losses = enabled.contains(&Family::Wipe) && rng.chance(0.5);
+    if goodbyes && losses {
+        enabled.retain(|family| *family != Family::Leave);
+    }
+    let mut spare = if goodbyes && !losses { 0 } else { spare };
+    for _ in 0..times {
+        let family = pick(rng, &enabled);
+        if family == Family::Wipe {
+            // A lost disk counts as a lost voter for good: until its seat is filled again it is one.
+            if spare == 0 {
+                continue;
+            }
+            spare -= 1;
+        }
+        faults.extend(faults::draw(family, ground, rng));
+    }
+    faults.extend(lasting(rng, ground, spare));
+    faults
+}
+
+/// Faults that stay, on fewer machines than a quorum can spare.
+fn lasting(rng: &mut Rng, ground: Ground, spare: usize) -> Vec<Fault> {
+    let mut machines: Vec<u32> = (0..ground.nodes).collect();
+    rng.shuffle(&mut machines);
+    let count = if rng.chance(0.5) { rng.below(spare as u64 + 1) as usize } else { 0 };
+    let one = |machine: &u32| {
+        let kinds = [FaultKind::Crash { wipe: false }, FaultKind::Isolate, FaultKind::Pause];
+        let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
+        Fault { at, kind: pick(rng, &kinds), target: Target::Node(*machine), lasting: None }
+    };
+    machines[..count].iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_seed_gives_a_scenario_that_can_be_read() {
+        for profile in Profile::ALL {
+            for seed in 0..300 {
+                let plan = scenario(seed, profile);
+                assert!(!plan.nodes.is_empty() && plan.trials == 1, "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_scenario_and_another_one_another() {
+        let text = |seed| to_toml(&scenario(seed, Profile::Swarm));
+        assert_eq!(text(7), text(7));
+        assert_ne!(text(7), text(8));
+    }
+}

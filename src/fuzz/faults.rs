@@ -1,0 +1,312 @@
+//! The faults of drawn scenarios, by family: a family is one way in which clusters break, of one fault or several.
+
+use crate::base::{Draw, Rng, Span};
+use crate::scenario::{Direction, Fault, FaultKind, Target};
+
+/// One way in which clusters break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    /// A machine dies and starts again later.
+    Kill,
+    /// The coordinator dies and starts again later.
+    KillLeader,
+    /// A machine dies and loses its disk.
+    Wipe,
+    /// A machine restarts at once.
+    Restart,
+    /// A machine dies again as soon as it is back, several times.
+    CrashLoop,
+    /// A machine leaves on purpose and comes back.
+    Leave,
+    /// A machine stands still.
+    Pause,
+    /// The coordinator stands still.
+    PauseLeader,
+    /// A machine is cut off.
+    Isolate,
+    /// The coordinator is cut off in one direction or both.
+    LeaderCut,
+    /// The machines are cut into two parts.
+    Halves,
+    /// Nothing goes into a machine, or nothing out of it.
+    OneWay,
+    /// Two machines do not hear each other.
+    DeadPair,
+    /// Two parts are connected through one machine only.
+    Bridge,
+    /// Each machine hears a majority, and each another one.
+    Ring,
+    /// A link goes up and down.
+    Flap,
+    /// Messages of some machines are lost.
+    Loss,
+    /// Messages of some machines are late.
+    Delay,
+    /// Messages arrive twice.
+    Duplicate,
+    /// Messages overtake each other.
+    Reorder,
+    /// A machine infers slowly.
+    Slow,
+    /// Models do not load.
+    LoadFailure,
+    /// Engines die.
+    EngineDeath,
+    /// Queries hang.
+    Stuck,
+}
+
+impl Family {
+    pub(super) const ALL: [Family; 24] = [
+        Family::Kill,
+        Family::KillLeader,
+        Family::Wipe,
+        Family::Restart,
+        Family::CrashLoop,
+        Family::Leave,
+        Family::Pause,
+        Family::PauseLeader,
+        Family::Isolate,
+        Family::LeaderCut,
+        Family::Halves,
+        Family::OneWay,
+        Family::DeadPair,
+        Family::Bridge,
+        Family::Ring,
+        Family::Flap,
+        Family::Loss,
+        Family::Delay,
+        Family::Duplicate,
+        Family::Reorder,
+        Family::Slow,
+        Family::LoadFailure,
+        Family::EngineDeath,
+        Family::Stuck,
+    ];
+}
+
+impl Family {
+    /// The kind of its faults, as scenario files call it.
+    pub(super) const fn kind(self) -> &'static str {
+        match self {
+            Family::Kill | Family::KillLeader | Family::Wipe | Family::CrashLoop => "crash",
+            Family::Restart => "restart",
+            Family::Leave => "leave",
+            Family::Pause | Family::PauseLeader => "pause",
+            Family::Isolate => "isolate",
+            Family::LeaderCut
+            | Family::Halves
+            | Family::OneWay
+            | Family::DeadPair
+            | Family::Bridge
+            | Family::Ring
+            | Family::Flap => "cut",
+            Family::Loss => "loss",
+            Family::Delay => "delay",
+            Family::Duplicate => "duplicate",
+            Family::Reorder => "reorder",
+            Family::Slow => "slow",
+            Family::LoadFailure => "load_failure",
+            Family::EngineDeath => "engine_death",
+            Family::Stuck => "stuck",
+        }
+    }
+}
+
+/// Where and when faults may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground {
+    /// How many machines there are.
+    pub(super) nodes: u32,
+    /// When the last fault is over.
+    pub(super) until: Span,
+}
+
+impl Ground {
+    fn node(self, rng: &mut Rng) -> u32 {
+        rng.below(u64::from(self.nodes)) as u32
+    }
+
+    /// A machine, or whoever has some role.
+    fn someone(self, rng: &mut Rng) -> Target {
+        match rng.below(8) {
+            0 => Target::Coordinator,
+            1 => Target::Voter,
+            2 => Target::BusiestWorker,
+            3 => Target::Random(1 + rng.below(u64::from(self.nodes.div_ceil(2))) as u32),
+            _ => Target::Node(self.node(rng)),
+        }
+    }
+
+    /// When a fault begins and how long it lasts: over before the end.
+    fn time(self, rng: &mut Rng, shortest_ms: u64, longest_ms: u64) -> (Span, Span) {
+        let until = self.until.0 / 1_000_000;
+        // Short ones are as likely as long ones, whatever their scale.
+        let ratio = (longest_ms as f64 / shortest_ms as f64).max(1.0);
+        let length = (shortest_ms as f64 * libm::pow(ratio, rng.unit())) as u64;
+        let length = length.clamp(1, until / 2);
+        (Span::millis(rng.below(until - length)), Span::millis(length))
+    }
+}
+
+/// These machines, of which there is at least one.
+fn several(machines: &[u32]) -> Target {
+    match machines {
+        [one] => Target::Node(*one),
+        many => Target::Several(many.iter().map(|machine| Target::Node(*machine)).collect()),
+    }
+}
+
+fn fault(at: Span, lasting: Span, kind: FaultKind, target: Target) -> Fault {
+    Fault { at: Draw::Fixed(at), kind, target, lasting: Some(Draw::Fixed(lasting)) }
+}
+
+fn moment(at: Span, kind: FaultKind, target: Target) -> Fault {
+    Fault { at: Draw::Fixed(at), kind, target, lasting: None }
+}
+
+/// The faults of one occurrence of `family`.
+pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
+    match family {
+        Family::Kill
+        | Family::KillLeader
+        | Family::Wipe
+        | Family::Restart
+        | Family::CrashLoop
+        | Family::Leave => deaths(family, ground, rng),
+        Family::Pause | Family::PauseLeader => {
+            let (at, lasting) = ground.time(rng, 20, 5_000);
+            let target =
+                if family == Family::PauseLeader { Target::Coordinator } else { ground.someone(rng) };
+            vec![fault(at, lasting, FaultKind::Pause, target)]
+        }
+        Family::Isolate
+        | Family::LeaderCut
+        | Family::Halves
+        | Family::OneWay
+        | Family::DeadPair
+        | Family::Bridge
+        | Family::Ring
+        | Family::Flap => cuts(family, ground, rng),
+        Family::Loss | Family::Delay | Family::Duplicate | Family::Reorder => noise(family, ground, rng),
+        Family::Slow | Family::LoadFailure | Family::EngineDeath | Family::Stuck => {
+            engines(family, ground, rng)
+        }
+    }
+}
+
+fn deaths(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
+    let (at, lasting) = ground.time(rng, 10, 6_000);
+    let target = ground.someone(rng);
+    let crash = FaultKind::Crash { wipe: false };
+    match family {
+        Family::KillLeader => vec![fault(at, lasting, crash, Target::Coordinator)],
+        Family::Wipe => {
+            // One at a time: who loses more disks than a quorum can spare has lost its data.
+            vec![fault(at, lasting, FaultKind::Crash { wipe: true }, Target::Node(ground.node(rng)))]
+        }
+        Family::Restart => vec![moment(at, FaultKind::Restart, target)],
+        Family::CrashLoop => {
+            let machine = Target::Node(ground.node(rng));
+            let (down, up) = (Span::millis(1 + rng.below(200)), Span::millis(1 + rng.below(400)));
+            let times = 2 + rng.below(5);
+            let one = |i: u64| fault(at + (down + up) * i, down, crash.clone(), machine.clone());
+            (0..times).map(one).filter(|fault| fault.at.mean() + down < ground.until).collect()
+        }
+        Family::Leave => vec![fault(at, lasting, FaultKind::Leave, target)],
+        _ => vec![fault(at, lasting, crash, target)],
+    }
+}
+
+fn cuts(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
+    let (at, lasting) = ground.time(rng, 50, 8_000);
+    let mut order: Vec<u32> = (0..ground.nodes).collect();
+    rng.shuffle(&mut order);
+    let direction = match rng.below(3) {
+        0 => Direction::In,
+        1 => Direction::Out,
+        _ => Direction::Both,
+    };
+    let from_rest = |target, direction| fault(at, lasting, FaultKind::Cut { other: None, direction }, target);
+    let between = |one, other| {
+        fault(at, lasting, FaultKind::Cut { other: Some(other), direction: Direction::Both }, one)
+    };
+    if ground.nodes < 3 {
+        return vec![from_rest(Target::Node(order[0]), direction)];
+    }
+    match family {
+        Family::LeaderCut => vec![from_rest(Target::Coordinator, direction)],
+        Family::Halves => {
+            let (left, right) = order.split_at(1 + rng.below(u64::from(ground.nodes) - 1) as usize);
+            vec![between(several(left), several(right))]
+        }
+        Family::OneWay => {
+            let direction = if rng.chance(0.5) { Direction::In } else { Direction::Out };
+            vec![from_rest(ground.someone(rng), direction)]
+        }
+        Family::DeadPair => vec![between(Target::Node(order[0]), Target::Node(order[1]))],
+        Family::Bridge => {
+            let (left, right) = order[1..].split_at((order.len() - 1) / 2);
+            if left.is_empty() {
+                return vec![between(Target::Node(order[0]), Target::Node(order[1]))];
+            }
+            vec![between(several(left), several(right))]
+        }
+        Family::Ring => ring(&order, |one, other| between(Target::Node(one), Target::Node(other))),
+        Family::Flap => {
+            let link = Span::millis(20 + rng.below(600));
+            let times = 2 + rng.below(8);
+            let one = |i: u64| {
+                let kind = FaultKind::Cut { other: None, direction };
+                fault(at + link * (2 * i), link, kind, Target::Node(order[0]))
+            };
+            (0..times).map(one).filter(|fault| fault.at.mean() + link < ground.until).collect()
+        }
+        _ => vec![fault(at, lasting, FaultKind::Isolate, ground.someone(rng))],
+    }
+}
+
+/// Each machine hears as many neighbours on a circle as make a majority with itself, and no one else. Large circles would be
+/// hundreds of cuts: there the first seven stand for all.
+fn ring(order: &[u32], cut: impl Fn(u32, u32) -> Fault) -> Vec<Fault> {
+    let circle = &order[..order.len().min(7)];
+    let n = circle.len();
+    let reach = n / 4 + 1;
+    let mut faults = Vec::new();
+    for i in 0..n {
+        for j in i + 1..n {
+            let apart = (j - i).min(n - (j - i));
+            if apart > reach {
+                faults.push(cut(circle[i], circle[j]));
+            }
+        }
+    }
+    faults
+}
+
+fn noise(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
+    let (at, lasting) = ground.time(rng, 50, 10_000);
+    let target = if rng.chance(0.3) { Target::All } else { ground.someone(rng) };
+    let rate = [0.01, 0.05, 0.2, 0.5, 0.8][rng.below(5) as usize];
+    let kind = match family {
+        Family::Loss => FaultKind::Loss(rate),
+        Family::Duplicate => FaultKind::Duplicate(rate),
+        Family::Reorder => FaultKind::Reorder(rate),
+        _ => FaultKind::Delay(Draw::Uniform(Span::millis(1), Span::millis(2 + rng.below(600)))),
+    };
+    vec![fault(at, lasting, kind, target)]
+}
+
+fn engines(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
+    let (at, lasting) = ground.time(rng, 100, 8_000);
+    let target = ground.someone(rng);
+    match family {
+        Family::Slow => {
+            let factor = [2.0, 5.0, 20.0, 100.0][rng.below(4) as usize];
+            vec![fault(at, lasting, FaultKind::Slow(factor), target)]
+        }
+        Family::LoadFailure => vec![fault(at, lasting, FaultKind::LoadFailure { model: None }, target)],
+        Family::Stuck => vec![moment(at, FaultKind::Stuck, target)],
+        _ => vec![moment(at, FaultKind::EngineDeath, target)],
+    }
+}

@@ -1,0 +1,133 @@
+//! What a campaign has to have reached now and then, or it has tested less than it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::history::{
+    Change, Dispatch, FaultPhase, GiveUp, Observation, Record, Sink, StepDown, Uncounted, What,
+};
+
+/// The points of interest, each a sentence about a trial.
+pub const POINTS: [&str; 17] = [
+    "a second leader was elected",
+    "a leader stepped down without a quorum",
+    "a leader handed over",
+    "a node restored a snapshot",
+    "a member was evicted",
+    "several members changed in one view",
+    "a voter's seat was given to another node",
+    "an evicted life learned of it",
+    "a suspect was trusted again",
+    "a query was hedged",
+    "a query of a suspect was given to another worker",
+    "a query was taken back from a worker",
+    "a result came twice",
+    "a new coordinator took over attempts",
+    "a load failed",
+    "an engine died",
+    "a job ended under faults",
+];
+
+/// What one trial reached, gathered while it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Reached {
+    /// How often each point was reached, in the order of [`POINTS`].
+    pub points: [u64; POINTS.len()],
+    /// For each kind of fault, how many began.
+    pub began: BTreeMap<Arc<str>, u64>,
+    /// For each kind of fault, how many took effect.
+    pub effective: BTreeMap<Arc<str>, u64>,
+    leaders: u64,
+    faults_in_force: i64,
+    voters: Option<BTreeSet<crate::base::NodeId>>,
+}
+
+impl Reached {
+    /// Adds what another trial reached.
+    pub fn add(&mut self, other: &Reached) {
+        for (sum, one) in self.points.iter_mut().zip(other.points) {
+            *sum += one;
+        }
+        for (kind, count) in &other.began {
+            *self.began.entry(Arc::clone(kind)).or_default() += count;
+        }
+        for (kind, count) in &other.effective {
+            *self.effective.entry(Arc::clone(kind)).or_default() += count;
+        }
+    }
+
+    fn reach(&mut self, point: usize) {
+        self.points[point] += 1;
+    }
+
+    fn on_node(&mut self, observation: &Observation) {
+        match observation {
+            Observation::Led { .. } => {
+                self.leaders += 1;
+                if self.leaders > 1 {
+                    self.reach(0);
+                }
+            }
+            Observation::SteppedDown { reason: StepDown::NoQuorum, .. } => self.reach(1),
+            Observation::SteppedDown { reason: StepDown::HandedOver, .. } => self.reach(2),
+            Observation::Restored { .. } => self.reach(3),
+            Observation::Seated { seats } => {
+                let voters: BTreeSet<_> = seats.voters.iter().copied().collect();
+                let fresh = |before: &BTreeSet<_>| !voters.is_subset(before);
+                if self.voters.as_ref().is_some_and(fresh) {
+                    self.reach(6);
+                }
+                self.voters = Some(voters);
+            }
+            Observation::Expelled { .. } => self.reach(7),
+            Observation::Trusted { .. } => self.reach(8),
+            Observation::Dispatched { reason, .. } => match reason {
+                Dispatch::Hedge => self.reach(9),
+                Dispatch::Suspect => self.reach(10),
+                _ => {}
+            },
+            Observation::GaveUp { reason: GiveUp::Withdrawn, .. } => self.reach(11),
+            Observation::Inherited { .. } => self.reach(13),
+            Observation::Loaded { ok: false, .. } => self.reach(14),
+            Observation::EngineDied { .. } => self.reach(15),
+            Observation::Applied { changes, .. } => self.on_changes(changes),
+            _ => {}
+        }
+    }
+
+    fn on_changes(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::ViewChanged { change, .. } => {
+                    if !change.gone.is_empty() {
+                        self.reach(4);
+                    }
+                    if change.gone.len() + change.joined.len() > 1 {
+                        self.reach(5);
+                    }
+                }
+                Change::Uncounted { reason: Uncounted::Duplicate, .. } => self.reach(12),
+                Change::JobEnded { .. } if self.faults_in_force > 0 => self.reach(16),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Sink for Reached {
+    fn record(&mut self, record: &Record) {
+        match &record.what {
+            What::Node(observation) => self.on_node(observation),
+            What::Fault(event) => match event.phase {
+                FaultPhase::Began => {
+                    self.faults_in_force += 1;
+                    *self.began.entry(Arc::clone(&event.kind)).or_default() += 1;
+                }
+                FaultPhase::TookEffect => *self.effective.entry(Arc::clone(&event.kind)).or_default() += 1,
+                FaultPhase::Ended => self.faults_in_force -= 1,
+                FaultPhase::Missed { .. } => {}
+            },
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! One drawn scenario carried out: what it found, and what it reached.
+
+use std::cell::Cell;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+
+use super::points::Reached;
+use crate::check::{Checker, Invariant, Kind, Verdict};
+use crate::history::Ignore;
+use crate::scenario::Plan;
+use crate::sim;
+
+thread_local! {
+    /// Whether this thread carries out a trial, whose panics are findings.
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on panics within a trial print nothing, since they are reported as findings; all others are printed as before.
+pub fn silence_findings() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !WATCHED.get() {
+            before(info);
+        }
+    }));
+}
+
+/// In what way a scenario failed. Two failures of the same way are taken for the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// An assertion of idunno itself did not hold.
+    Panic,
+    /// An invariant did not hold.
+    Invariant(Invariant),
+    /// It was given up: something was left to do, and nothing was done about it.
+    Unfinished,
+}
+
+impl Failure {
+    /// Whether something that must never happen did, rather than something that must happen at last did not.
+    pub fn kind(self) -> Kind {
+        match self {
+            Failure::Panic => Kind::Safety,
+            Failure::Invariant(invariant) => invariant.kind(),
+            Failure::Unfinished => Kind::Liveness,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Panic => write!(f, "an assertion of idunno itself failed"),
+            Failure::Invariant(invariant) => {
+                write!(f, "invariant {} broke: {}", invariant.number(), invariant.statement())
+            }
+            Failure::Unfinished => write!(f, "work was left undone and nobody did anything about it"),
+        }
+    }
+}
+
+/// A scenario carried out.
+#[derive(Debug)]
+pub struct Trial {
+    /// The gravest way in which it failed, and what exactly happened; `None` when everything held.
+    pub failure: Option<(Failure, String)>,
+    /// What it reached; empty after a panic.
+    pub reached: Reached,
+    /// Inputs that nodes were given.
+    pub events: u64,
+    /// The simulated time that it took, in seconds.
+    pub seconds: f64,
+    /// Whether it was stopped before its end, which proves nothing.
+    pub stopped: bool,
+}
+
+impl Trial {
+    /// Carries out `plan` under `seed`; with `twice`, two times, to see that both have the same trace (invariant 11). `stop` is
+    /// asked now and then and ends it early.
+    pub fn run(plan: &Plan, seed: u64, twice: bool, stop: &(dyn Fn() -> bool + Sync)) -> Trial {
+        let run = || Trial::watched(plan, seed, twice, stop);
+        // A panic is a finding like any other: it has a seed, and can be shrunk.
+        let before = WATCHED.replace(true);
+        let result = catch_unwind(AssertUnwindSafe(run));
+        WATCHED.set(before);
+        result.unwrap_or_else(|panic| Trial {
+            failure: Some((Failure::Panic, message(&*panic))),
+            reached: Reached::default(),
+            events: 0,
+            seconds: 0.0,
+            stopped: false,
+        })
+    }
+
+    fn watched(plan: &Plan, seed: u64, twice: bool, stop: &(dyn Fn() -> bool + Sync)) -> Trial {
+        let mut sinks = (Checker::new(plan, seed), Reached::default());
+        let outcome = sim::run(plan, seed, &mut sinks, stop);
+        let (checker, reached) = sinks;
+        let verdict = checker.finish(outcome.ended_at);
+        let mut failure = gravest(&verdict);
+        if failure.is_none() && !outcome.unfinished.is_empty() {
+            failure = Some((Failure::Unfinished, outcome.unfinished.join("; ")));
+        }
+        let mut stopped = outcome.stopped;
+        if twice && failure.is_none() && !stopped {
+            let again = sim::run(plan, seed, &mut Ignore, stop);
+            stopped = again.stopped;
+            if !stopped && again.trace != outcome.trace {
+                let detail = format!("trace {:032x} first and {:032x} then", outcome.trace, again.trace);
+                failure = Some((Failure::Invariant(Invariant::Repeatable), detail));
+            }
+        }
+        let (events, seconds) = (outcome.events, outcome.ended_at.as_secs());
+        Trial { failure: failure.filter(|_| !stopped), reached, events, seconds, stopped }
+    }
+}
+
+/// The first violation of the gravest kind.
+fn gravest(verdict: &Verdict) -> Option<(Failure, String)> {
+    let first = verdict.violations.iter().min_by_key(|violation| (violation.kind(), violation.at))?;
+    Some((Failure::Invariant(first.invariant), first.to_string()))
+}
+
+/// What a panic says.
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why").to_owned()
+}
