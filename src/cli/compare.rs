@@ -253,7 +253,8 @@ fn shown(metric: &str, value: f64) -> String {
 
 /// A value of a metric, with as many decimals as `other` needs.
 fn beside(metric: &str, other: f64, value: f64) -> String {
-    if metric.ends_with("_s") && metric != "messages_per_node_s" {
+    // A rate is no length of time, though it ends like one.
+    if metric.ends_with("_s") && !metric.ends_with("_per_node_s") {
         return duration(value);
     }
     let magnitude = other.abs();

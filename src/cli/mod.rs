@@ -186,25 +186,25 @@ struct Sim {
     until: Option<Span>,
     /// Run one trial alone and write what happens in it, a line per event, to the standard output. No results are
     /// written unless --out says where.
-    #[arg(long, conflicts_with_all = ["trials", "threads", "format"], help_heading = TRACE)]
+    #[arg(long, conflicts_with_all = ["trials", "threads", "format", "sweep"], help_heading = TRACE)]
     trace: bool,
     /// Which trial [default: 0]. Trial N has the seed of trial 0 plus N.
-    #[arg(long, value_name = "N", requires = "trace", help_heading = TRACE)]
+    #[arg(long, value_name = "N", requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
     trial: Option<u32>,
     /// Only lines of this node, and of what is done to it; may be repeated, as the following may.
-    #[arg(long, value_name = "NAME", requires = "trace", help_heading = TRACE)]
+    #[arg(long, value_name = "NAME", requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
     node: Vec<String>,
     /// Only lines of this kind. Heartbeats, disks and idle timers are left out unless they are asked for here.
-    #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',', requires = "trace", help_heading = TRACE)]
+    #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',', requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
     kind: Vec<trace::Kind>,
     /// Only lines about this job and its queries, and faults.
-    #[arg(long, value_name = "NAME", requires = "trace", help_heading = TRACE)]
+    #[arg(long, value_name = "NAME", requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
     job: Vec<String>,
     /// Only lines about this query, as queries.csv names it (1.0.17), and faults.
-    #[arg(long, value_name = "JOB.CUT.NUMBER", value_parser = trace::query, requires = "trace", help_heading = TRACE)]
+    #[arg(long, value_name = "JOB.CUT.NUMBER", value_parser = trace::query, requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
     query: Vec<QueryId>,
     /// Only lines from TIME on.
-    #[arg(long, value_name = "TIME", value_parser = moment, requires = "trace", help_heading = TRACE)]
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
     from: Option<Span>,
 }
 

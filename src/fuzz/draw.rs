@@ -15,6 +15,9 @@ use crate::scenario::{
 /// The bound on liveness: generous, so that what breaks it is stuck and not slow.
 const LIVENESS_WITHIN: Span = Span::secs(60);
 
+/// From this loss on, settings have to be patient.
+const LOSSY: f64 = 0.05;
+
 /// The scenario of `seed`: one trial, whose last fault but those that stay is over after at most thirty seconds.
 ///
 /// Faults that stay hit fewer voters than a majority needs, so that everything accepted has to finish.
@@ -22,7 +25,14 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
     let rng = Rng::new(seed).fork("fuzz");
     let mut shape = rng.fork("shape");
     let nodes = nodes(&mut shape);
-    let config = config(&mut rng.fork("settings"), nodes.len());
+    let network = network(&mut rng.fork("network"));
+    let mut config = config(&mut rng.fork("settings"), nodes.len());
+    if network.loss >= LOSSY {
+        // Three heartbeats of silence are nothing there: whoever chooses that evicts healthy nodes all the time.
+        config.membership.suspect_after =
+            config.membership.suspect_after.max(config.membership.heartbeat * 10);
+        config.membership.evict_after = config.membership.suspect_after + Span::secs(2);
+    }
     let models = models(&mut rng.fork("models"));
     let until = Span::secs(5 + shape.below(25));
     let (jobs, arrivals) = work(&mut rng.fork("work"), &models, until);
@@ -37,7 +47,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         trials: 1,
         until: Until::Done,
         liveness_within: LIVENESS_WITHIN,
-        network: network(&mut rng.fork("network")),
+        network,
         disk: disk(&mut rng.fork("disk")),
         config: Arc::new(config),
         options,

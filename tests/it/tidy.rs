@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every allowed import: a folder under `src`, and the folders that it may name.
-const IMPORTS: [(&str, &[&str]); 9] = [
+const IMPORTS: [(&str, &[&str]); 10] = [
     ("base", &[]),
     ("policy", &["base"]),
     ("node", &["base", "policy"]),
@@ -13,8 +13,9 @@ const IMPORTS: [(&str, &[&str]); 9] = [
     ("scenario", &["base", "node", "policy"]),
     ("check", &["base", "node", "history", "scenario"]),
     ("sim", &["base", "node", "history", "scenario"]),
+    ("fuzz", &["base", "history", "scenario", "check", "sim"]),
     ("report", &["base", "history", "scenario", "check"]),
-    ("cli", &["base", "policy", "node", "history", "scenario", "check", "sim", "report"]),
+    ("cli", &["base", "policy", "node", "history", "scenario", "check", "sim", "fuzz", "report"]),
 ];
 
 /// Folders whose code is a function of its arguments.

@@ -213,7 +213,8 @@ impl Question {
 
     fn totals(&self, given: &[u32]) -> Totals {
         let rates = self.views.iter().zip(given).map(|(job, &n)| lifetime_rate(job, n));
-        let aggregate: f64 = rates.clone().sum();
+        // From 0 on: the sum of nothing would be −0.
+        let aggregate = rates.clone().fold(0.0, |sum, rate| sum + rate);
         let weighted: Vec<f64> = rates.zip(&self.views).map(|(rate, job)| rate / job.weight).collect();
         let high = weighted.iter().copied().fold(0.0, f64::max);
         let low = weighted.iter().copied().fold(high, f64::min);
@@ -230,8 +231,7 @@ impl Question {
                 .views
                 .iter()
                 .zip(given)
-                .map(|(job, &n)| f64::from(n) / job.seconds_per_query)
-                .sum(),
+                .fold(0.0, |sum, (job, &n)| sum + f64::from(n) / job.seconds_per_query),
             jain: (squares > 0.0).then(|| sum * sum / (weighted.len() as f64 * squares)),
             loads: loads.sum(),
             idle: (u64::from(self.workers) - taken) as u32,

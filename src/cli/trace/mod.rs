@@ -96,6 +96,11 @@ fn prepare(sim: &Sim) -> Result<Prepared> {
         bail!("--trace follows one trial of one scenario, and {} are named", sim.scenarios.len());
     }
     let mut plan = scenarios::plans(sim)?.pop().expect("the command line has a scenario");
+    if let (Some(from), Some(until)) = (sim.from, sim.until)
+        && from > until
+    {
+        bail!("--until {until} is before --from {from}");
+    }
     plan.seed = plan.seed.wrapping_add(u64::from(sim.trial.unwrap_or(0)));
     plan.trials = 1;
     let filter = Filter {
