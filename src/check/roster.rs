@@ -177,7 +177,7 @@ impl Roster {
     }
 }
 
-/// Whether a fault hinders messages while it is in force. What processes and engines suffer shows in other records.
+/// Whether a fault hinders messages, or what they wait for, while it is in force. What processes and engines suffer shows in other records.
 fn severs(kind: &FaultKind) -> bool {
     match kind {
         FaultKind::Isolate
@@ -185,7 +185,9 @@ fn severs(kind: &FaultKind) -> bool {
         | FaultKind::Loss(_)
         | FaultKind::Delay(_)
         | FaultKind::Duplicate(_)
-        | FaultKind::Reorder(_) => true,
+        | FaultKind::Reorder(_)
+        // Who waits for a slow disk votes late and acknowledges late.
+        | FaultKind::SlowDisk(_) => true,
         FaultKind::Crash { .. }
         | FaultKind::Restart
         | FaultKind::Leave
@@ -193,6 +195,11 @@ fn severs(kind: &FaultKind) -> bool {
         | FaultKind::Slow(_)
         | FaultKind::LoadFailure { .. }
         | FaultKind::EngineDeath
-        | FaultKind::Stuck => false,
+        | FaultKind::Stuck
+        | FaultKind::FullDisk
+        | FaultKind::Corrupt
+        | FaultKind::Rollback
+        | FaultKind::BadOutput(_)
+        | FaultKind::RepeatOutput => false,
     }
 }
