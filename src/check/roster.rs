@@ -117,7 +117,7 @@ impl Roster {
 
     /// A process began: who ran on the machine before, if that is another node.
     pub(super) fn up(&mut self, machine: Machine, id: NodeId) -> Option<NodeId> {
-        let before = self.homes_of(machine).filter(|&before| before != id);
+        let before = self.last(machine).filter(|&before| before != id);
         self.homes.insert(id, machine);
         self.change(machine, |seat| {
             *seat = Seat { runs: Some(id), last: Some(id), severed: seat.severed, ..Seat::default() };
@@ -125,7 +125,8 @@ impl Roster {
         before
     }
 
-    fn homes_of(&self, machine: Machine) -> Option<NodeId> {
+    /// Who ran on a machine last.
+    pub(super) fn last(&self, machine: Machine) -> Option<NodeId> {
         self.seats.get(machine as usize).and_then(|seat| seat.last)
     }
 

@@ -86,6 +86,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         let members = plan.nodes.iter().zip(&ids).map(|(node, &id)| Member {
             id,
             incarnation: Incarnation(1),
+            birth: 0,
             name: Arc::clone(&node.name),
             kind: Arc::clone(&node.kind),
             worker: node.worker,

@@ -257,3 +257,58 @@ fn an_answer_that_comes_twice_counts_once() {
         assert_eq!((trial.errors().len(), trial.failed()), (0, 0), "seed {seed}");
     }
 }
+
+/// The copy is of the first life. By the time at which it comes back, the machine is in its second or third one: it would be
+/// taken for the process that was there before, and wait for work that nobody would give it again.
+#[test]
+fn a_machine_that_goes_back_to_an_old_disk_is_nobody_that_it_was_before() {
+    for (seed, restarts) in (0..30).map(|seed| (seed, 1 + seed % 3)) {
+        let restart = |at| format!("[[fault]]\nat = \"{at}s\"\nkind = \"restart\"\ntarget = \"node 5\"\n");
+        let trial = run(
+            &format!(
+                r#"
+                nodes = 5
+                [cluster]
+                voters = 3
+                [[fault]]
+                at = "1s"
+                kind = "rollback"
+                target = "node 5"
+                for = "3s..5s"
+                {}
+                "#,
+                (2..2 + restarts).map(restart).collect::<String>()
+            ),
+            seed,
+        );
+        let (.., took_effect, ended) = trial.course();
+        assert_eq!(took_effect, ended, "seed {seed}");
+        let lives = trial.lives(4);
+        assert_eq!(lives.len() as u64, 2 * (restarts + 1), "seed {seed}: {lives:?}");
+    }
+}
+
+#[test]
+fn no_voter_is_given_an_old_disk() {
+    for seed in 0..10 {
+        let trial = run(
+            r#"
+            [[fault]]
+            at = "1s"
+            kind = "rollback"
+            target = "voter"
+            for = "3s"
+            "#,
+            seed,
+        );
+        let missed = |record: &Record| match &record.what {
+            What::Fault(event) => match &event.phase {
+                FaultPhase::Missed { reason } => Some(reason.to_string()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let missed: Vec<String> = trial.records.iter().filter_map(missed).collect();
+        assert_eq!(missed, ["nothing that it aims at runs without a vote"], "seed {seed}");
+    }
+}

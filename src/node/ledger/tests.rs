@@ -106,6 +106,7 @@ fn member(id: u64, incarnation: u32) -> Member {
     Member {
         id: NodeId::new(id),
         incarnation: Incarnation(incarnation),
+        birth: 0,
         name: format!("n{id}").into(),
         kind: "cpu".into(),
         worker: true,
