@@ -166,7 +166,9 @@ impl Checker {
         }
         if event.phase == FaultPhase::TookEffect && *event.kind == *FaultKind::Rollback.name() {
             for &machine in &event.machines {
-                self.roster.last(machine).into_iter().for_each(|id| self.views.on_aged(id));
+                if let Some(id) = self.roster.last(machine) {
+                    self.views.on_aged(id);
+                }
             }
         }
         let touched = self.roster.fault(event);

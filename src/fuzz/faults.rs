@@ -397,7 +397,7 @@ mod tests {
             let others = if *family == Family::Rollback { "restart" } else { kind };
             for fault in faults {
                 assert!([*kind, others].contains(&fault.kind.name()), "{family:?} draws {fault:?}");
-                let ends = fault.at.mean() + fault.lasting.map_or(Span::ZERO, |draw| draw.mean());
+                let ends = fault.at.mean() + fault.lasting.map_or(Span::ZERO, Draw::mean);
                 assert!(ends <= ground.until, "{family:?} goes on after the end: {fault:?}");
             }
         }

@@ -384,14 +384,12 @@ impl Worker {
 
 /// The outcome of an inference that brought `answer`.
 fn judge(mut answer: Answer, inputs: u32) -> Outcome {
-    match answer.flaw(inputs) {
-        Some(flaw) => Outcome::Failed(flaw.into()),
-        None => {
-            let failed = answer.failed.iter().map(|failure| Failure::new(failure.input, &failure.reason));
-            answer.failed = failed.collect();
-            Outcome::Answered(answer)
-        }
+    if let Some(flaw) = answer.flaw(inputs) {
+        return Outcome::Failed(flaw.into());
     }
+    let failed = answer.failed.iter().map(|failure| Failure::new(failure.input, &failure.reason));
+    answer.failed = failed.collect();
+    Outcome::Answered(answer)
 }
 
 /// `reason`, cut at [`REASON_BYTES_MAX`].

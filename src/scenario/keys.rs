@@ -249,7 +249,7 @@ fn directions() -> Vec<&'static str> {
 }
 
 fn flaws() -> Vec<&'static str> {
-    vec!["nan", "count"]
+    vec!["not_a_number", "count"]
 }
 
 fn fault_kinds() -> Vec<&'static str> {
@@ -388,7 +388,7 @@ static KEYS: &[Key] = &[
     key("fault.N.delay", Draw(Span::ZERO, HOUR), Required, "delay, slow_disk: how much longer messages from and to the target travel, or its disk takes to make writes durable."),
     key("fault.N.factor", Number(1e6), Required, "slow: how many times slower the target infers."),
     key("fault.N.model", Name, Value("any"), "load_failure: which model cannot be loaded.").or("any"),
-    key("fault.N.flaw", Choice(flaws), Value("nan"), "bad_output: what is wrong with the engine's answers: some predictions are not numbers, or their count is not that of the inputs."),
+    key("fault.N.flaw", Choice(flaws), Value("not_a_number"), "bad_output: what is wrong with the engine's answers: some predictions are not numbers, or their count is not that of the inputs."),
 ];
 
 #[cfg(test)]

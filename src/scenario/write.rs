@@ -213,7 +213,7 @@ fn fault(file: &mut File, fault: &Fault) {
         FaultKind::BadOutput(flaw) => file.quoted(
             "flaw",
             match flaw {
-                Flaw::Nan => "nan",
+                Flaw::Nan => "not_a_number",
                 Flaw::Count => "count",
             },
         ),

@@ -145,7 +145,7 @@ impl Disk {
         std::mem::swap(&mut self.syncing, &mut self.waiting);
         let mut takes = plan.sync.sample(&mut self.rng);
         for (fault, delay, rng) in &mut self.ills.slow {
-            takes = takes + delay.sample(rng);
+            takes += delay.sample(rng);
             self.took_effect.push(*fault);
         }
         Some(takes)
@@ -286,7 +286,9 @@ mod tests {
         let syncs = |ills: &[(u32, u64)]| -> Vec<Span> {
             let mut disk = disk(3);
             let delay = |ms| FaultKind::SlowDisk(Draw::Fixed(Span::millis(ms)));
-            ills.iter().for_each(|&(fault, ms)| disk.fall_ill(fault, &delay(ms), Rng::new(9)));
+            for &(fault, ms) in ills {
+                disk.fall_ill(fault, &delay(ms), Rng::new(9));
+            }
             let one = |token| {
                 write(&mut disk, token);
                 let takes = disk.sync(&usual).expect("it begins");
@@ -325,7 +327,9 @@ mod tests {
             disk.sync(&plan());
             disk.synced();
             disk.fall_ill(5, &FaultKind::Rollback, Rng::new(1));
-            changes.iter().for_each(|record| disk.write(Token(2), record.clone()));
+            for record in changes {
+                disk.write(Token(2), record.clone());
+            }
             disk.sync(&plan());
             disk.synced();
             (disk.restore(5), disk.durable().incarnation.0, disk.restore(5))
