@@ -32,6 +32,8 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         config.membership.suspect_after =
             config.membership.suspect_after.max(config.membership.heartbeat * 10);
         config.membership.evict_after = config.membership.suspect_after + Span::secs(2);
+        // Likewise three beats of a leader, where every other one of them may be lost on its way or on the way back.
+        config.failover.election = config.failover.election.max(config.failover.beat * 10);
     }
     let models = models(&mut rng.fork("models"));
     let until = Span::secs(5 + shape.below(25));
@@ -39,7 +41,8 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
     let options = PolicyOptions::default();
     let spare = (config.failover.voters_for(nodes.len()) - 1) / 2;
     let ground = Ground { nodes: nodes.len() as u32, until };
-    let faults = all_faults(&mut rng.fork("faults"), profile, ground, spare);
+    let workers: Vec<bool> = nodes.iter().map(|node| node.worker).collect();
+    let faults = all_faults(&mut rng.fork("faults"), profile, ground, spare, &workers);
     let plan = Plan {
         name: format!("{}_{seed}", profile.name()),
         about: format!("Drawn from seed {seed} of the profile {}.", profile.name()),
@@ -206,7 +209,7 @@ fn work(rng: &mut Rng, models: &BTreeMap<Arc<str>, ModelPlan>, until: Span) -> (
 }
 
 /// A random subset of the profile's families, a random number of times, and some faults that stay.
-fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize) -> Vec<Fault> {
+fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize, workers: &[bool]) -> Vec<Fault> {
     let mut enabled: Vec<Family> = profile.families();
     rng.shuffle(&mut enabled);
     enabled.truncate(1 + rng.below(enabled.len() as u64) as usize);
@@ -230,12 +233,12 @@ fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize) -> 
         }
         faults.extend(faults::draw(family, ground, rng));
     }
-    faults.extend(lasting(rng, ground, spare));
+    faults.extend(lasting(rng, ground, spare, workers));
     faults
 }
 
-/// Faults that stay, on fewer machines than a quorum can spare.
-fn lasting(rng: &mut Rng, ground: Ground, spare: usize) -> Vec<Fault> {
+/// Faults that stay, on fewer machines than a quorum can spare, and never on the last worker.
+fn lasting(rng: &mut Rng, ground: Ground, spare: usize, workers: &[bool]) -> Vec<Fault> {
     let mut machines: Vec<u32> = (0..ground.nodes).collect();
     rng.shuffle(&mut machines);
     let count = if rng.chance(0.5) { rng.below(spare as u64 + 1) as usize } else { 0 };
@@ -244,7 +247,15 @@ fn lasting(rng: &mut Rng, ground: Ground, spare: usize) -> Vec<Fault> {
         let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
         Fault { at, kind: pick(rng, &kinds), target: Target::Node(*machine), lasting: None }
     };
-    machines[..count].iter().map(one).collect()
+    let works = |machine: &u32| workers[*machine as usize];
+    let mut left = machines.iter().filter(|machine| works(machine)).count();
+    let mut taken: Vec<u32> = machines[..count].to_vec();
+    taken.retain(|machine| {
+        let last = works(machine) && left == 1;
+        left -= usize::from(works(machine) && !last);
+        !last
+    });
+    taken.iter().map(one).collect()
 }
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ impl Shrinker<'_> {
     }
 }
 
-/// Whether a quorum of disks and machines is left in the end, so that everything accepted has to finish: otherwise a smaller
+/// Whether a quorum of disks and machines is left in the end, and a worker, so that everything accepted has to finish: otherwise a smaller
 /// scenario would fail for a reason of its own.
 fn is_survivable(plan: &Plan) -> bool {
     let voters = plan.config.failover.voters_for(plan.nodes.len());
@@ -255,7 +255,9 @@ fn is_survivable(plan: &Plan) -> bool {
     // Who leaves takes its seat along: with it a disk or a machine less may be one too many.
     let goodbyes = plan.faults.iter().any(|fault| fault.kind == FaultKind::Leave);
     let spare = if goodbyes { 0 } else { (voters - 1) / 2 };
-    taken.iter().all(|fault| alone(fault)) && taken.len() <= spare
+    let gone = |place: usize| taken.iter().any(|fault| fault.target == Target::Node(place as u32));
+    let works = plan.nodes.iter().enumerate().any(|(place, node)| node.worker && !gone(place));
+    taken.iter().all(|fault| alone(fault)) && taken.len() <= spare && works
 }
 
 /// A fault of the same kind that is easier to understand.

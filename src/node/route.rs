@@ -40,6 +40,7 @@ macro_rules! coordinator_facts {
             ledger: &$node.ledger,
             seats: $node.log.seats(),
             lag: &|id| $node.log.lag(id),
+            silence: &|id| $node.log.silence(id, $now),
             suspect: &|id| $node.membership.is_suspect(id),
         }
     };
@@ -306,6 +307,9 @@ impl Node {
             if let Some((session, number, reply)) = applied.reply {
                 coordinator.replied(session, number, reply, out);
             }
+            if let Payload::Seats(_) = &*payload {
+                coordinator.reseated(now);
+            }
             self.announce(&payload, &changes, out);
         }
         if position.index.0 >= self.compacted.0 + self.config.failover.snapshot_every {
@@ -413,7 +417,7 @@ impl Node {
         let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
         let heir = others
             .filter(|&voter| !self.membership.is_suspect(voter))
-            .filter_map(|voter| self.log.lag(voter).map(|lag| (lag, voter)))
+            .map(|voter| (self.log.lag(voter).unwrap_or(u64::MAX), voter))
             .min();
         match heir {
             Some((_, heir)) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{CostProfile, Draw, Span};
-use crate::node::{Config, JobSpec};
+use crate::node::{Config, JobSpec, limits};
 use crate::policy::Options;
 
 /// A checked scenario.
@@ -57,6 +57,26 @@ impl Plan {
         } else {
             Span::ZERO
         }
+    }
+
+    /// How long it may take until queries of a job are found to be stuck, one attempt after another, where a healthy query takes at most
+    /// `longest`. Every failure doubles the time that the next attempt may take.
+    pub fn stuck_max(&self, longest: Span) -> Span {
+        let stuck = self.faults.iter().filter(|fault| fault.kind == FaultKind::Stuck);
+        let times: usize = stuck.map(|fault| fault.target.machines_max(self.nodes.len())).sum();
+        let attempts = u64::from(self.config.dispatch.retries_max) + 1;
+        let times = attempts.min(times as u64);
+        // Attempts that fail for other reasons come first at worst.
+        let fails = |fault: &Fault| {
+            matches!(
+                fault.kind,
+                FaultKind::LoadFailure { .. } | FaultKind::EngineDeath | FaultKind::BadOutput(_)
+            )
+        };
+        let first = if self.faults.iter().any(fails) { attempts - times } else { 0 };
+        let limit = limits::QUERY_UNKNOWN_MAX.max(longest * limits::STUCK_FACTOR);
+        let doubled = |failures: u64| limit * (1 << failures.min(limits::DOUBLINGS_MAX.into()));
+        (first..first + times).fold(Span::ZERO, |sum, failures| sum + doubled(failures))
     }
 }
 
@@ -298,4 +318,20 @@ pub enum Target {
     All,
     /// Several targets, none of them twice.
     Several(Vec<Target>),
+}
+
+impl Target {
+    /// How many machines of `nodes` it can be at most.
+    pub fn machines_max(&self, nodes: usize) -> usize {
+        match self {
+            Target::Node(_)
+            | Target::Coordinator
+            | Target::Voter
+            | Target::BusiestWorker
+            | Target::Worker => 1,
+            Target::Random(count) => *count as usize,
+            Target::Minority | Target::All => nodes,
+            Target::Several(targets) => targets.iter().map(|target| target.machines_max(nodes)).sum(),
+        }
+    }
 }

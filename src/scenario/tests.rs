@@ -479,3 +479,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_stuck_again_and_again_takes_twice_as_long_each_time() {
+    let with = |faults: &str| read(&format!("nodes = 5\n{BASE}{faults}"));
+    let stuck = "[[fault]]\nat = \"1s\"\nkind = \"stuck\"\ntarget = \"random 2\"\n";
+    let failing = "[[fault]]\nat = \"1s\"\nkind = \"engine_death\"\ntarget = \"node 1\"\n";
+    let quick = Span::millis(1);
+    assert_eq!(with("").stuck_max(quick), Span::ZERO);
+    assert_eq!(with(stuck).stuck_max(quick), Span::secs(60 + 120));
+    // Four attempts are made, of which others than the stuck ones may be the first.
+    assert_eq!(with(&stuck.repeat(9)).stuck_max(quick), Span::secs(60 + 120 + 240 + 480));
+    assert_eq!(with(&format!("{stuck}{failing}")).stuck_max(quick), Span::secs(240 + 480));
+    assert_eq!(with(stuck).stuck_max(Span::secs(10)), Span::secs(200 + 400));
+}

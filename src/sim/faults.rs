@@ -96,10 +96,12 @@ impl Faults {
 /// Whether a fault of this kind without an end makes its target useless as a member.
 fn breaks(kind: &FaultKind) -> bool {
     match kind {
-        FaultKind::Pause | FaultKind::Isolate | FaultKind::Cut { .. } => true,
+        FaultKind::Isolate | FaultKind::Cut { .. } => true,
         FaultKind::Loss(p) => *p >= BROKEN_LOSS,
         FaultKind::Delay(by) => by.mean() >= Span::millis(100),
+        // These end with the life of a process, so that they are seen on it: it may have been started anew since.
         FaultKind::Crash { .. }
+        | FaultKind::Pause
         | FaultKind::Restart
         | FaultKind::Leave
         | FaultKind::Duplicate(_)

@@ -162,7 +162,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         told.collect()
     }
 
-    /// What keeps the cluster from being whole: every process that runs, and is not broken for good, belongs to the newest
+    /// What keeps the cluster from being whole: every process that runs, and neither stands still nor is broken for good, belongs to the newest
     /// view, knows it, and follows the leader; nobody else belongs to it.
     fn unsound(&self) -> Vec<String> {
         let mut left = Vec::new();
@@ -170,7 +170,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let mut leader = None;
         for (machine, host) in self.hosts.iter().enumerate() {
             let name = &self.plan.nodes[machine].name;
-            if self.faults.is_broken(machine as Machine) {
+            if host.paused || self.faults.is_broken(machine as Machine) {
                 known.insert(host.id);
                 continue;
             }

@@ -123,7 +123,12 @@ impl Process for Echo {
                 }
             }
             Input::Persisted(token) => observe(Observation::Led { epoch: Epoch(token.0) }),
-            Input::Leave => out.push(Effect::Left),
+            Input::Leave => {
+                out.push(Effect::Left);
+                // It has left, and still wants something.
+                let record = node::Record::Incarnation(Incarnation(u32::MAX));
+                out.push(Effect::Persist { token: Token(self.written + 1), record });
+            }
         }
     }
 
@@ -502,6 +507,22 @@ fn a_node_that_has_left_is_down() {
     assert!(!world.hosts[1].runs() && world.hosts[0].runs());
     drop(world);
     assert!(matches!(history.last(), Some(Record { machine: Some(1), what: What::Down(_), .. })));
+}
+
+#[test]
+fn what_a_node_wants_after_it_has_left_is_not_done() {
+    let mut plan = plan(&["silent"; 2]);
+    plan.until = Until::At(Span::secs(3));
+    plan.faults.push(fault(1000, FaultKind::Leave, Target::Node(1), Some(500)));
+    let history = run(&plan, 1).1;
+    let after: Vec<&Observation> =
+        seen(&history, 1).into_iter().filter(|(at, _)| *at >= 1500).map(|(_, seen)| seen).collect();
+    let born = after.iter().find_map(|seen| match seen {
+        Observation::Born { incarnation } => Some(incarnation.0),
+        _ => None,
+    });
+    assert!(born.is_some_and(|life| life < 1000), "{born:?}");
+    assert!(after.iter().any(|seen| matches!(seen, Observation::Led { .. })), "its disk works again");
 }
 
 /// The real thing: five nodes, a job, and the coordinator's death in the middle of it.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{JobId, NodeId, Span, Time};
-use crate::node::{Change, Entry, Index, View, limits};
+use crate::node::{Change, Entry, Index, View};
 use crate::scenario::{FaultKind, Plan};
 
 /// How often a run is asked whether it is done.
@@ -115,10 +115,7 @@ fn allowance(plan: &Plan) -> Span {
         })
         .max()
         .unwrap_or(Span::ZERO);
-    // What is stuck is found to be so only then, when it hits the first queries of a job.
-    let sticks = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Stuck));
     let injected = plan.stall_max().scaled(WORK_FACTOR) + plan.refusals_max();
-    longest.scaled(WORK_FACTOR / pace)
-        + injected
-        + if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO }
+    let longest = longest.scaled(WORK_FACTOR / pace);
+    longest + injected + plan.stuck_max(longest)
 }

@@ -273,10 +273,13 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         if !self.outbox.effects().is_empty() {
             let mut outbox = std::mem::take(&mut self.outbox);
             for effect in outbox.drain() {
-                self.carry_out(machine, effect);
+                // A node that has left does nothing more, whatever it still wanted to.
+                if self.hosts[machine as usize].runs() {
+                    self.carry_out(machine, effect);
+                }
             }
             self.outbox = outbox;
-            if std::mem::take(&mut self.wrote) {
+            if std::mem::take(&mut self.wrote) && self.hosts[machine as usize].runs() {
                 self.sync(machine);
             }
         }

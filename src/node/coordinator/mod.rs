@@ -12,6 +12,7 @@ mod pace;
 mod placement;
 mod queue;
 mod results;
+mod seating;
 mod spares;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -50,8 +51,10 @@ pub(super) struct Facts<'a> {
     pub(super) ledger: &'a Ledger,
     /// The seats in force.
     pub(super) seats: &'a Seats,
-    /// How many entries a follower or learner is behind.
+    /// How many entries a voter or learner is behind, if it has answered in this reign.
     pub(super) lag: &'a dyn Fn(NodeId) -> Option<u64>,
+    /// How long a voter or learner has not answered; no longer than the reign and its seat have lasted.
+    pub(super) silence: &'a dyn Fn(NodeId) -> Span,
     /// Whether a member is suspect.
     pub(super) suspect: &'a dyn Fn(NodeId) -> bool,
 }
@@ -366,6 +369,11 @@ impl Coordinator {
                 queue.put_first(slot.query, Dispatch::Gone);
             }
         }
+    }
+
+    /// A change of seats is committed.
+    pub(super) fn reseated(&mut self, now: Time) {
+        self.council.reseated(now);
     }
 
     /// The survey is over: whatever no one holds waits for a worker.

@@ -10,7 +10,7 @@ use super::super::message::{Append, Body, LogMessage};
 use super::super::observation::{Observation, StepDown};
 use super::lead::{Follower, Lead, Mode};
 use super::{Log, LogEvent, Role, Turn, storage};
-use crate::base::{Epoch, NodeId, Time};
+use crate::base::{Epoch, NodeId, Span, Time};
 
 /// Entries that are not committed yet; a proposal beyond is refused.
 const PENDING_ENTRIES_MAX: u64 = 16_384;
@@ -71,11 +71,22 @@ impl Log {
         self.lead().map_or(last, |lead| last.max(lead.clock.0 + now.since(lead.clock.1)))
     }
 
-    /// How many entries of the log `node` does not hold durably, as far as it has said. `None` when this node does not lead or `node`
-    /// has no seat.
+    /// How many entries of the log `node` does not hold durably, as far as it has said. `None` when this node does not lead, or `node`
+    /// has no seat or has not answered since it has followed this leader.
     pub(in super::super) fn lag(&self, node: NodeId) -> Option<u64> {
-        let follower = self.lead()?.followers.get(&node)?;
+        let follower = self.lead()?.followers.get(&node).filter(|follower| follower.round > 0)?;
         Some(self.store.last().index.0 - follower.matched.0)
+    }
+
+    /// How long `node` has not answered this leader: since it began to follow it, if it never has. Nothing for the leader itself, and for
+    /// ever for one that has no seat, or when this node does not lead.
+    pub(in super::super) fn silence(&self, node: NodeId, now: Time) -> Span {
+        let follower = self.lead().map(|lead| lead.followers.get(&node));
+        match follower {
+            Some(Some(follower)) => now.since(follower.answered_at),
+            Some(None) if node == self.me => Span::ZERO,
+            Some(None) | None => Span::FOREVER,
+        }
     }
 
     /// The voters that have not answered for an election time-out. After a reign that ended for want of a quorum they are still
