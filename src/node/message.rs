@@ -279,7 +279,8 @@ pub struct Desk {
     pub incarnation: Incarnation,
     /// Counted per worker and reign; the worker follows the highest that it has seen.
     pub version: u64,
-    /// The attempts that the worker shall hold, its unsettled results among them. Whatever else it holds it drops.
+    /// The attempts that the worker shall hold, its unsettled results among them, in ascending order. Whatever else it holds it
+    /// drops.
     pub keep: Vec<AttemptId>,
     /// Those of `keep` that the worker may not know yet, in the order in which they shall run.
     pub orders: Vec<Order>,

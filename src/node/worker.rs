@@ -11,7 +11,7 @@ mod engine;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use self::engine::{Engine, Task};
@@ -67,6 +67,8 @@ pub(super) struct Worker {
     told: VecDeque<Unsettled>,
     /// Attempts that left the desk, the newest last; at most [`GONE_MAX`].
     gone: VecDeque<AttemptId>,
+    /// The latest attempt that ever lay on the desk of this life. Whatever is later is new, which saves a search.
+    latest: Option<AttemptId>,
 }
 
 /// A result that the coordinator has not taken off the desk.
@@ -102,6 +104,7 @@ impl Worker {
             fresh: Vec::new(),
             told: VecDeque::new(),
             gone: VecDeque::new(),
+            latest: None,
         }
     }
 
@@ -210,6 +213,7 @@ impl Worker {
         }
         self.engine.kill_inference(out);
         self.gone.clear();
+        self.latest = None;
         // The next life counts its desks anew.
         self.followed = (Epoch(0), 0);
     }
@@ -239,9 +243,8 @@ impl Worker {
         }
         if desk.version > self.followed.1 {
             self.followed.1 = desk.version;
-            let keep: BTreeSet<AttemptId> = desk.keep.iter().copied().collect();
-            self.drop_unkept(&keep, out);
-            self.accept(desk, &keep, out);
+            self.drop_unkept(&desk.keep, out);
+            self.accept(desk, out);
             self.engine.check(now, !self.waiting.is_empty(), out);
             self.engine.go_on(now, &mut self.waiting, out);
         }
@@ -250,10 +253,10 @@ impl Worker {
 
     /// Takes everything off the desk that is not kept. What runs already runs on, because a new engine would first have
     /// to load its models again; nobody will hear of its end.
-    fn drop_unkept(&mut self, keep: &BTreeSet<AttemptId>, out: &mut Outbox) {
+    fn drop_unkept(&mut self, keep: &[AttemptId], out: &mut Outbox) {
         let gone = &mut self.gone;
         let mut stays = |attempt: AttemptId, query: QueryId, settled: bool, out: &mut Outbox| {
-            if keep.contains(&attempt) {
+            if keep.binary_search(&attempt).is_ok() {
                 return true;
             }
             if !settled {
@@ -272,17 +275,14 @@ impl Worker {
     }
 
     /// Appends the orders that are new, or refuses them. One for which there is no room is left out, which the report shows.
-    fn accept(&mut self, desk: &Desk, keep: &BTreeSet<AttemptId>, out: &mut Outbox) {
-        let mut known: BTreeSet<AttemptId> = self.waiting.iter().map(|order| order.attempt).collect();
-        known.extend(self.engine.running().map(|order| order.attempt));
-        known.extend(self.fresh.iter().chain(&self.told).map(|result| result.held.attempt));
-        known.extend(&self.gone);
+    fn accept(&mut self, desk: &Desk, out: &mut Outbox) {
         for order in &desk.orders {
             let room = self.held() < usize::from(WINDOW_MAX)
                 && self.held() + self.fresh.len() + self.told.len() < UNSETTLED_MAX;
-            if !room || !keep.contains(&order.attempt) || !known.insert(order.attempt) {
+            if !room || desk.keep.binary_search(&order.attempt).is_err() || self.knows(order.attempt) {
                 continue;
             }
+            self.latest = self.latest.max(Some(order.attempt));
             let (query, attempt, epoch) = (order.query, order.attempt, desk.epoch);
             if self.rng.chance(self.refuse) {
                 out.observe(Observation::Refused { query, attempt, epoch });
@@ -293,6 +293,16 @@ impl Worker {
                 self.waiting.push_back(order.clone());
             }
         }
+    }
+
+    /// Whether the attempt is on the desk, or left it not long ago.
+    fn knows(&self, attempt: AttemptId) -> bool {
+        if Some(attempt) > self.latest {
+            return false;
+        }
+        let results = self.fresh.iter().chain(&self.told).map(|result| result.held.attempt);
+        let orders = self.waiting.iter().chain(self.engine.running()).map(|order| order.attempt);
+        orders.chain(results).chain(self.gone.iter().copied()).any(|known| known == attempt)
     }
 
     fn on_death(&mut self, now: Time, reason: &Arc<str>, out: &mut Outbox) {

@@ -23,6 +23,8 @@ pub struct Key {
     pub default: Preset,
     /// What it does, in a sentence.
     pub about: &'static str,
+    /// Where the last dot of `path` stands: keys are looked up often.
+    dot: Option<usize>,
 }
 
 /// What a key is when it is not written.
@@ -88,7 +90,19 @@ const DAY: Span = Span::secs(86_400);
 const LONGEST: Span = Span::secs(1_000 * 3_600);
 
 const fn key(path: &'static str, kind: Kind, default: Preset, about: &'static str) -> Key {
-    Key { path, kind, word: None, default, about }
+    Key { path, kind, word: None, default, about, dot: last_dot(path) }
+}
+
+const fn last_dot(path: &str) -> Option<usize> {
+    let bytes = path.as_bytes();
+    let mut place = bytes.len();
+    while place > 0 {
+        place -= 1;
+        if bytes[place] == b'.' {
+            return Some(place);
+        }
+    }
+    None
 }
 
 impl Key {
@@ -99,12 +113,12 @@ impl Key {
 
     /// The table that the key stands in: the path without its last part.
     pub fn group(&self) -> &'static str {
-        self.path.rsplit_once('.').map_or("", |(group, _)| group)
+        self.dot.map_or("", |dot| self.path.split_at(dot).0)
     }
 
     /// The last part of the path: what stands before the `=`.
     pub fn name(&self) -> &'static str {
-        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
+        self.dot.map_or(self.path, |dot| self.path.split_at(dot + 1).1)
     }
 
     /// The words that it takes, each with what it means; empty where the words say it themselves.
@@ -281,7 +295,7 @@ pub fn keys() -> &'static [Key] {
 
 /// The key of this path, which must be in the table.
 pub(super) fn key_at(group: &str, name: &str) -> &'static Key {
-    let found = KEYS.iter().find(|key| key.group() == group && key.name() == name);
+    let found = KEYS.iter().find(|key| key.name() == name && key.group() == group);
     found.unwrap_or_else(|| panic!("{group}.{name} is missing in the table of keys"))
 }
 

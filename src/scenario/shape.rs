@@ -10,8 +10,8 @@ pub(super) fn check_shape(document: &Document, problems: &Problems) {
     for entry in &document.root.entries {
         let name = entry.name.as_str();
         let group = |end: &str| {
-            let path = format!("{name}{end}");
-            keys().iter().map(Key::group).find(|group| *group == path)
+            let is_it = |group: &&str| group.strip_suffix(end) == Some(name);
+            keys().iter().map(Key::group).find(is_it)
         };
         if let Some(group) = group(".N") {
             check_list(entry, group, problems);
@@ -68,7 +68,7 @@ fn misfit(item: &Item, path: &str, wanted: String, problems: &Problems) {
 
 fn check_keys(table: &Table, group: &str, path: &str, shown: &str, problems: &Problems) {
     for entry in &table.entries {
-        if !keys().iter().any(|key| key.group() == group && key.name() == entry.name) {
+        if !keys().iter().any(|key| key.name() == entry.name && key.group() == group) {
             problems.add(entry.place.clone(), joined(path, &entry.name), unknown(&entry.name, group, shown));
         }
     }

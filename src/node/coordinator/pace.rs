@@ -149,9 +149,9 @@ impl Pace {
         if self.recent.len() < RECENT_MIN {
             return None;
         }
-        let mut sorted: Vec<Span> = self.recent.iter().copied().collect();
-        sorted.sort_unstable();
-        Some(sorted[(sorted.len() * 99).div_ceil(100) - 1])
+        let mut recent: Vec<Span> = self.recent.iter().copied().collect();
+        let place = (recent.len() * 99).div_ceil(100) - 1;
+        Some(*recent.select_nth_unstable(place).1)
     }
 
     /// A query that takes longer than this is worth a further attempt on an idle worker.

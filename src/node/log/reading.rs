@@ -51,10 +51,14 @@ impl Log {
 
     /// Tells which reads may be answered. Those that came while a round was under way share the next.
     pub(super) fn answer_reads(&mut self, t: &mut Turn) {
+        let Some(lead) = self.lead_mut() else { return };
+        lead.answerable = false;
+        if lead.reads.is_empty() {
+            return;
+        }
         let commit = self.store.commit();
         let Some(confirmed) = self.confirmed() else { return };
         let Some(lead) = self.lead_mut() else { return };
-        lead.answerable = false;
         let waiting = lead.reads.len();
         while let Some(read) = lead.reads.front()
             && read.round <= confirmed

@@ -1,6 +1,6 @@
 //! Random desks, surveys, reigns, losses and engine moods, with every promise of the worker checked at each step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::base::Rng;
