@@ -220,21 +220,21 @@ fn work(rng: &mut Rng, models: &BTreeMap<Arc<str>, ModelPlan>, until: Span) -> (
 
 /// A random subset of the profile's families, a random number of times, and some faults that stay.
 fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize) -> Vec<Fault> {
-    let mut enabled: Vec<Family> = profile.families().to_vec();
+    let mut enabled: Vec<Family> = profile.families();
     rng.shuffle(&mut enabled);
     enabled.truncate(1 + rng.below(enabled.len() as u64) as usize);
     let times = rng.below(profile.faults_max() + 1);
     let mut faults = Vec::new();
     // Who leaves takes its seat along: with it a disk or a machine less may be one too many.
-    let goodbyes = enabled.contains(&Family::Leave);
-    let losses = enabled.contains(&Family::Wipe) && rng.chance(0.5);
+    let goodbyes = enabled.iter().any(|family| family.takes_leave());
+    let losses = enabled.iter().any(|family| family.loses_disks()) && rng.chance(0.5);
     if goodbyes && losses {
-        enabled.retain(|family| *family != Family::Leave);
+        enabled.retain(|family| !family.takes_leave());
     }
     let mut spare = if goodbyes && !losses { 0 } else { spare };
     for _ in 0..times {
         let family = pick(rng, &enabled);
-        if family == Family::Wipe {
+        if family.loses_disks() {
             // A lost disk counts as a lost voter for good: until its seat is filled again it is one.
             if spare == 0 {
                 continue;

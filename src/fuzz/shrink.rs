@@ -243,9 +243,13 @@ fn is_survivable(plan: &Plan) -> bool {
     let voters = plan.config.failover.voters_for(plan.nodes.len());
     let takes_one = |fault: &&Fault| match fault.kind {
         FaultKind::Crash { wipe } => wipe || fault.lasting.is_none(),
-        FaultKind::Pause | FaultKind::Isolate | FaultKind::Cut { .. } | FaultKind::Leave => {
-            fault.lasting.is_none()
-        }
+        FaultKind::Corrupt => true,
+        FaultKind::Pause
+        | FaultKind::Isolate
+        | FaultKind::Cut { .. }
+        | FaultKind::Leave
+        | FaultKind::FullDisk
+        | FaultKind::SlowDisk(_) => fault.lasting.is_none(),
         _ => false,
     };
     let alone = |fault: &Fault| matches!(fault.target, Target::Node(_) | Target::Coordinator | Target::Voter);
@@ -262,7 +266,7 @@ fn plainer(fault: &mut Fault) {
         FaultKind::Cut { direction, .. } => *direction = Direction::Both,
         FaultKind::Crash { wipe } => *wipe = false,
         FaultKind::Loss(rate) | FaultKind::Duplicate(rate) | FaultKind::Reorder(rate) => *rate = 0.5,
-        FaultKind::Delay(by) => *by = Draw::Fixed(Span::millis(100)),
+        FaultKind::Delay(by) | FaultKind::SlowDisk(by) => *by = Draw::Fixed(Span::millis(100)),
         _ => {}
     }
 }

@@ -113,6 +113,7 @@ impl Node {
         let member = Member {
             id: identity.id,
             incarnation,
+            birth: rng.fork("birth").bits() | 1,
             name: identity.name,
             kind: identity.kind,
             worker: identity.worker,

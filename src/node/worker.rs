@@ -17,7 +17,7 @@ use std::sync::Arc;
 use self::engine::{Engine, Task};
 use super::config::limits::{UNSETTLED_MAX, WINDOW_MAX};
 use super::config::{Dispatch, DispatchMode};
-use super::entry::{Answer, Outcome};
+use super::entry::{Answer, Failure, Outcome};
 use super::io::{EngineEvent, Outbox};
 use super::message::{Body, Desk, Held, Order, Progress, Report, WorkMessage};
 use super::observation::Observation;
@@ -403,11 +403,13 @@ impl Worker {
 }
 
 /// The outcome of an inference that brought `answer`.
-fn judge(answer: Answer, inputs: u32) -> Outcome {
-    match answer.flaw(inputs) {
-        Some(flaw) => Outcome::Failed(flaw.into()),
-        None => Outcome::Answered(answer),
+fn judge(mut answer: Answer, inputs: u32) -> Outcome {
+    if let Some(flaw) = answer.flaw(inputs) {
+        return Outcome::Failed(flaw.into());
     }
+    let failed = answer.failed.iter().map(|failure| Failure::new(failure.input, &failure.reason));
+    answer.failed = failed.collect();
+    Outcome::Answered(answer)
 }
 
 /// `reason`, cut at [`REASON_BYTES_MAX`].

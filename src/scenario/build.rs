@@ -8,8 +8,8 @@ use super::document::Document;
 use super::error::{ScenarioError, Wrong, nearest};
 use super::keys::{FAULT_KINDS, FAULTS_MAX, NODES_MAX};
 use super::plan::{
-    Arrivals, Direction, DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target,
-    Until,
+    Arrivals, Direction, DiskPlan, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan,
+    Target, Until,
 };
 use super::read::{Problems, Section, is_name};
 use super::shape::check_shape;
@@ -333,6 +333,15 @@ fn fault(section: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Option
         },
         "engine_death" => FaultKind::EngineDeath,
         "stuck" => FaultKind::Stuck,
+        "slow_disk" => FaultKind::SlowDisk(section.draw("delay")),
+        "full_disk" => FaultKind::FullDisk,
+        "corrupt" => FaultKind::Corrupt,
+        "rollback" => FaultKind::Rollback,
+        "bad_output" => FaultKind::BadOutput(match section.choice("flaw") {
+            Some("count") => Flaw::Count,
+            _ => Flaw::Nan,
+        }),
+        "repeat_output" => FaultKind::RepeatOutput,
         other => unreachable!("{other} is a choice without a meaning"),
     };
     Some(Fault { at, kind, target: hit.unwrap_or(Target::All), lasting })

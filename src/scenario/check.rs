@@ -173,6 +173,10 @@ impl Check<'_> {
         for (position, fault) in plan.faults.iter().enumerate() {
             let path = format!("fault.{position}");
             self.before_the_end(&format!("{path}.at"), fault.at);
+            if fault.kind == FaultKind::Rollback && fault.lasting.is_none() {
+                let why = "the copy of the disk is put back when the fault ends, and this one never does; wanted for = \"5s\"";
+                self.refuse(&[&format!("{path}.for"), &path], why.to_owned());
+            }
             if let Some(why) = impossible(&fault.target, &fault.kind) {
                 self.refuse(&[&format!("{path}.target")], why);
             }

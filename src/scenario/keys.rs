@@ -256,12 +256,16 @@ fn directions() -> Vec<&'static str> {
     vec!["both", "in", "out"]
 }
 
+fn flaws() -> Vec<&'static str> {
+    vec!["not_a_number", "count"]
+}
+
 fn fault_kinds() -> Vec<&'static str> {
     FAULT_KINDS.iter().map(|(name, _)| *name).collect()
 }
 
 /// The kinds of faults, each with the keys that it has beside `at`, `kind` and `target`.
-pub(super) const FAULT_KINDS: [(&str, &[&str]); 14] = [
+pub(super) const FAULT_KINDS: [(&str, &[&str]); 20] = [
     ("crash", &["for", "wipe"]),
     ("restart", &[]),
     ("leave", &["for"]),
@@ -276,6 +280,12 @@ pub(super) const FAULT_KINDS: [(&str, &[&str]); 14] = [
     ("load_failure", &["for", "model"]),
     ("engine_death", &[]),
     ("stuck", &[]),
+    ("slow_disk", &["for", "delay"]),
+    ("full_disk", &["for"]),
+    ("corrupt", &["for"]),
+    ("rollback", &["for"]),
+    ("bad_output", &["for", "flaw"]),
+    ("repeat_output", &["for"]),
 ];
 
 const BATCH: Kind = Kind::Whole(1, limits::BATCH_MAX as i128);
@@ -380,14 +390,15 @@ static KEYS: &[Key] = &[
     key("fault.N.at", Draw(Span::ZERO, LONGEST), Required, "When it happens."),
     key("fault.N.kind", Choice(fault_kinds), Required, "What happens."),
     key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens."),
-    key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash, the time until the process starts again. Not for restart, engine_death, stuck.").or("ever"),
+    key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash or corrupt, the time until the process starts again; a rollback must have one. Not for restart, engine_death, stuck.").or("ever"),
     key("fault.N.wipe", Switch, Value("false"), "crash: whether the disk is lost as well."),
     key("fault.N.other", Target, Value("rest"), "cut: the other side; \"rest\" is everyone else.").or("rest"),
     key("fault.N.direction", Choice(directions), Value("both"), "cut: which direction, as seen from the target."),
     key("fault.N.rate", Rate, Required, "loss, duplicate, reorder: probability that it happens to a message from or to the target."),
-    key("fault.N.delay", Draw(Span::ZERO, HOUR), Required, "delay: how much longer messages from and to the target travel."),
+    key("fault.N.delay", Draw(Span::ZERO, HOUR), Required, "delay, slow_disk: how much longer messages from and to the target travel, or its disk takes to make writes durable."),
     key("fault.N.factor", Number(1e6), Required, "slow: how many times slower the target infers."),
     key("fault.N.model", Name, Value("any"), "load_failure: which model cannot be loaded.").or("any"),
+    key("fault.N.flaw", Choice(flaws), Value("not_a_number"), "bad_output: what is wrong with the engine's answers: some predictions are not numbers, or their count is not that of the inputs."),
 ];
 
 #[cfg(test)]

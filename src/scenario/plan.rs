@@ -217,6 +217,20 @@ pub enum FaultKind {
     EngineDeath,
     /// The query that runs, or the next one, never ends.
     Stuck,
+    /// Each sync of the target's disk takes this much longer.
+    SlowDisk(Draw),
+    /// The target's disk has no room: a process that writes ends, and starts again when there is room.
+    FullDisk,
+    /// Bits flip on the target's disk, in the midst of what was durable; the next start finds the disk damaged. When the fault
+    /// ends, the process starts anew.
+    Corrupt,
+    /// The target's disk is copied when the fault begins, and when it ends the process crashes and finds the copy. Nobody who
+    /// votes is hit.
+    Rollback,
+    /// The engine's answers are wrong in this way.
+    BadOutput(Flaw),
+    /// The engine gives each answer twice.
+    RepeatOutput,
 }
 
 impl FaultKind {
@@ -237,8 +251,23 @@ impl FaultKind {
             FaultKind::LoadFailure { .. } => "load_failure",
             FaultKind::EngineDeath => "engine_death",
             FaultKind::Stuck => "stuck",
+            FaultKind::SlowDisk(_) => "slow_disk",
+            FaultKind::FullDisk => "full_disk",
+            FaultKind::Corrupt => "corrupt",
+            FaultKind::Rollback => "rollback",
+            FaultKind::BadOutput(_) => "bad_output",
+            FaultKind::RepeatOutput => "repeat_output",
         }
     }
+}
+
+/// What is wrong with an engine's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Some predictions are not numbers: these inputs have failed.
+    Nan,
+    /// There are more or fewer predictions than inputs.
+    Count,
 }
 
 /// Which direction of a cut is closed.

@@ -227,6 +227,37 @@ target = "worker"
 at = "1s..2s"
 kind = "leave"
 target = "node 3"
+[[fault]]
+at = "1s"
+kind = "slow_disk"
+target = "voter"
+delay = "lognormal(80ms, 0.5)"
+for = "5s"
+[[fault]]
+at = "1s"
+kind = "full_disk"
+target = "random 2"
+for = "2s"
+[[fault]]
+at = "1s"
+kind = "corrupt"
+target = "node 3"
+for = "1s..2s"
+[[fault]]
+at = "1s"
+kind = "rollback"
+target = "worker"
+for = "5s"
+[[fault]]
+at = "1s"
+kind = "bad_output"
+target = "worker"
+flaw = "count"
+[[fault]]
+at = "1s"
+kind = "repeat_output"
+target = "fast1"
+for = "1s"
 "#;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::plan::{Direction, Fault, FaultKind, NodePlan, Plan, Until};
+use super::plan::{Direction, Fault, FaultKind, Flaw, NodePlan, Plan, Until};
 use super::read::DATASET;
 use super::targets;
 use super::units::{bandwidth_text, draw_text};
@@ -202,7 +202,13 @@ fn fault(file: &mut File, fault: &Fault) {
     match &fault.kind {
         // What happens in a moment has no end to write.
         FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck => return,
-        FaultKind::Leave | FaultKind::Pause | FaultKind::Isolate => {}
+        FaultKind::Leave
+        | FaultKind::Pause
+        | FaultKind::Isolate
+        | FaultKind::FullDisk
+        | FaultKind::Corrupt
+        | FaultKind::Rollback
+        | FaultKind::RepeatOutput => {}
         FaultKind::Crash { wipe } => file.put("wipe", wipe),
         FaultKind::Cut { other, direction } => {
             file.or_word("other", other.as_ref().map(targets::text), "rest");
@@ -218,8 +224,15 @@ fn fault(file: &mut File, fault: &Fault) {
         FaultKind::Loss(rate) | FaultKind::Duplicate(rate) | FaultKind::Reorder(rate) => {
             file.put("rate", rate);
         }
-        FaultKind::Delay(delay) => file.quoted("delay", draw_text(*delay)),
+        FaultKind::Delay(delay) | FaultKind::SlowDisk(delay) => file.quoted("delay", draw_text(*delay)),
         FaultKind::Slow(factor) => file.put("factor", factor),
+        FaultKind::BadOutput(flaw) => file.quoted(
+            "flaw",
+            match flaw {
+                Flaw::Nan => "not_a_number",
+                Flaw::Count => "count",
+            },
+        ),
         FaultKind::LoadFailure { model } => {
             file.or_word("model", model.as_ref().map(|model| string(model)), "any");
         }

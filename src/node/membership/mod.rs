@@ -145,7 +145,7 @@ impl Membership {
 
     /// This life is durable: beats if the view contains it, and asks to be let in otherwise.
     pub(super) fn begin(&mut self, now: Time, facts: &Facts<'_>, out: &mut Outbox, events: &mut Events) {
-        if self.view.contains(self.me.id, self.me.incarnation) {
+        if self.view.is_home_of(&self.me) {
             self.standing = Standing::Member;
             self.say_installed(out, events);
             self.take_place(now);

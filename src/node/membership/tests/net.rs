@@ -24,6 +24,7 @@ pub(super) fn member(id: NodeId, incarnation: u32) -> Member {
     Member {
         id,
         incarnation: Incarnation(incarnation),
+        birth: 0,
         name: "".into(),
         kind: "cpu".into(),
         worker: true,
