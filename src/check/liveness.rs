@@ -412,7 +412,7 @@ impl Work {
             stuck: plan.stuck_max(specs.map(query).max().unwrap_or(Span::ZERO)),
             models,
             stall: plan.stall_max(),
-            refusals: plan.refusals_max(),
+            refusals: plan.put_off_max(),
             longest: Span::ZERO,
             window: plan.config.dispatch.window,
             tries: if fails { u64::from(plan.config.dispatch.retries_max) + 1 } else { 1 },

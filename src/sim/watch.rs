@@ -115,7 +115,7 @@ fn allowance(plan: &Plan) -> Span {
         })
         .max()
         .unwrap_or(Span::ZERO);
-    let injected = plan.stall_max().scaled(WORK_FACTOR) + plan.refusals_max();
+    let injected = plan.stall_max().scaled(WORK_FACTOR) + plan.put_off_max();
     let longest = longest.scaled(WORK_FACTOR / pace);
     longest + injected + plan.stuck_max(longest)
 }
