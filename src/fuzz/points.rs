@@ -87,17 +87,19 @@ impl Reached {
                 Dispatch::Suspect => self.reach(10),
                 _ => {}
             },
-            Observation::Arrived { query, answered: true, .. } => {
-                if !self.answered.insert(*query) {
-                    self.reach(12);
-                }
-            }
+            Observation::Arrived { query, answered: true, .. } => self.on_answer(*query),
             Observation::GaveUp { reason: GiveUp::Withdrawn, .. } => self.reach(11),
             Observation::Inherited { .. } => self.reach(13),
             Observation::Loaded { ok: false, .. } => self.reach(14),
             Observation::EngineDied { .. } => self.reach(15),
             Observation::Applied { changes, .. } => self.on_changes(changes),
             _ => {}
+        }
+    }
+
+    fn on_answer(&mut self, query: QueryId) {
+        if !self.answered.insert(query) {
+            self.reach(12);
         }
     }
 
