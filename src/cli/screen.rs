@@ -237,6 +237,7 @@ fn target(plan: &Plan, whom: &Target) -> String {
         Target::Voter => "a voter".to_owned(),
         Target::BusiestWorker => "the busiest worker".to_owned(),
         Target::Worker => "a worker".to_owned(),
+        Target::Spare => "a machine that can be spared".to_owned(),
         Target::Random(n) => some(u64::from(*n), "node at random", "nodes at random"),
         Target::Minority => "a minority".to_owned(),
         Target::All => "all nodes".to_owned(),

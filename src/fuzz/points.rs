@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::history::{
-    Change, Dispatch, FaultPhase, GiveUp, Observation, Record, Sink, StepDown, Uncounted, What,
-};
+use crate::base::QueryId;
+use crate::history::{Change, Dispatch, FaultPhase, GiveUp, Observation, Record, Sink, StepDown, What};
 
 /// The points of interest, each a sentence about a trial.
 pub const POINTS: [&str; 17] = [
@@ -21,7 +20,7 @@ pub const POINTS: [&str; 17] = [
     "a query was hedged",
     "a query of a suspect was given to another worker",
     "a query was taken back from a worker",
-    "a result came twice",
+    "two answers to one query arrived",
     "a new coordinator took over attempts",
     "a load failed",
     "an engine died",
@@ -39,6 +38,8 @@ pub struct Reached {
     pub effective: BTreeMap<Arc<str>, u64>,
     leaders: u64,
     faults_in_force: i64,
+    /// Queries of which an answer has reached a coordinator.
+    answered: BTreeSet<QueryId>,
     voters: Option<BTreeSet<crate::base::NodeId>>,
 }
 
@@ -86,12 +87,19 @@ impl Reached {
                 Dispatch::Suspect => self.reach(10),
                 _ => {}
             },
+            Observation::Arrived { query, answered: true, .. } => self.on_answer(*query),
             Observation::GaveUp { reason: GiveUp::Withdrawn, .. } => self.reach(11),
             Observation::Inherited { .. } => self.reach(13),
             Observation::Loaded { ok: false, .. } => self.reach(14),
             Observation::EngineDied { .. } => self.reach(15),
             Observation::Applied { changes, .. } => self.on_changes(changes),
             _ => {}
+        }
+    }
+
+    fn on_answer(&mut self, query: QueryId) {
+        if !self.answered.insert(query) {
+            self.reach(12);
         }
     }
 
@@ -106,7 +114,6 @@ impl Reached {
                         self.reach(5);
                     }
                 }
-                Change::Uncounted { reason: Uncounted::Duplicate, .. } => self.reach(12),
                 Change::JobEnded { .. } if self.faults_in_force > 0 => self.reach(16),
                 _ => {}
             }

@@ -204,8 +204,8 @@ impl fmt::Display for Kind {
                     .to_owned()
             }
             Kind::Target => {
-                "\"coordinator\", \"voter\", \"busiest worker\", \"worker\", \"random 2\", \"node 7\", a node's name, \
-                 \"minority\", \"all\", or a list of them"
+                "\"coordinator\", \"voter\", \"busiest worker\", \"worker\", \"spare\", \"random 2\", \"node 7\", a node's \
+                 name, \"minority\", \"all\", or a list of them"
                     .to_owned()
             }
         };
@@ -389,7 +389,7 @@ static KEYS: &[Key] = &[
 
     key("fault.N.at", Draw(Span::ZERO, LONGEST), Required, "When it happens."),
     key("fault.N.kind", Choice(fault_kinds), Required, "What happens."),
-    key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens."),
+    key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens. \"spare\" is a machine without which a majority of the voters, and a worker, are left."),
     key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash or corrupt, the time until the process starts again; a rollback must have one. Not for restart, engine_death, stuck.").or("ever"),
     key("fault.N.wipe", Switch, Value("false"), "crash: whether the disk is lost as well."),
     key("fault.N.other", Target, Value("rest"), "cut: the other side; \"rest\" is everyone else.").or("rest"),

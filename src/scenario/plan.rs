@@ -314,6 +314,9 @@ pub enum Target {
     BusiestWorker,
     /// A worker that neither leads nor votes, if there is one, else one that does not lead.
     Worker,
+    /// A machine without which the cluster goes on, should it be gone for good or lose its disk: a majority of those who have
+    /// seats keep theirs, and somebody is left who works.
+    Spare,
     /// This many machines at random, whatever their roles.
     Random(u32),
     /// A minority of the machines, as large as possible, without the coordinator.

@@ -241,7 +241,7 @@ for = "2s"
 [[fault]]
 at = "1s"
 kind = "corrupt"
-target = "node 3"
+target = "spare"
 for = "1s..2s"
 [[fault]]
 at = "1s"

@@ -7,7 +7,7 @@ use super::world::{Event, World};
 use crate::base::{Draw, Rng, Span, Time};
 use crate::history::{FaultEvent, FaultPhase, Machine, Watcher, What};
 use crate::node::Input;
-use crate::scenario::{FaultKind, Plan};
+use crate::scenario::{Fault, FaultKind, Plan};
 
 /// How often a role that nobody has is looked for again.
 const RETRY_EVERY: Span = Span::millis(10);
@@ -60,7 +60,7 @@ pub(super) struct Faults {
 impl Faults {
     /// The faults of the plan, each with its times drawn from a fork of `rng`.
     pub(super) fn new(plan: &Plan, rng: &Rng) -> Faults {
-        let draw = |(number, fault): (usize, &crate::scenario::Fault)| {
+        let draw = |(number, fault): (usize, &Fault)| {
             let mut rng = rng.fork_number(number as u64);
             State {
                 at: Time::ZERO + fault.at.sample(&mut rng),
@@ -85,6 +85,19 @@ impl Faults {
     /// Whether no fault is due or will end any more.
     pub(super) fn are_over(&self) -> bool {
         self.open == 0
+    }
+
+    /// Whether `machine` is gone or broken by a fault without an end, or on its way out of the cluster.
+    pub(super) fn takes_for_good(&self, machine: Machine, plan: &Plan) -> bool {
+        let takes = |(state, fault): (&State, &Fault)| {
+            let gone = match fault.kind {
+                FaultKind::Leave => true,
+                FaultKind::Crash { .. } | FaultKind::FullDisk | FaultKind::Pause => state.lasting.is_none(),
+                ref kind => state.lasting.is_none() && breaks(kind),
+            };
+            gone && state.standing == Standing::InForce && state.machines.contains(&machine)
+        };
+        self.all.iter().zip(&plan.faults).any(takes)
     }
 
     /// Whether a fault that never ends keeps `machine` from being a useful member.

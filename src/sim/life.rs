@@ -61,6 +61,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         }
         host.armed = Time::NEVER;
         host.paused = false;
+        host.seats = None;
         // What is under way for this life finds another one, or none, from now on.
         host.life += 1;
         let id = host.id;

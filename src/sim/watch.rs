@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{JobId, NodeId, Span, Time};
-use crate::node::{Change, Entry, Index, View};
+use crate::node::{Change, Entry, Index, Payload, Seats, View};
 use crate::scenario::{FaultKind, Plan};
 
 /// How often a run is asked whether it is done.
@@ -21,6 +21,8 @@ pub(super) struct Watch {
     applied: Index,
     /// The newest committed view.
     pub(super) view: Arc<View>,
+    /// The newest committed seats.
+    pub(super) seats: Arc<Seats>,
     /// Inputs counted per job.
     counted: BTreeMap<JobId, u64>,
     ended: BTreeSet<JobId>,
@@ -33,11 +35,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// The watch over a run that begins with `view`.
-    pub(super) fn new(plan: &Plan, view: Arc<View>) -> Watch {
+    /// The watch over a run that begins with `view` and `seats`.
+    pub(super) fn new(plan: &Plan, view: Arc<View>, seats: Arc<Seats>) -> Watch {
         Watch {
             applied: Index(0),
             view,
+            seats,
             counted: BTreeMap::new(),
             ended: BTreeSet::new(),
             progress: Time::ZERO,
@@ -52,6 +55,9 @@ impl Watch {
             return false;
         }
         self.applied = entry.position.index;
+        if let Payload::Seats(seats) = &*entry.payload {
+            self.seats = Arc::clone(seats);
+        }
         for change in changes {
             match change {
                 Change::Counted { query, inputs, .. } => {

@@ -121,7 +121,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             network: Network::new(&plan.network, ids.len(), &rng.fork("network")),
             clients: Clients::new(plan, &rng.fork("workload")),
             faults: Faults::new(plan, &rng.fork("faults")),
-            watch: Watch::new(plan, Arc::clone(&view)),
+            watch: Watch::new(plan, Arc::clone(&view), seats),
             outbox: Outbox::new(),
             wrote: false,
             trace: Trace::new(seed),
@@ -344,8 +344,12 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             // A node that has left needs its process no more.
             Effect::Left => self.left(machine),
             Effect::Observe(observation) => {
-                if let Observation::Applied { entry, changes, .. } = &observation {
-                    self.applied(entry, changes);
+                match &observation {
+                    Observation::Applied { entry, changes, .. } => self.applied(entry, changes),
+                    Observation::Seated { seats } => {
+                        self.hosts[machine as usize].seats = Some(Arc::clone(seats));
+                    }
+                    _ => {}
                 }
                 self.note(Some(machine), What::Node(observation));
             }
