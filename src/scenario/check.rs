@@ -10,7 +10,7 @@ use super::read::Problems;
 use super::targets;
 use super::units::{draw_range, draw_text};
 use crate::base::{Draw, Span};
-use crate::node::{JobSpec, limits};
+use crate::node::{Detector, JobSpec, limits};
 
 /// The most faults that those which hit each machine on its own may amount to.
 const OWN_MAX: usize = 100_000;
@@ -59,7 +59,7 @@ impl Check<'_> {
             );
             self.refuse(&[suspect, beat], why);
         }
-        if membership.evict_after <= membership.suspect_after {
+        if membership.kind == Detector::Observers && membership.evict_after <= membership.suspect_after {
             let why = format!(
                 "{} leaves no time between suspicion and eviction; wanted more than {}",
                 membership.evict_after,
