@@ -6,7 +6,7 @@ use super::plan::{FaultKind, NodePlan, Target};
 use super::read::Reading;
 
 /// The targets that are single words, and no machine's name.
-const ROLES: [(&str, Target); 7] = [
+const ROLES: [(&str, Target); 9] = [
     ("coordinator", Target::Coordinator),
     ("voter", Target::Voter),
     ("busiest worker", Target::BusiestWorker),
@@ -14,6 +14,8 @@ const ROLES: [(&str, Target); 7] = [
     ("spare", Target::Spare),
     ("minority", Target::Minority),
     ("all", Target::All),
+    ("each", Target::Each),
+    ("concerned", Target::Concerned),
 ];
 
 /// Whether a machine of this name could not be told from a role or a position.
@@ -115,11 +117,14 @@ pub(super) fn impossible(
     if parts.contains(&Target::Spare) && count == 1 {
         return Some("the only machine cannot be spared".to_owned());
     }
-    if parts.len() > 1 && parts.iter().any(|part| matches!(part, Target::All | Target::Minority)) {
-        return Some("\"all\" and \"minority\" stand alone".to_owned());
+    let alone = |part: &Target| matches!(part, Target::All | Target::Minority | Target::Each);
+    if parts.len() > 1 && parts.iter().any(alone) {
+        return Some("\"all\", \"each\" and \"minority\" stand alone".to_owned());
     }
     for (position, part) in parts.iter().enumerate() {
-        if matches!(part, Target::Node(_) | Target::Coordinator) && parts[..position].contains(part) {
+        if matches!(part, Target::Node(_) | Target::Coordinator | Target::Concerned)
+            && parts[..position].contains(part)
+        {
             return Some(format!("{} stands twice", text(part)));
         }
         if *part == Target::Minority && count < 3 {
