@@ -126,6 +126,7 @@ fn config(rng: &mut Rng, nodes: usize) -> Config {
             policy: pick(rng, &policies),
             rate_window: Span::secs(pick(rng, &[1, 10, 10])),
         },
+        planted: usual.planted,
     }
 }
 

@@ -63,7 +63,8 @@ impl Shrinker<'_> {
             return false;
         }
         // What is kept is what a reader of the file gets.
-        let Ok(candidate) = Plan::read(&text, "a smaller scenario") else { return false };
+        let Ok(mut candidate) = Plan::read(&text, "a smaller scenario") else { return false };
+        Arc::make_mut(&mut candidate.config).planted = self.best.config.planted;
         if !is_survivable(&candidate) {
             return false;
         }

@@ -17,6 +17,7 @@ use super::config::limits::{UNSETTLED_MAX, WINDOW_MAX};
 use super::entry::{Answer, Failure, Outcome};
 use super::io::{EngineEvent, Outbox};
 use super::message::{Body, Desk, Held, Order, Progress, Report, WorkMessage};
+use super::mutant::{Mutant, Planted};
 use super::observation::Observation;
 use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Rng, Span, Time};
 
@@ -41,6 +42,7 @@ pub(super) struct WorkerFacts {
 /// The part of a node that runs queries.
 #[derive(Debug)]
 pub(super) struct Worker {
+    pub(super) planted: Planted,
     takes_queries: bool,
     /// How likely it refuses an order, and the stream from which that is drawn.
     refuse: f64,
@@ -83,6 +85,7 @@ impl Worker {
     /// A worker with an empty desk and a cold engine. One that does not take queries answers surveys and nothing else.
     pub(super) fn new(takes_queries: bool, refuse: f64, config: &Dispatch, rng: Rng) -> Worker {
         Worker {
+            planted: Planted::default(),
             takes_queries,
             refuse,
             rng,
@@ -100,8 +103,14 @@ impl Worker {
 
     /// When to call [`Self::wake`].
     pub(super) fn deadline(&self) -> Time {
-        let repeat = self.told.front().map_or(Time::NEVER, |result| result.told + self.repeat);
+        let repeat = self.repeat_at();
         repeat.min(self.engine.stuck_at(!self.waiting.is_empty()))
+    }
+
+    /// When the next unsettled result is reported again.
+    fn repeat_at(&self) -> Time {
+        let again = self.told.front().filter(|_| !self.planted.has(Mutant::NoSecondResult));
+        again.map_or(Time::NEVER, |result| result.told + self.repeat)
     }
 
     /// Orders that wait or run; unsettled results are not among them.
@@ -115,7 +124,7 @@ impl Worker {
             return;
         }
         self.engine.check(now, !self.waiting.is_empty(), out);
-        if self.told.front().is_some_and(|result| result.told + self.repeat <= now) {
+        if self.repeat_at() <= now {
             self.report_unasked(now, facts, out);
         }
     }
@@ -209,7 +218,7 @@ impl Worker {
     /// Whether the coordinator of `epoch` may command; if not, it is told so.
     fn obeys(&mut self, from: NodeId, epoch: Epoch, facts: WorkerFacts, out: &mut Outbox) -> bool {
         let newest = self.newest(facts);
-        if epoch < newest {
+        if epoch < newest && !self.planted.has(Mutant::ObeysOldReign) {
             out.send(from, Body::Work(WorkMessage::Deposed { epoch: newest }));
             return false;
         }
@@ -373,7 +382,8 @@ impl Worker {
 
     /// The results to report now, which count as told from now on.
     fn results(&mut self, now: Time, results: Results) -> Vec<Held> {
-        let due = |result: &Unsettled| results == Results::All || result.told + self.repeat <= now;
+        let again = !self.planted.has(Mutant::NoSecondResult);
+        let due = |result: &Unsettled| again && (results == Results::All || result.told + self.repeat <= now);
         let overdue = self.told.iter().take_while(|result| due(result)).count();
         let told: Vec<Unsettled> = self.told.drain(..overdue).chain(self.fresh.drain(..)).collect();
         let held = told.iter().map(|result| result.held.clone()).collect();

@@ -15,7 +15,7 @@ use super::read::{Problems, Section, is_name};
 use super::shape::check_shape;
 use super::targets;
 use crate::base::{CostProfile, Draw};
-use crate::node::{Config, DispatchConfig, Failover, JobSpec, MembershipConfig, Scheduler, limits};
+use crate::node::{Config, DispatchConfig, Failover, JobSpec, MembershipConfig, Planted, Scheduler, limits};
 use crate::policy;
 
 impl Plan {
@@ -175,6 +175,7 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
                 .unwrap_or_else(policy::default),
             rate_window: scheduler.span("rate_window"),
         },
+        planted: Planted::default(),
     }
 }
 

@@ -19,6 +19,7 @@ use super::config::Membership as MembershipConfig;
 use super::entry::Seats;
 use super::io::Outbox;
 use super::message::{Announcement, Body, MembershipMessage};
+use super::mutant::Planted;
 use super::timer::{Timer, add_due, earliest};
 use super::update::ViewUpdate;
 use super::view::{Member, View};
@@ -96,6 +97,7 @@ pub(super) struct Membership {
     /// The members to which heartbeats go.
     observers: Vec<NodeId>,
     beat_at: Time,
+    pub(super) planted: Planted,
     watch: Watch,
     jury: Jury,
     seeds: Vec<NodeId>,
@@ -128,6 +130,7 @@ impl Membership {
             view,
             observers: Vec::new(),
             beat_at: Time::NEVER,
+            planted: Planted::default(),
             watch: Watch::new(config.suspect_after),
             jury: Jury::new(config.evict_after),
             seeds,
