@@ -220,7 +220,9 @@ impl Shrinker<'_> {
                 self.keep(|plan| plan.faults[place].at = rounded(plan.faults[place].at));
                 self.keep(|plan| {
                     let fault = &mut plan.faults[place];
-                    fault.lasting = fault.lasting.map(rounded).filter(|draw| draw.mean() > Span::ZERO);
+                    // One that lasts no time at all would be one that stays.
+                    let shorter = fault.lasting.map(rounded).filter(|draw| draw.mean() > Span::ZERO);
+                    fault.lasting = shorter.or(fault.lasting);
                 });
             }
             self.keep(|plan| plainer(&mut plan.faults[place]));

@@ -44,8 +44,6 @@ pub enum Mutant {
     CountsTwice,
     /// A second answer to a query counts towards the end of its job.
     DuplicateEndsJob,
-    /// A result of a query that was divided anew counts.
-    CountsVoid,
     /// A new coordinator goes on from the number of queries that are counted, as if they were the first ones.
     ResumesByCount,
     /// A query that failed too often is dropped instead of being counted as failed.
@@ -70,7 +68,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 30] = [
+    pub const ALL: [Mutant; 29] = [
         Mutant::VoteBeforeDurable,
         Mutant::StandsBeforeDurable,
         Mutant::AcknowledgesBeforeDurable,
@@ -90,7 +88,6 @@ impl Mutant {
         Mutant::RepeatsRequest,
         Mutant::CountsTwice,
         Mutant::DuplicateEndsJob,
-        Mutant::CountsVoid,
         Mutant::ResumesByCount,
         Mutant::DropsFailures,
         Mutant::LateResultClearsDesk,

@@ -227,7 +227,8 @@ impl Worker {
     }
 
     fn on_desk(&mut self, now: Time, from: NodeId, desk: &Desk, facts: WorkerFacts, out: &mut Outbox) {
-        if self.followed.0 < desk.epoch {
+        let obeys_all = self.planted.has(Mutant::ObeysOldReign) && self.followed.0 != desk.epoch;
+        if self.followed.0 < desk.epoch || obeys_all {
             self.followed = (desk.epoch, 0);
         }
         if desk.version < self.followed.1 {

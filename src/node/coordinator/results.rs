@@ -123,7 +123,8 @@ impl Coordinator {
         let effort = queue.efforts.entry(held.query).or_default();
         let range = facts.ledger.job(held.query.job).and_then(|job| job.range(held.query));
         let fits = range.is_some_and(|(_, inputs)| answer.flaw(inputs).is_none());
-        if effort.completing || !fits {
+        let twice = self.config.has(Mutant::CountsTwice) || self.config.has(Mutant::DuplicateEndsJob);
+        if effort.completing && !twice || !fits {
             return;
         }
         effort.completing = true;

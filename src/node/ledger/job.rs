@@ -179,7 +179,6 @@ impl Job {
         answer: &Answer,
         planted: Planted,
     ) -> Result<Counted, Uncounted> {
-        let query = self.meant(query, planted);
         let live = self.find(query).and_then(|cut| Some((cut, cut.range(query.number)?)));
         let again = live.is_some_and(|(cut, _)| cut.is_counted(query.number));
         if again && !planted.has(Mutant::CountsTwice) {
@@ -205,16 +204,6 @@ impl Job {
             self.set_state(State::Complete);
         }
         Ok(Counted { from, last })
-    }
-
-    /// The query that a result is for: this one.
-    fn meant(&self, query: QueryId, planted: Planted) -> QueryId {
-        if planted.has(Mutant::CountsVoid)
-            && self.find(query).is_none_or(|cut| cut.range(query.number).is_none())
-        {
-            return QueryId { cut: self.current().number, ..query };
-        }
-        query
     }
 
     /// Ends the job; nothing happens when it has ended already.
