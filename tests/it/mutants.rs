@@ -16,8 +16,8 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 const SEEDS_MAX: u64 = 300;
 /// A scenario that takes more than this many thousands of events proves nothing.
 const KILOEVENTS_MAX: u32 = 2_000;
-/// So many smaller scenarios are tried.
-const TRIES_MAX: u32 = 400;
+/// The work that is put into making a scenario smaller: its tries, and the thousands of events in them divided by four.
+const SHRINK_MAX: u32 = 2_500;
 
 /// A bug, the profile that aims at it, and the ways in which it may show.
 struct Case(Mutant, Profile, &'static [Failure]);
@@ -99,7 +99,7 @@ fn look_at(case: &Case, seeds: u64) -> Result<String, String> {
         return Err(format!("{name} is not found in {seeds} scenarios of {}", case.1.name()));
     };
     let tries = AtomicU32::new(0);
-    let more = || tries.fetch_add(1, Ordering::Relaxed) < TRIES_MAX;
+    let more = || tries.fetch_add(1, Ordering::Relaxed) < SHRINK_MAX;
     let small = shrink(&plan.planted(case.0), way, &more).plan;
     let text = to_toml(&small);
     let read = Plan::read(&text, &name).map_err(|error| format!("{name}: {error}"))?;
