@@ -7,9 +7,9 @@ use super::faults::{self, Family, Ground};
 use super::profile::Profile;
 use crate::base::{CostProfile, Draw, Rng, Span};
 use crate::scenario::{
-    Arrivals, Config, Detector, DiskPlan, DispatchConfig, DispatchMode, Failover, Fault, FaultKind, Inputs,
-    JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions, Scheduler,
-    Target, Until, policies, to_toml,
+    Arrivals, Config, Detector, Direction, DiskPlan, DispatchConfig, DispatchMode, Failover, Fault,
+    FaultKind, Inputs, JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan,
+    PolicyOptions, Scheduler, Target, Until, policies, to_toml,
 };
 
 /// The bound on liveness: generous, so that what breaks it is stuck and not slow.
@@ -41,7 +41,8 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
     let (jobs, arrivals) = work(&mut rng.fork("work"), &models, until);
     let options = PolicyOptions::default();
     let spare = (config.failover.voters_for(nodes.len()) - 1) / 2;
-    let ground = Ground { nodes: nodes.len() as u32, until };
+    let hedges = config.dispatch.hedge;
+    let ground = Ground { nodes: nodes.len() as u32, until, hedges };
     let workers: Vec<bool> = nodes.iter().map(|node| node.worker).collect();
     let faults = all_faults(&mut rng.fork("faults"), profile, ground, spare, &workers);
     let plan = Plan {
@@ -131,6 +132,7 @@ fn config(rng: &mut Rng, nodes: usize) -> Config {
             policy: pick(rng, &policies),
             rate_window: Span::secs(pick(rng, &[1, 10, 10])),
         },
+        planted: usual.planted,
     }
 }
 
@@ -255,6 +257,12 @@ fn lasting(rng: &mut Rng, ground: Ground, spare: usize, workers: &[bool]) -> Vec
     let mut machines: Vec<u32> = (0..ground.nodes).collect();
     rng.shuffle(&mut machines);
     let count = if rng.chance(0.5) { rng.below(spare as u64 + 1) as usize } else { 0 };
+    if count == 1 && ground.hedges && rng.chance(0.3) {
+        // A coordinator that is heard and hears nothing. What it holds as a worker comes back by hedging alone.
+        let kind = FaultKind::Cut { other: None, direction: Direction::In };
+        let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
+        return vec![Fault { at, kind, target: Target::Coordinator, lasting: None, repeat: None, trigger: None }];
+    }
     let one = |machine: &u32| {
         let kinds = [FaultKind::Crash { wipe: false }, FaultKind::Isolate, FaultKind::Pause];
         let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));

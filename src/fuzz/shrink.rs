@@ -63,7 +63,8 @@ impl Shrinker<'_> {
             return false;
         }
         // What is kept is what a reader of the file gets.
-        let Ok(candidate) = Plan::read(&text, "a smaller scenario") else { return false };
+        let Ok(mut candidate) = Plan::read(&text, "a smaller scenario") else { return false };
+        Arc::make_mut(&mut candidate.config).planted = self.best.config.planted;
         if !is_survivable(&candidate) {
             return false;
         }
@@ -221,7 +222,9 @@ impl Shrinker<'_> {
                 self.keep(|plan| plan.faults[place].at = rounded(plan.faults[place].at));
                 self.keep(|plan| {
                     let fault = &mut plan.faults[place];
-                    fault.lasting = fault.lasting.map(rounded).filter(|draw| draw.mean() > Span::ZERO);
+                    // One that lasts no time at all would be one that stays.
+                    let shorter = fault.lasting.map(rounded).filter(|draw| draw.mean() > Span::ZERO);
+                    fault.lasting = shorter.or(fault.lasting);
                 });
             }
             self.keep(|plan| plainer(&mut plan.faults[place]));

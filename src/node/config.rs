@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::mutant::{Mutant, Planted};
 use crate::base::Span;
 use crate::policy::Policy;
 
@@ -16,6 +17,15 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// Dividing workers among jobs.
     pub scheduler: Scheduler,
+    /// A bug, planted to see that it is found; none by default, and none ever in release builds.
+    pub planted: Planted,
+}
+
+impl Config {
+    /// Whether this bug is planted.
+    pub const fn has(&self, mutant: Mutant) -> bool {
+        self.planted.has(mutant)
+    }
 }
 
 /// Failure detection and membership.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::coordinator::{self, Coordinator, Wish};
 use super::log::LogEvent;
 use super::membership::{self, MembershipEvent};
+use super::mutant::Mutant;
 use super::observation::{Change, Observation, StepDown};
 use super::update::{Memo, ViewUpdate};
 use super::{
@@ -262,6 +263,9 @@ impl Node {
             // The coordinator is made when the first entry of the reign is applied, see `commit`.
             LogEvent::Led { .. } | LogEvent::Follow { .. } | LogEvent::Seated(_) => {}
             LogEvent::Unled { reason, .. } => {
+                if self.config.has(Mutant::DeposedGoesOn) {
+                    return;
+                }
                 if let Some(mut coordinator) = self.coordinator.take()
                     && reason == StepDown::NoQuorum
                 {
@@ -341,6 +345,7 @@ impl Node {
     fn restore(&mut self, now: Time, snapshot: &Snapshot, out: &mut Outbox) {
         self.ledger = Ledger::decode(&snapshot.state)
             .expect("snapshots are checked where they are stored and received");
+        self.ledger.planted = self.config.planted;
         self.compacted = snapshot.last.index;
         out.observe(Observation::Restored { last: snapshot.last, state: self.ledger.digest() });
         if snapshot.seats.number > self.seats.number {
@@ -401,7 +406,8 @@ impl Node {
     /// This life was evicted: its work is dropped, and a new life asks to be let in.
     fn expelled(&mut self, now: Time, out: &mut Outbox) {
         self.worker.expel(now, out);
-        let incarnation = self.membership.me().incarnation.next();
+        let before = self.membership.me().incarnation;
+        let incarnation = if self.config.has(Mutant::EvictedReturns) { before } else { before.next() };
         self.membership.reborn(incarnation);
         self.expect(incarnation, out);
     }

@@ -16,7 +16,8 @@ use super::shape::check_shape;
 use super::targets;
 use crate::base::{CostProfile, Draw};
 use crate::node::{
-    Config, Detector, DispatchConfig, DispatchMode, Failover, JobSpec, MembershipConfig, Scheduler, limits,
+    Config, Detector, DispatchConfig, DispatchMode, Failover, JobSpec, MembershipConfig, Planted, Scheduler,
+    limits,
 };
 use crate::policy;
 
@@ -185,6 +186,7 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
                 .unwrap_or_else(policy::default),
             rate_window: scheduler.span("rate_window"),
         },
+        planted: Planted::default(),
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::base::{CostProfile, Draw, Span};
 use crate::node::{Config, DispatchMode, JobSpec, limits};
+#[cfg(debug_assertions)]
+use crate::node::{Mutant, Planted};
 use crate::policy::Options;
 
 /// A checked scenario.
@@ -43,6 +45,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The same with a bug planted in every node. Release builds have no such function, and no file can say it.
+    #[cfg(debug_assertions)]
+    #[must_use]
+    pub fn planted(mut self, mutant: Mutant) -> Plan {
+        Arc::make_mut(&mut self.config).planted = Planted::with(mutant);
+        self
+    }
+
     /// The longest that an engine may stand still before it runs a query.
     pub fn stall_max(&self) -> Span {
         let stalls = self.nodes.iter().filter(|node| node.worker && node.stall > 0.0);

@@ -127,7 +127,8 @@ fn top(file: &mut File, plan: &Plan) {
 
 /// Takes the settings apart completely, so that a new one cannot be forgotten here.
 fn config(file: &mut File, config: &Config, options: &Options) {
-    let Config { membership, failover, dispatch, scheduler } = config;
+    // A planted bug is no part of a scenario.
+    let Config { membership, failover, dispatch, scheduler, planted: _ } = config;
     let MembershipConfig { kind, heartbeat, suspect_after, evict_after, observers } = membership;
     let Failover { election, beat, snapshot_every, voters } = failover;
     let DispatchConfig { mode, window, retries_max, backoff, hedge, repeat, survey } = dispatch;

@@ -9,7 +9,7 @@ use super::host::{Process, Waiting};
 use super::world::{World, identity};
 use crate::base::{NodeId, Time};
 use crate::history::{Machine, Watcher, What};
-use crate::node::{Identity, Input, Start};
+use crate::node::{Identity, Input, Mutant, Start};
 
 impl<P: Process, W: Watcher> World<'_, P, W> {
     /// A process begins on `machine`, where none runs, from what its disk holds; on one that holds no view it joins. Where the
@@ -75,6 +75,10 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
 
     /// The disk of `machine`, whose process is dead, is lost: the machine gets an empty disk and a new identity.
     pub(super) fn wipe(&mut self, machine: Machine) {
+        if self.plan.config.has(Mutant::WipedKeepsIdentity) {
+            self.disks[machine as usize].wipe_but_identity();
+            return;
+        }
         self.disks[machine as usize].wipe();
         let host = &mut self.hosts[machine as usize];
         assert!(!host.runs(), "the disk of a process that runs is not taken away");

@@ -8,6 +8,8 @@ mod fairness;
 #[expect(unreachable_pub, reason = "it is what the README shows, for a library of its own")]
 mod fewest_left;
 mod figures;
+#[cfg(debug_assertions)]
+mod mutants;
 mod pages;
 mod policies;
 mod readme;

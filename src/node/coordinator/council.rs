@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::config::{Config, limits};
 use super::super::entry::{Command, Seats};
+use super::super::mutant::Mutant;
 use super::super::view::{Member, View, ViewChange};
 use super::seating::Seating;
 use super::{Coordinator, Facts, Wish};
@@ -135,7 +136,8 @@ impl Coordinator {
     /// A member leaves, or has been suspect for too long.
     pub(in super::super) fn evict(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
         // Whoever leads is heard by a quorum, whatever its observers say.
-        if id != self.me && facts.ledger.view().contains(id, incarnation) {
+        let ignored = self.config.has(Mutant::NobodyIsEvicted);
+        if id != self.me && !ignored && facts.ledger.view().contains(id, incarnation) {
             self.council.leaving.insert(id, incarnation);
             self.council.due = self.council.due.min(facts.now + GATHER);
         }

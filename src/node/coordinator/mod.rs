@@ -29,6 +29,7 @@ use super::entry::{Command, Completion, Seats};
 use super::io::Outbox;
 use super::ledger::Ledger;
 use super::message::{Body, Refusal, Reply, WorkMessage};
+use super::mutant::Mutant;
 use super::observation::{Change, Dispatch, GiveUp, Observation};
 use super::timer::{Timer, add_due, earliest};
 use super::view::View;
@@ -224,7 +225,8 @@ impl Coordinator {
         }
         while let Some(id) = self.touched.pop_first() {
             if let Some(desk) = self.desks.get_mut(&id) {
-                desk.flush(facts.now, self.epoch, self.config.dispatch.repeat, out);
+                let repeat = self.config.dispatch.repeat;
+                desk.flush(facts.now, self.epoch, repeat, self.config.planted, out);
             }
         }
     }
@@ -292,8 +294,9 @@ impl Coordinator {
         let belongs = |id: NodeId, incarnation: Incarnation| {
             view.member(id).is_some_and(|member| member.worker && member.incarnation == incarnation)
         };
+        let kept = self.config.has(Mutant::GoneGetWork);
         let gone: Vec<NodeId> = (self.desks.iter())
-            .filter(|&(&id, desk)| !belongs(id, desk.incarnation))
+            .filter(|&(&id, desk)| !belongs(id, desk.incarnation) && !kept)
             .map(|(&id, _)| id)
             .collect();
         for id in gone {
@@ -376,7 +379,7 @@ impl Coordinator {
             let Some(queue) = self.queues.get_mut(&slot.query.job) else { continue };
             let effort = queue.efforts.entry(slot.query).or_default();
             effort.attempts.retain(|&(other, _)| other != attempt);
-            if effort.attempts.is_empty() {
+            if effort.attempts.is_empty() && !self.config.has(Mutant::WorkDiesWithWorker) {
                 queue.put_first(slot.query, Dispatch::Gone);
             }
         }
@@ -391,7 +394,11 @@ impl Coordinator {
     fn open(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         self.survey_until = None;
         for (&id, queue) in &mut self.queues {
-            queue.fill(facts.ledger.job(id).expect("queues belong to jobs"));
+            let job = facts.ledger.job(id).expect("queues belong to jobs");
+            queue.fill(job);
+            if self.config.has(Mutant::ResumesByCount) {
+                queue.begin_at(job.counted());
+            }
         }
         self.replan = true;
         out.observe(Observation::Opened { epoch: self.epoch });

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::super::config::limits::{CUTS_MAX, QUERIES_MAX};
 use super::super::entry::{Answer, Failure, JobSpec};
 use super::super::message::{JobStatus, Refusal};
+use super::super::mutant::{Mutant, Planted};
 use super::super::observation::{Change, Uncounted};
 use super::refuse;
 use crate::base::{Fold, JobId, QueryId, Time};
@@ -104,6 +105,11 @@ impl Job {
         self.state != State::Running
     }
 
+    /// Whether none of its queries is counted yet.
+    pub(super) fn is_queued(&self) -> bool {
+        !self.ended() && self.derived.counted == 0
+    }
+
     /// Whether a client cancelled it before it was complete.
     pub(in crate::node) fn cancelled(&self) -> bool {
         self.state == State::Cancelled
@@ -167,9 +173,16 @@ impl Job {
     }
 
     /// Counts a query, or says why not and changes nothing. An answer that does not fit the query is void.
-    pub(super) fn count(&mut self, query: QueryId, answer: &Answer) -> Result<Counted, Uncounted> {
+    pub(super) fn count(
+        &mut self,
+        query: QueryId,
+        answer: &Answer,
+        planted: Planted,
+    ) -> Result<Counted, Uncounted> {
         let live = self.find(query).and_then(|cut| Some((cut, cut.range(query.number)?)));
-        if live.is_some_and(|(cut, _)| cut.is_counted(query.number)) {
+        let again = live.is_some_and(|(cut, _)| cut.is_counted(query.number));
+        if again && !planted.has(Mutant::CountsTwice) {
+            self.derived.counted += u32::from(planted.has(Mutant::DuplicateEndsJob));
             return Err(Uncounted::Duplicate);
         }
         if self.cancelled() {
@@ -186,7 +199,7 @@ impl Job {
         self.derived.inputs_done += u64::from(inputs);
         self.derived.inputs_failed += answer.failed.len() as u64;
         self.derived.bytes += answer.predictions.len() as u64;
-        let last = self.derived.counted == self.derived.queries;
+        let last = self.derived.counted >= self.derived.queries && !self.ended();
         if last {
             self.set_state(State::Complete);
         }
