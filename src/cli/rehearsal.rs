@@ -173,8 +173,8 @@ impl Seen {
 
 /// Who led last before that time.
 fn leader_before(tables: &Tables, at: Option<f64>) -> Option<Arc<str>> {
-    let led = tables.membership.iter().filter(|row| &*row.event == "led" && row.at_s.value() < at);
-    led.last().map(|row| Arc::clone(&row.node))
+    let mut led = tables.membership.iter().filter(|row| &*row.event == "led" && row.at_s.value() < at);
+    led.next_back().map(|row| Arc::clone(&row.node))
 }
 
 #[cfg(test)]

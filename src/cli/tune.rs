@@ -283,7 +283,11 @@ fn measured(
             bar.inc(1);
             Ok(())
         };
-        trials::in_order(pool, open.len() as u32 * count, make, take)?;
+        let ran = trials::in_order(pool, open.len() as u32 * count, make, take);
+        if ran.is_err() {
+            bar.finish_and_clear();
+            return ran.map(|()| points);
+        }
     }
     bar.finish_and_clear();
     Ok(points)

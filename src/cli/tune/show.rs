@@ -1,5 +1,6 @@
 //! What `idunno tune` shows: what was tried, what to use, why, and what it does to the scenario.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use super::super::text::{columns, count, duration, number, quoted, some, wrapped};
@@ -89,7 +90,7 @@ impl Advice<'_> {
         rows.extend(shown.iter().map(|&at| self.row(&staged.points[at], staged)));
         let mut text = columns(&rows);
         if shown.len() < staged.points.len() {
-            text += &format!("\n  and {} more in tune.csv", staged.points.len() - shown.len());
+            let _ = write!(text, "\n  and {} more in tune.csv", staged.points.len() - shown.len());
         }
         text
     }
@@ -114,9 +115,9 @@ impl Advice<'_> {
 
     fn row(&self, point: &Point, staged: &Staged) -> Vec<String> {
         let mark = match (point == staged.used(), staged.current(&self.now) == Some(point)) {
-            (true, true) => "  ← to use, as it is",
-            (true, false) => "  ← to use",
-            (false, true) => "  ← as it is",
+            (true, true) => "← to use, as it is",
+            (true, false) => "← to use",
+            (false, true) => "← as it is",
             (false, false) => "",
         };
         let timing = &point.timing;
@@ -142,9 +143,7 @@ impl Advice<'_> {
         if point.stage == Stage::Detection {
             cells.push(point.wasted().map_or_else(|| "-".to_owned(), |wasted| format!("{wasted:.1} ‰")));
         }
-        if let Some(last) = cells.last_mut() {
-            last.push_str(mark);
-        }
+        cells.push(mark.to_owned());
         cells
     }
 

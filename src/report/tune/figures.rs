@@ -1,6 +1,7 @@
 //! The charts of a tuning: being quick against false alarms, against messages, and against wasted work.
 
 use super::{Limits, Point, Stage};
+use crate::report::Rare;
 use crate::report::figure::{Axis, Curve, Curves, Figure, Join, Panel, Scale};
 
 /// What is drawn of a stage, with the names of the files.
@@ -49,11 +50,21 @@ impl Chart<'_> {
             });
         }
         let word = self.stage.alarms();
-        let y = axis(&format!("{} per node and day, at most", capital(word)), Scale::Log);
         let days = self.points.iter().map(|point| point.alarms().node_days).fold(0.0, f64::max);
+        let bounds = self.points.iter().map(|point| point.alarms().at_most());
+        let (least, most) = bounds
+            .chain([self.limits.alarms])
+            .fold((f64::MAX, 0.0_f64), |(least, most), y| (least.min(y), most.max(y)));
+        let y = Axis {
+            // Most settings raise no alarm and share a line, which shall not be the bottom; nor shall it fill the chart alone.
+            from: Some(least / 3.0),
+            to: Some(most * 3.0),
+            ..axis(&format!("{} per node and day, at most", capital(word)), Scale::Log)
+        };
         let what = format!(
-            "upper 95 % bounds; over {days:.1} node-days a setting without any cannot be below {:.2}",
-            2.995_732 / days
+            "upper 95 % bounds; over {} node-days a setting without any cannot be below {:.2}",
+            (days * 1e3).round() / 1e3,
+            Rare { count: 0, node_days: days }.at_most()
         );
         self.figure(&format!("{}: quick against quiet", self.title()), &what, y, curves)
     }
