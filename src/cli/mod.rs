@@ -7,6 +7,7 @@ mod completions;
 mod findings;
 mod fuzz;
 mod man;
+mod rehearsal;
 mod report;
 mod scenarios;
 mod screen;
@@ -15,6 +16,7 @@ mod sweep;
 mod text;
 mod trace;
 mod trials;
+mod tune;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -114,6 +116,9 @@ enum Command {
     /// List, show and check scenarios, and explain their keys.
     #[command(subcommand, after_help = SCENARIO_EXAMPLES)]
     Scenario(Scenario),
+    /// Say which time-outs a cluster should have: how quickly crashes are noticed, against false alarms and messages.
+    #[command(after_help = tune::EXAMPLES)]
+    Tune(tune::Tune),
 }
 
 /// What `idunno scenario` is told.
@@ -382,6 +387,7 @@ pub fn main() -> ExitCode {
         Command::Sim(sim) if sim.trace => trace::run(sim, &STOP),
         Command::Sim(sim) => sim::run(sim, &STOP),
         Command::Scenario(scenario) => scenarios::run(scenario),
+        Command::Tune(tune) => tune::run(tune, &STOP),
     };
     ExitCode::from(exit.code())
 }

@@ -20,4 +20,5 @@ mod shells;
 mod stored;
 mod tidy;
 mod trace;
+mod tune;
 mod whatif;
