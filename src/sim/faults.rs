@@ -20,7 +20,7 @@ const WAIT_FOR: Span = Span::secs(60);
 const BROKEN_LOSS: f64 = 0.5;
 
 /// What happens to a fault.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum FaultStep {
     /// It is due: it begins, or waits for something to happen.
     Due,
