@@ -9,6 +9,7 @@ mod fairness;
 mod fewest_left;
 mod figures;
 mod pages;
+mod partial;
 mod policies;
 mod readme;
 mod regressions;
