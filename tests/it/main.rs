@@ -11,6 +11,7 @@ mod figures;
 #[cfg(debug_assertions)]
 mod mutants;
 mod pages;
+mod partial;
 mod policies;
 mod readme;
 mod regressions;
