@@ -6,7 +6,7 @@ SCENARIOS := $(sort $(wildcard scenarios/*.toml))
 # Random cases are the same on every run; `PROPTEST_RNG_SEED=2 make test` tries others.
 export PROPTEST_RNG_SEED ?= 1
 
-.PHONY: test format lint docs units bench-once same-bytes reference campaign deny results bench clean
+.PHONY: test format lint docs units bench-once same-bytes reference campaign targets deny results bench clean
 
 test: format lint docs units bench-once same-bytes reference
 
@@ -62,6 +62,11 @@ target/reference:
 # Every shipped scenario under a thousand seeds; takes about fifteen minutes on two cores.
 campaign:
 	IDUNNO_SEEDS=1000 $(CARGO) test --locked --release --test it every_shipped_scenario_is_clean -- --nocapture
+
+# What the protocol shall reach, measured: one table, printed and in results/targets.csv; takes about twenty minutes on two cores.
+targets:
+	$(CARGO) build --locked --release
+	scenarios/targets/measure.sh target/release/idunno results/targets.csv
 
 # Licences, bans and sources of everything that we depend on; needs cargo-deny.
 deny:
