@@ -6,7 +6,7 @@ SCENARIOS := $(sort $(wildcard scenarios/*.toml))
 # Random cases are the same on every run; `PROPTEST_RNG_SEED=2 make test` tries others.
 export PROPTEST_RNG_SEED ?= 1
 
-.PHONY: test format lint docs units bench-once same-bytes reference fuzz campaign deny results bench clean
+.PHONY: test format lint docs units bench-once same-bytes reference fuzz campaign targets deny results bench clean
 
 test: format lint docs units bench-once same-bytes reference
 
@@ -72,6 +72,11 @@ fuzz:
 	set -e; for profile in $(PROFILES); do \
 	    target/release/idunno fuzz --profile $$profile --seeds $(SEEDS) --require-coverage; \
 	done
+
+# What the protocol shall reach, measured: one table, printed and in results/targets.csv; takes about twenty minutes on two cores.
+targets:
+	$(CARGO) build --locked --release
+	scenarios/targets/measure.sh target/release/idunno results/targets.csv
 
 # Licences, bans and sources of everything that we depend on; needs cargo-deny.
 deny:
