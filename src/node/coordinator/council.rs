@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::super::config::{Config, limits};
+use super::super::config::{Config, FailoverMode, limits};
 use super::super::entry::{Command, Seats};
 use super::super::view::{Member, View, ViewChange};
 use super::{Coordinator, Facts, Wish};
@@ -65,8 +65,11 @@ impl Council {
         }
         if facts.now >= self.seats_at {
             self.seats_at = facts.now + SEATS_EVERY;
-            if let Some(seats) = next_seats(me, config, facts) {
-                wishes.push_back(Wish::Seat(seats));
+            match config.failover.mode {
+                FailoverMode::Log => {
+                    wishes.extend(next_seats(me, config, facts).map(Wish::Seat));
+                }
+                FailoverMode::Standby => wishes.push_back(Wish::Standby),
             }
         }
     }
