@@ -1,7 +1,8 @@
 # `make test` runs everything that has to hold before a change is done.
 
 CARGO ?= cargo
-SCENARIOS := $(sort $(wildcard scenarios/*.toml))
+# Two show what the classic standby loses, and end with exit code 3.
+SCENARIOS := $(filter-out scenarios/standby_partition.toml scenarios/standby_lagging_backup.toml, $(sort $(wildcard scenarios/*.toml)))
 
 # Random cases are the same on every run; `PROPTEST_RNG_SEED=2 make test` tries others.
 export PROPTEST_RNG_SEED ?= 1

@@ -121,6 +121,7 @@ fn config(rng: &mut Rng, nodes: usize) -> Config {
             beat: Span::millis(beat),
             snapshot_every: pick(rng, &[4, 16, 64, 512, 4_096]),
             voters: pick(rng, &voters),
+            ..usual.failover
         },
         dispatch: DispatchConfig {
             window: pick(rng, &[None, None, Some(1), Some(2), Some(8), Some(64)]),

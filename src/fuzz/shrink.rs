@@ -164,6 +164,8 @@ impl Shrinker<'_> {
         self.change(|config| config.dispatch = usual.dispatch.clone());
         self.change(|config| config.scheduler = usual.scheduler.clone());
         self.change(|config| config.failover.voters = None);
+        self.change(|config| config.failover.backup_every = usual.failover.backup_every);
+        self.change(|config| config.failover.standby = usual.failover.standby.clone());
         self.change(|config| config.failover.snapshot_every = usual.failover.snapshot_every);
         self.change(|config| config.failover.election = usual.failover.election);
         self.change(|config| config.membership.kind = usual.membership.kind);

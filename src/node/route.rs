@@ -27,6 +27,7 @@ macro_rules! membership_facts {
             epoch: $node.log.epoch(),
             coordinator: $node.log.leader(),
             leads: $node.log.leads(),
+            jurors: $node.log.jurors(),
             seats: &$node.seats,
         }
     };
@@ -133,6 +134,9 @@ impl Node {
                 self.membership.receive(now, from, message, &facts, out, &mut self.membership_events);
             }
             Body::Log(message) => self.log_message(now, from, message, out),
+            Body::Standby(message) => {
+                self.log.receive_standby(now, from, message, out, &mut self.log_events);
+            }
             Body::Work(message) => self.work(now, from, message, out),
             Body::Client(message) => self.client_message(now, from, message, out),
         }
@@ -273,6 +277,10 @@ impl Node {
                 }
             }
             LogEvent::Commit(entry) => self.commit(now, entry, out),
+            LogEvent::Compact(last) => {
+                self.compacted = last;
+                self.log.compact(now, last, self.ledger.encode(), out);
+            }
             LogEvent::Restore(snapshot) => self.restore(now, &snapshot, out),
             LogEvent::Readable { .. } => {
                 if let Some(coordinator) = &mut self.coordinator {
@@ -318,7 +326,7 @@ impl Node {
         }
         if position.index.0 >= self.compacted.0 + self.config.failover.snapshot_every {
             self.compacted = position.index;
-            self.log.compact(position.index, self.ledger.encode(), out);
+            self.log.compact(now, position.index, self.ledger.encode(), out);
         }
     }
 
@@ -373,9 +381,12 @@ impl Node {
                 self.leave_at = Time::NEVER;
                 out.left();
             }
+            MembershipEvent::Evict(id, _) => {
+                self.log.dead(now, id, &self.seats, out, &mut self.log_events);
+                self.advise(now, event);
+            }
             MembershipEvent::Suspected(..)
             | MembershipEvent::Trusted(..)
-            | MembershipEvent::Evict(..)
             | MembershipEvent::Joining(_)
             | MembershipEvent::Leaving(..) => self.advise(now, event),
         }
@@ -406,6 +417,7 @@ impl Node {
     /// This life was evicted: its work is dropped, and a new life asks to be let in.
     fn expelled(&mut self, now: Time, out: &mut Outbox) {
         self.worker.expel(now, out);
+        self.log.expelled(out, &mut self.log_events);
         let before = self.membership.me().incarnation;
         let incarnation = if self.config.has(Mutant::EvictedReturns) { before } else { before.next() };
         self.membership.reborn(incarnation);
@@ -455,8 +467,12 @@ impl Node {
             Wish::Seat(seats) => {
                 self.log.propose_seats(now, seats, out, &mut self.log_events);
             }
+            Wish::Standby => {
+                let suspect = |id| self.membership.is_suspect(id);
+                self.log.choose(now, self.ledger.view(), suspect, out, &mut self.log_events);
+            }
             Wish::Read => {
-                if self.log.read(now, out).is_none()
+                if self.log.read(now, out, &mut self.log_events).is_none()
                     && let Some(coordinator) = &mut self.coordinator
                 {
                     coordinator.not_readable(out);

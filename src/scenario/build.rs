@@ -16,8 +16,8 @@ use super::shape::check_shape;
 use super::targets;
 use crate::base::{CostProfile, Draw};
 use crate::node::{
-    Config, Detector, DispatchConfig, DispatchMode, Failover, JobSpec, MembershipConfig, Planted, Scheduler,
-    limits,
+    Config, Detector, DispatchConfig, DispatchMode, Failover, FailoverMode, JobSpec, MembershipConfig,
+    Planted, Scheduler, StandbyRule, limits,
 };
 use crate::policy;
 
@@ -162,6 +162,16 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
             observers: small(&membership, "observers"),
         },
         failover: Failover {
+            mode: match failover.choice("mode") {
+                Some("standby") => FailoverMode::Standby,
+                _ => FailoverMode::Log,
+            },
+            backup_every: failover.span("backup_every"),
+            standby: match &*failover.name("standby") {
+                "earliest" => StandbyRule::Earliest,
+                "successor" => StandbyRule::Successor,
+                name => StandbyRule::Named(name.into()),
+            },
             election: failover.span("election"),
             beat: failover.span("beat"),
             snapshot_every: failover.whole("snapshot_every") as u64,

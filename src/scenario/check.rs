@@ -10,7 +10,7 @@ use super::read::Problems;
 use super::targets;
 use super::units::{draw_range, draw_text};
 use crate::base::{Draw, Span};
-use crate::node::{Detector, JobSpec, limits};
+use crate::node::{Detector, FailoverMode, JobSpec, StandbyRule, limits};
 
 /// The most faults that those which hit each machine on its own may amount to.
 const OWN_MAX: usize = 100_000;
@@ -88,6 +88,7 @@ impl Check<'_> {
             self.refuse(&["node"], "no machine at all; wanted at least one [[node]]".to_owned());
             return;
         }
+        self.standby();
         if let Some(voters) = self.plan.config.failover.voters
             && usize::from(voters) > count
         {
@@ -100,6 +101,26 @@ impl Check<'_> {
         if !self.plan.nodes.iter().any(|node| node.worker) {
             let why = "no machine takes queries; wanted worker = true for at least one".to_owned();
             self.refuse(&["node"], why);
+        }
+    }
+
+    fn standby(&self) {
+        let failover = &self.plan.config.failover;
+        if failover.mode != FailoverMode::Standby {
+            return;
+        }
+        if failover.voters.is_some_and(|voters| voters > 1) {
+            let why =
+                "nobody votes where a standby takes over (failover.mode); wanted \"auto\" or 1".to_owned();
+            self.refuse(&["cluster.voters", "failover.mode"], why);
+        }
+        if let StandbyRule::Named(name) = &failover.standby
+            && !self.plan.nodes.iter().any(|node| node.name == *name)
+        {
+            let why = format!(
+                "no machine is called {name:?}; wanted \"earliest\", \"successor\" or a machine's name"
+            );
+            self.refuse(&["failover.standby"], why);
         }
     }
 

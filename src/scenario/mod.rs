@@ -33,7 +33,7 @@ pub use write::to_toml;
 
 /// What plans are made of, for those who make plans without knowing nodes.
 pub use crate::node::{
-    Config, Detector, DispatchConfig, DispatchMode, Failover, Inputs, JobSpec, MembershipConfig, Mutant,
-    Planted, Scheduler,
+    Config, Detector, DispatchConfig, DispatchMode, Failover, FailoverMode, Inputs, JobSpec,
+    MembershipConfig, Mutant, Planted, Scheduler, StandbyRule,
 };
 pub use crate::policy::{Options as PolicyOptions, all as policies};

@@ -111,6 +111,8 @@ suspect_after = "0.1s"
 evict_after = "1s"
 observers = 3
 [failover]
+backup_every = "1.5s"
+standby = "plain"
 election = "200ms"
 beat = "30ms"
 snapshot_every = 100

@@ -8,7 +8,8 @@ use super::targets;
 use super::units::{bandwidth_text, draw_text};
 use crate::base::Draw;
 use crate::node::{
-    Config, Detector, DispatchConfig, DispatchMode, Failover, Inputs, JobSpec, MembershipConfig, Scheduler,
+    Config, Detector, DispatchConfig, DispatchMode, Failover, FailoverMode, Inputs, JobSpec,
+    MembershipConfig, Scheduler, StandbyRule,
 };
 use crate::policy::Options;
 
@@ -130,7 +131,8 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     // A planted bug is no part of a scenario.
     let Config { membership, failover, dispatch, scheduler, planted: _ } = config;
     let MembershipConfig { kind, heartbeat, suspect_after, evict_after, observers } = membership;
-    let Failover { election, beat, snapshot_every, voters } = failover;
+    let Failover { mode: failover_mode, backup_every, standby, election, beat, snapshot_every, voters } =
+        failover;
     let DispatchConfig { mode, window, retries_max, backoff, hedge, repeat, survey } = dispatch;
     let Scheduler { policy, rate_window } = scheduler;
     let Options { at_least_one, cap, hysteresis, slack } = options;
@@ -170,6 +172,22 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.quoted("evict_after", evict_after);
     file.put("observers", observers);
     file.line("\n[failover]");
+    file.quoted(
+        "mode",
+        match failover_mode {
+            FailoverMode::Log => "log",
+            FailoverMode::Standby => "standby",
+        },
+    );
+    file.quoted("backup_every", backup_every);
+    file.quoted(
+        "standby",
+        match standby {
+            StandbyRule::Earliest => "earliest",
+            StandbyRule::Successor => "successor",
+            StandbyRule::Named(name) => name,
+        },
+    );
     file.quoted("election", election);
     file.quoted("beat", beat);
     file.put("snapshot_every", snapshot_every);

@@ -382,7 +382,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     pub(super) fn send(&mut self, from: Machine, to: NodeId, message: Message) {
         match &message.body {
             Body::Membership(_) => self.sent.membership += 1,
-            Body::Log(_) => self.sent.log += 1,
+            Body::Log(_) | Body::Standby(_) => self.sent.log += 1,
             Body::Work(_) => self.sent.work += 1,
             Body::Client(_) => self.sent.client += 1,
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::super::config::{Config, limits};
+use super::super::config::{Config, FailoverMode, limits};
 use super::super::entry::{Command, Seats};
 use super::super::mutant::Mutant;
 use super::super::view::{Member, View, ViewChange};
@@ -68,10 +68,16 @@ impl Council {
         }
         if facts.now >= self.seats_at {
             self.seats_at = facts.now + SEATS_EVERY;
-            let seating = Seating { me, failover: &config.failover, facts, passed_over: &self.passed_over };
-            if let Some(seats) = seating.next() {
-                self.note_passed_over(&seats, facts);
-                wishes.push_back(Wish::Seat(seats));
+            match config.failover.mode {
+                FailoverMode::Log => {
+                    let seating =
+                        Seating { me, failover: &config.failover, facts, passed_over: &self.passed_over };
+                    if let Some(seats) = seating.next() {
+                        self.note_passed_over(&seats, facts);
+                        wishes.push_back(Wish::Seat(seats));
+                    }
+                }
+                FailoverMode::Standby => wishes.push_back(Wish::Standby),
             }
         }
     }

@@ -67,6 +67,8 @@ pub(super) enum Wish {
     Propose(Command),
     /// Change the seats.
     Seat(Seats),
+    /// See to it that there is a standby, in the classic design.
+    Standby,
     /// Begin a read-index round.
     Read,
 }

@@ -76,6 +76,7 @@ use election::{Asking, Standing};
 use lead::Lead;
 use snapshot::Draw;
 use storage::Store;
+pub(super) use storage::size;
 
 /// What the log tells its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +106,8 @@ pub(super) enum LogEvent {
     Restore(Arc<Snapshot>),
     /// The seats in force changed: by an append, a truncation or a snapshot.
     Seated(Arc<Seats>),
+    /// The classic design wants a snapshot of the state at this place, which is where it stands now: see [`super::standby`].
+    Compact(Index),
     /// A read that was begun by [`Log::read`] may be answered from the state at `index`, which is committed, or from any later one.
     Readable {
         /// What [`Log::read`] returned.

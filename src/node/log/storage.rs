@@ -294,7 +294,7 @@ impl Store {
 }
 
 /// About how many bytes an entry takes on the wire; never less than 1.
-pub(super) fn size(entry: &Entry) -> usize {
+pub(in super::super) fn size(entry: &Entry) -> usize {
     const FIXED: usize = 48;
     let payload = match &*entry.payload {
         Payload::Noop => 0,
