@@ -137,9 +137,10 @@ fn trial(plan: &Plan, number: u32, stop: &AtomicBool) -> Made {
     let gather = if number == 0 { gather.with_figures() } else { gather };
     let mut sinks = (Checker::new(plan, seed), gather);
     let outcome = sim::run(plan, seed, &mut sinks, &|| stop.load(Ordering::Relaxed));
-    let (checker, gather) = sinks;
-    let verdict = checker.finish(outcome.ended_at);
+    let (mut checker, gather) = sinks;
     let Traffic { membership, log, work, client } = outcome.sent;
+    checker.count_messages(membership, log);
+    let verdict = checker.finish(outcome.ended_at);
     let trial = gather.finish(TrialEnd {
         trace: outcome.trace,
         ended_at: outcome.ended_at,

@@ -95,7 +95,8 @@ impl Trial {
     fn watched(plan: &Plan, seed: u64, twice: bool, stop: &(dyn Fn() -> bool + Sync)) -> Trial {
         let mut sinks = (Checker::new(plan, seed), Reached::default());
         let outcome = sim::run(plan, seed, &mut sinks, stop);
-        let (checker, reached) = sinks;
+        let (mut checker, reached) = sinks;
+        checker.count_messages(outcome.sent.membership, outcome.sent.log);
         let verdict = checker.finish(outcome.ended_at);
         let mut failure = gravest(&verdict);
         if failure.is_none() && !outcome.unfinished.is_empty() {

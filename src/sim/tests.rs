@@ -170,6 +170,7 @@ fn plan(kinds: &[&str]) -> Plan {
         models: BTreeMap::from([("letters".into(), ModelPlan { engine: "synthetic".into(), profile })]),
         jobs: Vec::new(),
         arrivals: Vec::new(),
+        requests: Vec::new(),
         faults: Vec::new(),
     }
 }
@@ -183,7 +184,7 @@ fn job(at: Span) -> JobPlan {
         weight: 1.0,
         priority: 0,
     };
-    JobPlan { at: Draw::Fixed(at), spec }
+    JobPlan { at: Draw::Fixed(at), give_up: None, spec }
 }
 
 fn fault(at: u64, kind: FaultKind, target: Target, lasting: Option<u64>) -> Fault {

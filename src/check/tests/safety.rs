@@ -311,8 +311,10 @@ fn a_list_of_jobs_lacks_none_and_exaggerates_nothing() {
     let mut story = Story::begin();
     let job = story.submit(100, 10);
     story.serve(job, 0, 1);
-    let status =
-        |inputs_done| JobStatus { job, spec: spec(100, 10), inputs_done, inputs_failed: 0, ended: false };
+    let status = |inputs_done| {
+        let spec = spec(100, 10);
+        JobStatus { job, spec, inputs_done, inputs_failed: 0, ended: false, stopped: false, batch: 10 }
+    };
     for (list, broken) in [
         (vec![status(10)], vec![]),
         (vec![status(0)], vec![]),
