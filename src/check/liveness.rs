@@ -407,7 +407,7 @@ impl Work {
             stuck: if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO },
             models: models.collect(),
             stall: plan.stall_max(),
-            refusals: plan.refusals_max(),
+            refusals: plan.put_off_max(),
             longest: Span::ZERO,
             window: plan.config.dispatch.window,
             tries: if fails { u64::from(plan.config.dispatch.retries_max) + 1 } else { 1 },

@@ -27,7 +27,7 @@ use super::roster::Who;
 use super::verdict::{Findings, Invariant, ceiling};
 use crate::base::{Epoch, Span, Time};
 use crate::history::{FaultEvent, FaultPhase};
-use crate::scenario::Plan;
+use crate::scenario::{Detector, Plan};
 
 /// How often an observer announces a silence to a voter, per second.
 const ALERTS_PER_S: f64 = 10.0;
@@ -93,9 +93,13 @@ impl Pace {
         Pace {
             shape: Shape {
                 nodes: nodes as f64,
-                observers: usize::from(membership.observers).min(nodes.saturating_sub(1)) as f64,
+                observers: usize::from(membership.observers_each()).min(nodes.saturating_sub(1)) as f64,
                 voters: failover.voters_for(nodes) as f64,
-                heartbeat: membership.heartbeat.as_secs(),
+                heartbeat: match membership.kind {
+                    Detector::Observers => membership.heartbeat.as_secs(),
+                    // In a ring each one is answered.
+                    Detector::Ring => membership.heartbeat.as_secs() / 2.0,
+                },
                 beat: failover.beat.as_secs(),
                 election: failover.election.as_secs(),
             },

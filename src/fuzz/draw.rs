@@ -7,9 +7,9 @@ use super::faults::{self, Family, Ground};
 use super::profile::Profile;
 use crate::base::{CostProfile, Draw, Rng, Span};
 use crate::scenario::{
-    Arrivals, Config, DiskPlan, DispatchConfig, Errand, Failover, Fault, FaultKind, Inputs, JobPlan, JobSpec,
-    MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions, RequestPlan, Scheduler, Target,
-    Until, policies, to_toml,
+    Arrivals, Config, Detector, DiskPlan, DispatchConfig, DispatchMode, Errand, Failover, Fault, FaultKind,
+    Inputs, JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions,
+    RequestPlan, Scheduler, Target, Until, policies, to_toml,
 };
 
 /// The bound on liveness: generous, so that what breaks it is stuck and not slow.
@@ -27,6 +27,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
     let nodes = nodes(&mut shape);
     let network = network(&mut rng.fork("network"));
     let mut config = config(&mut rng.fork("settings"), nodes.len());
+    classic(&mut rng.fork("classic"), &mut config);
     if network.loss >= LOSSY {
         // Three heartbeats of silence are nothing there: whoever chooses that evicts healthy nodes all the time.
         config.membership.suspect_after =
@@ -107,6 +108,7 @@ fn config(rng: &mut Rng, nodes: usize) -> Config {
     let policies = policies(&PolicyOptions::default());
     Config {
         membership: MembershipConfig {
+            kind: Detector::Observers,
             heartbeat: Span::millis(heartbeat),
             suspect_after: Span::millis(suspect_after),
             evict_after: Span::millis(suspect_after + pick(rng, &[100, 500, 2_000, 2_000])),
@@ -128,6 +130,17 @@ fn config(rng: &mut Rng, nodes: usize) -> Config {
             policy: pick(rng, &policies),
             rate_window: Span::secs(pick(rng, &[1, 10, 10])),
         },
+    }
+}
+
+/// Now and then the classic designs that lose nothing.
+fn classic(rng: &mut Rng, config: &mut Config) {
+    if rng.chance(0.15) {
+        config.dispatch.mode = DispatchMode::Pull;
+        config.dispatch.backoff = Span::millis(pick(rng, &[20, 50, 500]));
+    }
+    if rng.chance(0.15) {
+        config.membership.kind = Detector::Ring;
     }
 }
 

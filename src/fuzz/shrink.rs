@@ -184,10 +184,12 @@ impl Shrinker<'_> {
         self.change(|config| config.failover.voters = None);
         self.change(|config| config.failover.snapshot_every = usual.failover.snapshot_every);
         self.change(|config| config.failover.election = usual.failover.election);
+        self.change(|config| config.membership.kind = usual.membership.kind);
         self.change(|config| config.membership.observers = usual.membership.observers);
         self.change(|config| config.membership.heartbeat = usual.membership.heartbeat);
         self.change(|config| config.membership.suspect_after = usual.membership.suspect_after);
         self.change(|config| config.membership.evict_after = usual.membership.evict_after);
+        self.change(|config| config.dispatch.mode = usual.dispatch.mode);
         self.change(|config| config.dispatch.window = None);
         self.change(|config| config.dispatch.hedge = usual.dispatch.hedge);
         self.change(|config| config.dispatch.retries_max = usual.dispatch.retries_max);

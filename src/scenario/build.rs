@@ -15,7 +15,9 @@ use super::read::{Problems, Section, is_name};
 use super::shape::check_shape;
 use super::targets;
 use crate::base::{CostProfile, Draw};
-use crate::node::{Config, DispatchConfig, Failover, JobSpec, MembershipConfig, Scheduler, limits};
+use crate::node::{
+    Config, Detector, DispatchConfig, DispatchMode, Failover, JobSpec, MembershipConfig, Scheduler, limits,
+};
 use crate::policy;
 
 impl Plan {
@@ -150,6 +152,10 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
     let small = |section: &Section<'_>, name: &str| section.whole(name) as u8;
     Config {
         membership: MembershipConfig {
+            kind: match membership.choice("kind") {
+                Some("ring") => Detector::Ring,
+                _ => Detector::Observers,
+            },
             heartbeat: membership.span("heartbeat"),
             suspect_after: membership.span("suspect_after"),
             evict_after: membership.span("evict_after"),
@@ -162,6 +168,10 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
             voters: root.table("cluster").unless_word("voters", Section::odd),
         },
         dispatch: DispatchConfig {
+            mode: match dispatch.choice("mode") {
+                Some("pull") => DispatchMode::Pull,
+                _ => DispatchMode::Push,
+            },
             window: dispatch.unless_word("window", small),
             retries_max: dispatch.whole("retries_max") as u32,
             hedge: dispatch.switch("hedge"),

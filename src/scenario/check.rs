@@ -10,7 +10,7 @@ use super::read::Problems;
 use super::targets;
 use super::units::{draw_range, draw_text};
 use crate::base::{Draw, Span};
-use crate::node::{JobSpec, limits};
+use crate::node::{Detector, JobSpec, limits};
 
 /// Notes every contradiction in a plan whose values are right one by one.
 pub(super) fn contradictions(plan: &Plan, document: &Document, problems: &Problems) {
@@ -57,7 +57,7 @@ impl Check<'_> {
             );
             self.refuse(&[suspect, beat], why);
         }
-        if membership.evict_after <= membership.suspect_after {
+        if membership.kind == Detector::Observers && membership.evict_after <= membership.suspect_after {
             let why = format!(
                 "{} leaves no time between suspicion and eviction; wanted more than {}",
                 membership.evict_after,

@@ -32,5 +32,7 @@ pub use units::readable_span as span;
 pub use write::to_toml;
 
 /// What plans are made of, for those who make plans without knowing nodes.
-pub use crate::node::{Config, DispatchConfig, Failover, Inputs, JobSpec, MembershipConfig, Scheduler};
+pub use crate::node::{
+    Config, Detector, DispatchConfig, DispatchMode, Failover, Inputs, JobSpec, MembershipConfig, Scheduler,
+};
 pub use crate::policy::{Options as PolicyOptions, all as policies};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{CostProfile, Draw, Span};
-use crate::node::{Config, JobSpec};
+use crate::node::{Config, DispatchMode, JobSpec};
 use crate::policy::Options;
 
 /// A checked scenario.
@@ -51,14 +51,18 @@ impl Plan {
         stalls.map(|node| node.stall_for).max().unwrap_or(Span::ZERO)
     }
 
-    /// The longest that refusals may put off a query, until one of them is the last.
-    pub fn refusals_max(&self) -> Span {
+    /// The longest that a query may be put off while a worker is free: by refusals, until one of them is the last, and by
+    /// workers that ask for work only now and then.
+    pub fn put_off_max(&self) -> Span {
         let dispatch = &self.config.dispatch;
-        if self.nodes.iter().any(|node| node.worker && node.refuse > 0.0) {
-            (dispatch.backoff + dispatch.repeat) * (u64::from(dispatch.retries_max) + 1)
+        let pause = dispatch.backoff + dispatch.repeat;
+        let refused = if self.nodes.iter().any(|node| node.worker && node.refuse > 0.0) {
+            u64::from(dispatch.retries_max) + 1
         } else {
-            Span::ZERO
-        }
+            0
+        };
+        let unasked = u64::from(dispatch.mode == DispatchMode::Pull);
+        pause * (refused + unasked)
     }
 }
 

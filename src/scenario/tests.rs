@@ -97,6 +97,7 @@ hysteresis = 0
 slack = 2.5
 rate_window = "20s"
 [dispatch]
+mode = "pull"
 window = 4
 retries_max = 0
 backoff = "20ms"
@@ -104,6 +105,7 @@ hedge = false
 repeat = "150ms"
 survey = "70ms"
 [membership]
+kind = "ring"
 heartbeat = "20ms"
 suspect_after = "0.1s"
 evict_after = "1s"

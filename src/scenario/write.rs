@@ -7,7 +7,9 @@ use super::read::DATASET;
 use super::targets;
 use super::units::{bandwidth_text, draw_text};
 use crate::base::Draw;
-use crate::node::{Config, DispatchConfig, Failover, Inputs, JobSpec, MembershipConfig, Scheduler};
+use crate::node::{
+    Config, Detector, DispatchConfig, DispatchMode, Failover, Inputs, JobSpec, MembershipConfig, Scheduler,
+};
 use crate::policy::Options;
 
 /// The resolved scenario as TOML, with the version of idunno that resolved it. Jobs carry their batch size, so that
@@ -130,9 +132,9 @@ fn top(file: &mut File, plan: &Plan) {
 /// Takes the settings apart completely, so that a new one cannot be forgotten here.
 fn config(file: &mut File, config: &Config, options: &Options) {
     let Config { membership, failover, dispatch, scheduler } = config;
-    let MembershipConfig { heartbeat, suspect_after, evict_after, observers } = membership;
+    let MembershipConfig { kind, heartbeat, suspect_after, evict_after, observers } = membership;
     let Failover { election, beat, snapshot_every, voters } = failover;
-    let DispatchConfig { window, retries_max, backoff, hedge, repeat, survey } = dispatch;
+    let DispatchConfig { mode, window, retries_max, backoff, hedge, repeat, survey } = dispatch;
     let Scheduler { policy, rate_window } = scheduler;
     let Options { at_least_one, cap, hysteresis, slack } = options;
     file.line("\n[cluster]");
@@ -145,6 +147,13 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.put("slack", slack);
     file.quoted("rate_window", rate_window);
     file.line("\n[dispatch]");
+    file.quoted(
+        "mode",
+        match mode {
+            DispatchMode::Push => "push",
+            DispatchMode::Pull => "pull",
+        },
+    );
     file.or_word("window", *window, "auto");
     file.put("retries_max", retries_max);
     file.quoted("backoff", backoff);
@@ -152,6 +161,13 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.quoted("repeat", repeat);
     file.quoted("survey", survey);
     file.line("\n[membership]");
+    file.quoted(
+        "kind",
+        match kind {
+            Detector::Observers => "observers",
+            Detector::Ring => "ring",
+        },
+    );
     file.quoted("heartbeat", heartbeat);
     file.quoted("suspect_after", suspect_after);
     file.quoted("evict_after", evict_after);

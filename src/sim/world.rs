@@ -92,7 +92,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             worker: node.worker,
             address: Arc::clone(&node.name),
         });
-        let view = Arc::new(View::new(ViewId(1), plan.config.membership.observers, members.collect()));
+        let view = Arc::new(View::new(ViewId(1), plan.config.membership.observers_each(), members.collect()));
         let mut voters = ids[..plan.config.failover.voters_for(ids.len())].to_vec();
         voters.sort_unstable();
         let seats = Arc::new(Seats { number: 1, voters, learners: Vec::new() });

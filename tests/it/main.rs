@@ -1,6 +1,7 @@
 //! Tests of the whole: the shape of the code, the command as people use it, what the README promises.
 
 mod ailments;
+mod classics;
 mod command;
 mod compare;
 mod fairness;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::config::DispatchMode;
 use super::super::entry::{Answer, Completion, Failure, Outcome};
 use super::super::message::{Held, Progress, Report};
 use super::super::observation::{Dispatch, Observation};
@@ -32,6 +33,10 @@ impl Coordinator {
         let current = report.epoch == self.epoch && desk.is_followed(report.version);
         for held in &report.held {
             self.take_in(from, held, current, facts, out);
+        }
+        // One that does not know what is on its way to it may have less room than it says.
+        if current && self.config.dispatch.mode == DispatchMode::Pull {
+            self.asking.insert(from);
         }
         self.refresh(from);
         if self.survey_until.is_some() && self.desks.values().all(|desk| desk.surveyed || desk.suspect) {
