@@ -4,7 +4,7 @@
 //! share, their numbers, is looked at here: a job comes of one submission and no other, and jobs are numbered in the order of
 //! their submissions. The rest is in [`order`](super::order).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::order::{Act, Answer, Model, Order, STEPS_MAX, Seen, Step, order};
@@ -68,6 +68,19 @@ impl Histories {
         }
     }
 
+    /// The jobs that were read, each with what it is said to be and when that was told first.
+    fn seen(&self) -> BTreeMap<JobId, (Time, &JobSpec)> {
+        let mut seen: BTreeMap<JobId, (Time, &JobSpec)> = BTreeMap::new();
+        for call in &self.calls {
+            let Some((told, list)) = call.told.as_ref().map(|(at, _)| *at).zip(call.read()) else { continue };
+            for status in list {
+                let first = seen.entry(status.job).or_insert((told, &status.spec));
+                first.0 = first.0.min(told);
+            }
+        }
+        seen
+    }
+
     /// Which submission made each job that clients know of.
     fn origins(&self, findings: &mut Findings) -> Origins<'_> {
         let mut report = |at: Time, detail: std::fmt::Arguments<'_>| {
@@ -89,37 +102,23 @@ impl Histories {
                 (Outcome::Known, _) => {}
             }
         }
-        // A job that nobody was told of comes of a submission whose outcome is unknown, each of which makes one at most.
-        let mut refused = BTreeSet::new();
-        for call in &self.calls {
-            let Some((told, list)) = call.told.as_ref().map(|(at, _)| *at).zip(call.read()) else { continue };
-            for status in list {
-                if refused.contains(&status.job) {
-                    continue;
+        for (job, (told, spec)) in self.seen() {
+            if let Some(origin) = origins.get(&job) {
+                if origin.spec != spec {
+                    report(told, format_args!("{job} is not what was submitted"));
                 }
-                if let Some(origin) = origins.get(&status.job) {
-                    if *origin.spec != status.spec {
-                        report(told, format_args!("{} is not what was submitted", status.job));
-                        refused.insert(status.job);
-                    }
-                    continue;
-                }
-                let fits = |one: &&mut Option<Origin<'_>>| {
-                    one.as_ref().is_some_and(|one| *one.spec == status.spec && one.asked <= told)
-                };
-                match unknown.iter_mut().find(fits).and_then(Option::take) {
-                    Some(origin) => {
-                        origins.insert(status.job, origin);
-                    }
-                    None => {
-                        let name = &status.spec.name;
-                        report(
-                            told,
-                            format_args!("{} ({name}) comes of no submission of its own", status.job),
-                        );
-                        refused.insert(status.job);
-                    }
-                }
+                continue;
+            }
+            // A job that nobody was told of comes of a submission whose outcome is unknown, each of which makes one at most.
+            // Among equal ones the first made the first: if any other choice fits, this one does.
+            let fits = |one: &&mut Option<Origin<'_>>| {
+                one.as_ref().is_some_and(|one| one.spec == spec && one.asked <= told)
+            };
+            let origin = unknown.iter_mut().find(fits).and_then(Option::take);
+            if let Some(origin) = origin {
+                origins.insert(job, origin);
+            } else {
+                report(told, format_args!("{job} ({}) comes of no submission of its own", spec.name));
             }
         }
         let mut latest = (Time::ZERO, JobId(0));

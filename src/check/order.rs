@@ -150,7 +150,7 @@ impl State {
                 }
             }
             (Answer::Done, Act::Stop(_) | Act::Resume(_)) if self.phase == Phase::Running => {
-                next.push(wanted)
+                next.push(wanted);
             }
             _ => {}
         }

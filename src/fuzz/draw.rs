@@ -235,7 +235,7 @@ fn requests(rng: &mut Rng, jobs: &mut [JobPlan], until: Span) -> Vec<RequestPlan
     let names: Vec<Arc<str>> = jobs.iter().map(|job| Arc::clone(&job.spec.name)).collect();
     let mut clients: Vec<Arc<str>> = ["reader", "x", "y"].map(Arc::from).to_vec();
     clients.extend(names.iter().cloned());
-    for _ in 0..1 + rng.below(16) {
+    for _ in 0..=rng.below(16) {
         let (at, job) = (Span::millis(rng.below(until.0 / 1_000_000)), pick(rng, &names));
         let batch = pick(rng, &[1, 2, 3, 10, 50]);
         let errands = [

@@ -13,6 +13,7 @@ mod policies;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod requests;
 mod shares;
 mod shells;
 mod stored;

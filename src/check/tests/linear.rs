@@ -161,73 +161,56 @@ fn brute(steps: &[Step]) -> bool {
     go(steps, &mut (0..steps.len()).collect(), &mut Vec::new())
 }
 
-/// A job told in other words than the checker's: every way that it can go, at once.
+/// A job told in other words than the checker's: (there, ended, gone, stopped, batch, done).
+type Job = (bool, bool, bool, bool, u32, u64);
+
+/// Everything that a request with this answer can make of a job.
+fn carried_out(job: Job, act: Act) -> Vec<Job> {
+    let (there, ended, gone, stopped, batch, done) = job;
+    let alive = there && !gone;
+    let same = |fits: bool| if fits { vec![job] } else { vec![] };
+    match act {
+        Act::Submit if !there => vec![(true, false, false, false, batch, 0)],
+        Act::Submit => vec![],
+        Act::Read(Some(seen)) => {
+            same(alive && (seen.done, seen.ended, seen.stopped, seen.batch) == (done, ended, stopped, batch))
+        }
+        Act::Read(None)
+        | Act::Cancel(Answer::NoJob)
+        | Act::SetBatch(_, Answer::NoJob)
+        | Act::Forget(Answer::NoJob)
+        | Act::Stop(Answer::NoJob)
+        | Act::Resume(Answer::NoJob) => same(!alive),
+        _ if !alive => vec![],
+        Act::Cancel(Answer::Done) if !ended => vec![(true, true, false, false, batch, done)],
+        Act::SetBatch(new, Answer::Done) if !ended => vec![job, (true, false, false, stopped, new, done)],
+        Act::Forget(Answer::Done) if ended => vec![(true, true, true, stopped, batch, done)],
+        Act::Stop(Answer::Done) if !ended => vec![(true, false, false, true, batch, done)],
+        Act::Resume(Answer::Done) if !ended => vec![(true, false, false, false, batch, done)],
+        Act::Stop(Answer::Refused) | Act::Resume(Answer::Refused) | Act::Cancel(Answer::Done) => same(ended),
+        Act::SetBatch(_, Answer::Refused) => vec![job],
+        Act::Forget(Answer::NotEnded) => same(!ended),
+        _ => vec![],
+    }
+}
+
+/// Whether these can happen in this order: every way that it can go is followed at once.
 fn replay(acts: &[Act]) -> bool {
-    // (there, ended, cancelled, gone, stopped, batch, done)
-    type Job = (bool, bool, bool, bool, bool, u32, u64);
-    let mut jobs: Vec<Job> = vec![(false, false, false, false, false, MODEL.batch, 0)];
+    let mut jobs: Vec<Job> = vec![(false, false, false, false, MODEL.batch, 0)];
     for act in acts {
         let mut next: Vec<Job> = Vec::new();
         // Between two requests a job that runs may come any way further.
-        for (there, ended, cancelled, gone, stopped, batch, done) in jobs {
-            next.push((there, ended, cancelled, gone, stopped, batch, done));
+        for job in jobs {
+            next.push(job);
+            let (there, ended, _, stopped, batch, done) = job;
             if there && !ended {
-                next.extend(
-                    (done..MODEL.inputs).map(|done| (true, false, false, false, stopped, batch, done)),
-                );
-                next.push((true, true, false, false, false, batch, MODEL.inputs));
+                next.extend((done..MODEL.inputs).map(|done| (true, false, false, stopped, batch, done)));
+                next.push((true, true, false, false, batch, MODEL.inputs));
             }
         }
         jobs = next.into_iter().flat_map(|job| carried_out(job, *act)).collect();
         jobs.sort_unstable();
         jobs.dedup();
-
-        fn carried_out(job: Job, act: Act) -> Vec<Job> {
-            let (there, ended, cancelled, gone, stopped, batch, done) = job;
-            let alive = there && !gone;
-            match act {
-                Act::Submit if !there => vec![(true, false, false, false, false, batch, 0)],
-                Act::Submit => vec![],
-                Act::Read(None) => {
-                    if alive {
-                        vec![]
-                    } else {
-                        vec![job]
-                    }
-                }
-                Act::Read(Some(seen)) => {
-                    let same = alive
-                        && (seen.done, seen.ended, seen.stopped, seen.batch) == (done, ended, stopped, batch);
-                    if same { vec![job] } else { vec![] }
-                }
-                Act::Cancel(Answer::NoJob)
-                | Act::SetBatch(_, Answer::NoJob)
-                | Act::Forget(Answer::NoJob)
-                | Act::Stop(Answer::NoJob)
-                | Act::Resume(Answer::NoJob) => {
-                    if alive {
-                        vec![]
-                    } else {
-                        vec![job]
-                    }
-                }
-                _ if !alive => vec![],
-                Act::Cancel(Answer::Done) if ended => vec![job],
-                Act::Cancel(Answer::Done) => vec![(true, true, true, false, false, batch, done)],
-                Act::SetBatch(new, Answer::Done) if !ended => {
-                    vec![job, (there, ended, cancelled, gone, stopped, new, done)]
-                }
-                Act::SetBatch(_, Answer::Refused) => vec![job],
-                Act::Forget(Answer::Done) if ended => {
-                    vec![(true, true, cancelled, true, stopped, batch, done)]
-                }
-                Act::Forget(Answer::NotEnded) if !ended => vec![job],
-                Act::Stop(Answer::Done) if !ended => vec![(true, false, false, false, true, batch, done)],
-                Act::Resume(Answer::Done) if !ended => vec![(true, false, false, false, false, batch, done)],
-                Act::Stop(Answer::Refused) | Act::Resume(Answer::Refused) if ended => vec![job],
-                _ => vec![],
-            }
-        }
     }
     !jobs.is_empty()
 }
@@ -279,8 +262,11 @@ fn it_agrees_with_trying_every_order() {
     assert!(found > 1_000 && none > 1_000, "{found} have an order, {none} have none");
 }
 
-/// Several sessions and what they were told, as (session, asked, told, request, reply).
-fn broken(calls: &[(u64, u64, Option<u64>, Request, Option<Reply>)]) -> Vec<String> {
+/// A request: its session, when it was asked and told, what, and the answer.
+type Call = (u64, u64, Option<u64>, Request, Option<Reply>);
+
+/// What is wrong with what these clients were told.
+fn broken(calls: &[Call]) -> Vec<String> {
     let mut histories = Histories::default();
     let mut findings = Findings::new(1, Vec::new());
     for (session, asked, _, request, _) in calls {

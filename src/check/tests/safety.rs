@@ -278,7 +278,7 @@ fn an_answer_that_names_someone_elses_job_is_noticed() {
     let job = story.submit(100, 10);
     let number = story.ask(Request::Submit(spec(50, 10)));
     story.tell(number, Reply::Submitted(job));
-    assert_eq!(story.broken(), [3]);
+    assert_eq!(story.broken(), [3, 9]);
 }
 
 #[test]
@@ -319,8 +319,8 @@ fn a_list_of_jobs_lacks_none_and_exaggerates_nothing() {
         (vec![status(10)], vec![]),
         (vec![status(0)], vec![]),
         (vec![status(20)], vec![3]),
-        (vec![JobStatus { ended: true, ..status(10) }], vec![3]),
-        (vec![], vec![3]),
+        (vec![JobStatus { ended: true, ..status(10) }], vec![3, 9]),
+        (vec![], vec![3, 9]),
     ] {
         let mut story = story.clone();
         let number = story.ask(Request::Jobs);
