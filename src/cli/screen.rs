@@ -265,7 +265,7 @@ fn recovery(label: &str, faults: &[u32], finished: &Finished) -> Option<String> 
 fn checks(findings: &Findings) -> String {
     let census = &findings.census;
     let verdict = if findings.violations_found == 0 {
-        format!("Invariants 1 to 8{} held", if findings.repeated { " and 11" } else { "" })
+        format!("Invariants 1 to 9{} held", if findings.repeated { ", 11 and 12" } else { " and 12" })
     } else {
         format!("{} found", some(findings.violations_found, "violation", "violations"))
     };

@@ -137,7 +137,8 @@ fn trial(plan: &Plan, number: u32, stop: &AtomicBool) -> Made {
     let gather = if number == 0 { gather.with_figures() } else { gather };
     let mut sinks = (Checker::new(plan, seed), gather);
     let outcome = sim::run(plan, seed, &mut sinks, &|| stop.load(Ordering::Relaxed));
-    let (checker, gather) = sinks;
+    let (mut checker, gather) = sinks;
+    checker.count_messages(outcome.sent.membership, outcome.sent.log);
     let verdict = checker.finish(outcome.ended_at);
     let trial = gather.finish(end_of(&outcome, &verdict));
     Made::Trial(Box::new((trial, verdict, outcome)))

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::QueryId;
-use crate::history::{Change, Dispatch, FaultPhase, GiveUp, Observation, Record, Sink, StepDown, What};
+use crate::base::{QueryId, SessionId, Span, Time};
+use crate::history::{
+    Change, ClientEvent, Dispatch, FaultPhase, GiveUp, Observation, Record, Reply, Sink, StepDown, What,
+};
 
 /// The points of interest, each a sentence about a trial.
-pub const POINTS: [&str; 17] = [
+pub const POINTS: [&str; 23] = [
     "a second leader was elected",
     "a leader stepped down without a quorum",
     "a leader handed over",
@@ -25,7 +27,16 @@ pub const POINTS: [&str; 17] = [
     "a load failed",
     "an engine died",
     "a job ended under faults",
+    "a batch size changed under way",
+    "a job was cancelled under way",
+    "a stopped job went on",
+    "a client asked again elsewhere",
+    "a client gave up and never knew",
+    "a client read how far jobs are",
 ];
+
+/// From this wait on a client has asked more than one node.
+const PATIENCE: Span = Span::millis(500);
 
 /// What one trial reached, gathered while it runs.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +51,7 @@ pub struct Reached {
     faults_in_force: i64,
     /// Queries of which an answer has reached a coordinator.
     answered: BTreeSet<QueryId>,
+    asked: BTreeMap<(SessionId, u64), Time>,
     voters: Option<BTreeSet<crate::base::NodeId>>,
 }
 
@@ -115,8 +127,31 @@ impl Reached {
                     }
                 }
                 Change::JobEnded { .. } if self.faults_in_force > 0 => self.reach(16),
+                Change::Recut { .. } => self.reach(17),
+                Change::JobResumed { .. } => self.reach(19),
                 _ => {}
             }
+            if let Change::JobEnded { cancelled: true, .. } = change {
+                self.reach(18);
+            }
+        }
+    }
+
+    fn on_client(&mut self, at: Time, event: &ClientEvent) {
+        match event {
+            ClientEvent::Asked { session, number, .. } => {
+                self.asked.insert((*session, *number), at);
+            }
+            ClientEvent::Told { session, number, reply } => {
+                let asked = self.asked.remove(&(*session, *number));
+                if asked.is_some_and(|asked| at.since(asked) > PATIENCE) {
+                    self.reach(20);
+                }
+                if let Reply::Jobs(_) = **reply {
+                    self.reach(22);
+                }
+            }
+            ClientEvent::GaveUp { .. } => self.reach(21),
         }
     }
 }
@@ -134,6 +169,7 @@ impl Sink for Reached {
                 FaultPhase::Ended => self.faults_in_force -= 1,
                 FaultPhase::Missed { .. } => {}
             },
+            What::Client(event) => self.on_client(record.at, event),
             _ => {}
         }
     }

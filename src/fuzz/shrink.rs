@@ -97,15 +97,34 @@ impl Shrinker<'_> {
         }
     }
 
+    /// Leaves out as many requests as possible, one by one, and lets clients wait for ever.
+    fn requests(&mut self) {
+        self.keep(|plan| plan.requests.clear());
+        for place in (0..self.best.requests.len()).rev() {
+            self.keep(|plan| {
+                plan.requests.remove(place);
+            });
+        }
+        for place in 0..self.best.requests.len() {
+            self.keep(|plan| plan.requests[place].give_up = None);
+        }
+        for place in 0..self.best.jobs.len() {
+            self.keep(|plan| plan.jobs[place].give_up = None);
+        }
+    }
+
     fn work(&mut self) {
+        self.requests();
         for place in (0..self.best.arrivals.len()).rev() {
             self.keep(|plan| {
-                plan.arrivals.remove(place);
+                let prefix = format!("{}-", plan.arrivals.remove(place).spec.name);
+                plan.requests.retain(|one| one.errand.job().is_none_or(|job| !job.starts_with(&prefix)));
             });
         }
         for place in (0..self.best.jobs.len()).rev() {
             self.keep(|plan| {
-                plan.jobs.remove(place);
+                let name = plan.jobs.remove(place).spec.name;
+                plan.requests.retain(|one| one.errand.job() != Some(&name));
             });
         }
         for place in 0..self.best.jobs.len() {

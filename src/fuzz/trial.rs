@@ -100,7 +100,8 @@ impl Trial {
         sinks: &mut (Checker, Reached),
     ) -> Trial {
         let outcome = sim::run(plan, seed, sinks, stop);
-        let (checker, reached) = std::mem::replace(sinks, (Checker::new(plan, seed), Reached::default()));
+        let (mut checker, reached) = std::mem::replace(sinks, (Checker::new(plan, seed), Reached::default()));
+        checker.count_messages(outcome.sent.membership, outcome.sent.log);
         let verdict = checker.finish(outcome.ended_at);
         let mut failure = gravest(&verdict);
         if failure.is_none() && !outcome.unfinished.is_empty() {

@@ -74,6 +74,8 @@ pub enum Kind {
 
 /// The most machines of a cluster.
 pub(super) const NODES_MAX: usize = 100_000;
+/// The most requests of a scenario beside its jobs.
+pub(super) const REQUESTS_MAX: usize = 10_000;
 /// The most faults of a scenario.
 pub(super) const FAULTS_MAX: usize = 10_000;
 /// The most trials.
@@ -301,6 +303,20 @@ pub(super) const FAULT_KINDS: [(&str, &[&str]); 20] = [
     ("repeat_output", &["for"]),
 ];
 
+/// The kinds of requests, each with the keys that it has beside `at`, `kind`, `client` and `give_up`.
+pub(super) const REQUEST_KINDS: [(&str, &[&str]); 6] = [
+    ("cancel", &["job"]),
+    ("batch", &["job", "batch"]),
+    ("forget", &["job"]),
+    ("stop", &["job"]),
+    ("resume", &["job"]),
+    ("jobs", &[]),
+];
+
+fn request_kinds() -> Vec<&'static str> {
+    REQUEST_KINDS.iter().map(|(name, _)| *name).collect()
+}
+
 const BATCH: Kind = Kind::Whole(1, limits::BATCH_MAX as i128);
 const WEIGHT: Kind = Kind::Number(1e6);
 const PRIORITY: Kind = Kind::Whole(-1_000, 1_000);
@@ -390,6 +406,7 @@ static KEYS: &[Key] = &[
     key("job.N.inputs", Inputs, Required, "What to run it on."),
     key("job.N.batch", BATCH, Derived("the model's batch"), "Inputs per query."),
     key("job.N.at", Draw(Span::ZERO, LONGEST), Value("0s"), "When the client submits it."),
+    key("job.N.give_up", SpanKind(MOMENT, LONGEST), Value("never"), "How long the client waits for an answer to its submission before it gives up, and never learns whether it was accepted.").or("never"),
     key("job.N.weight", WEIGHT, Value("1"), "Its share relative to other jobs."),
     key("job.N.priority", PRIORITY, Value("0"), "Higher goes first where the policy has a meaning for it."),
 
@@ -402,6 +419,13 @@ static KEYS: &[Key] = &[
     key("arrivals.N.batch", BATCH, Derived("the model's batch"), "Inputs per query."),
     key("arrivals.N.weight", WEIGHT, Value("1"), "The share of each, relative to other jobs."),
     key("arrivals.N.priority", PRIORITY, Value("0"), "Higher goes first where the policy has a meaning for it."),
+
+    key("request.N.at", Draw(Span::ZERO, LONGEST), Value("0s"), "When a client asks; later if its request before this one is not answered yet, or the job is not accepted yet."),
+    key("request.N.kind", Choice(request_kinds), Required, "What it asks: end a job for good, divide what is left of it into other batches, drop one that has ended, stop it, let it go on, or read how far all jobs are."),
+    key("request.N.job", Name, Required, "cancel, batch, forget, stop, resume: which job, by its name; those of a stream are called s-1, s-2, … for a stream s."),
+    key("request.N.batch", BATCH, Required, "batch: inputs per query from then on."),
+    key("request.N.client", Name, Derived("request and the position from 1"), "Who asks: requests of one client go one after the other, in the order of the file. A job's name is the client that submitted it."),
+    key("request.N.give_up", SpanKind(MOMENT, LONGEST), Value("never"), "How long the client waits for an answer before it gives up, and never learns whether it was done.").or("never"),
 
     key("fault.N.at", Draw(Span::ZERO, LONGEST), Required, "When it happens."),
     key("fault.N.on", Choice(triggers), Value("time"), "What it waits for from then on, for a minute at most, to begin in the midst of it: that a node misses its leader and asks for votes, that a part of a snapshot is on its way, or that the voters' seats change; \"time\": nothing."),

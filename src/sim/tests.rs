@@ -178,6 +178,7 @@ fn plan(kinds: &[&str]) -> Plan {
         models: BTreeMap::from([("letters".into(), ModelPlan { engine: "synthetic".into(), profile })]),
         jobs: Vec::new(),
         arrivals: Vec::new(),
+        requests: Vec::new(),
         faults: Vec::new(),
     }
 }
@@ -191,7 +192,7 @@ fn job(at: Span) -> JobPlan {
         weight: 1.0,
         priority: 0,
     };
-    JobPlan { at: Draw::Fixed(at), spec }
+    JobPlan { at: Draw::Fixed(at), give_up: None, spec }
 }
 
 fn fault(at: u64, kind: FaultKind, target: Target, lasting: Option<u64>) -> Fault {

@@ -25,7 +25,9 @@ pub(super) struct Watch {
     pub(super) seats: Arc<Seats>,
     /// Inputs counted per job.
     counted: BTreeMap<JobId, u64>,
+    added: BTreeSet<JobId>,
     ended: BTreeSet<JobId>,
+    stopped: BTreeSet<JobId>,
     /// When a query was last counted, a job submitted or ended, or a fault began or ended.
     pub(super) progress: Time,
     /// Since when nothing is left to do.
@@ -42,7 +44,9 @@ impl Watch {
             view,
             seats,
             counted: BTreeMap::new(),
+            added: BTreeSet::new(),
             ended: BTreeSet::new(),
+            stopped: BTreeSet::new(),
             progress: Time::ZERO,
             settled: None,
             patience: plan.liveness_within + allowance(plan),
@@ -68,11 +72,19 @@ impl Watch {
                     self.ended.insert(*job);
                     self.progress = now;
                 }
+                Change::JobStopped { job } => {
+                    self.stopped.insert(*job);
+                    self.progress = now;
+                }
+                Change::JobResumed { job } => {
+                    self.stopped.remove(job);
+                    self.progress = now;
+                }
                 Change::ViewChanged { view, .. } => self.view = Arc::clone(view),
-                Change::JobAdded { .. }
-                | Change::Recut { .. }
-                | Change::Uncounted { .. }
-                | Change::JobForgotten { .. } => {}
+                Change::JobAdded { job, .. } => {
+                    self.added.insert(*job);
+                }
+                Change::Recut { .. } | Change::Uncounted { .. } | Change::JobForgotten { .. } => {}
             }
         }
         true
@@ -81,6 +93,16 @@ impl Watch {
     /// Whether a job has ended.
     pub(super) fn has_ended(&self, job: JobId) -> bool {
         self.ended.contains(&job)
+    }
+
+    /// The jobs that were accepted, have not ended and are not stopped.
+    pub(super) fn open(&self) -> impl Iterator<Item = JobId> {
+        self.added.difference(&self.ended).copied().filter(|job| !self.stopped.contains(job))
+    }
+
+    /// Whether a client has stopped a job, so that nothing more is expected of it for now.
+    pub(super) fn is_stopped(&self, job: JobId) -> bool {
+        self.stopped.contains(&job)
     }
 
     /// How many inputs of a job were counted.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::book::{Address, Book};
-use super::client::{ClientStep, Clients};
+use super::client::{Client, ClientStep, Clients};
 use super::course::Faults;
 use super::disk::Disk;
 use super::engine::{Alarm, Engine};
@@ -139,10 +139,11 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
 
     /// Queues what the plan says will happen.
     fn queue_plan(&mut self) {
-        let planned = self.clients.all.iter().map(|client| client.at).enumerate();
-        for (client, at) in planned.filter(|(_, at)| *at != Time::NEVER) {
-            let step = ClientStep::Ask { attempt: 0 };
-            self.queue.push(at, Event::Client { client: client as u32, step });
+        let planned = self.clients.all.iter().map(Client::next_at).enumerate();
+        for (client, at) in planned.filter_map(|(client, at)| Some((client, at?))) {
+            if at != Time::NEVER {
+                self.queue.push(at, Event::Client { client: client as u32, step: ClientStep::Begin });
+            }
         }
         for (fault, at) in self.faults.begins().enumerate() {
             self.queue.push(at, Event::Fault { fault: fault as u32, step: FaultStep::Due });

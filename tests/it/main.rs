@@ -16,6 +16,7 @@ mod policies;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod requests;
 mod shares;
 mod shells;
 mod stored;

@@ -147,7 +147,7 @@ impl Coordinator {
             council: Council::new(facts.now),
             config,
         };
-        for (id, job) in facts.ledger.jobs().filter(|(_, job)| !job.ended()) {
+        for (id, job) in facts.ledger.jobs().filter(|(_, job)| job.wants_workers()) {
             let since = facts.ledger.now().max(job.arrived());
             let pace = Pace::new(since, coordinator.config.scheduler.rate_window);
             coordinator.queues.insert(id, JobQueue::new(pace));
@@ -265,13 +265,7 @@ impl Coordinator {
     pub(super) fn applied(&mut self, changes: &[Change], facts: &Facts<'_>, out: &mut Outbox) {
         for change in changes {
             match change {
-                Change::JobAdded { job, .. } => {
-                    let pace = Pace::new(facts.ledger.now(), self.config.scheduler.rate_window);
-                    let mut queue = JobQueue::new(pace);
-                    queue.fill(facts.ledger.job(*job).expect("the ledger has just added it"));
-                    self.queues.insert(*job, queue);
-                    self.replan = true;
-                }
+                Change::JobAdded { job, .. } | Change::JobResumed { job } => self.begin_job(*job, facts),
                 Change::Recut { job, .. } => self.recut(*job, facts, out),
                 Change::Counted { query, .. } => {
                     if let Some(queue) = self.queues.get_mut(&query.job) {
@@ -280,7 +274,10 @@ impl Coordinator {
                     self.finish(*query, facts.now, out);
                 }
                 Change::Uncounted { query, attempt, .. } => self.discard(*query, *attempt, facts, out),
-                Change::JobEnded { job, .. } => self.end_job(*job, facts.now, out),
+                // What workers hold of a stopped job is taken back, as of one that has ended.
+                Change::JobEnded { job, .. } | Change::JobStopped { job } => {
+                    self.end_job(*job, facts.now, out);
+                }
                 Change::JobForgotten { .. } => {}
                 Change::ViewChanged { .. } => {
                     self.council.view_changed();
@@ -288,6 +285,16 @@ impl Coordinator {
                 }
             }
         }
+    }
+
+    /// A job wants workers from now on.
+    fn begin_job(&mut self, job: JobId, facts: &Facts<'_>) {
+        let state = facts.ledger.job(job).expect("the ledger has just added or resumed it");
+        let pace = Pace::new(facts.ledger.now(), self.config.scheduler.rate_window);
+        let mut queue = JobQueue::new(pace);
+        queue.fill(state);
+        self.queues.insert(job, queue);
+        self.replan = true;
     }
 
     /// Brings desks and roster in line with the committed view and with who is suspect.

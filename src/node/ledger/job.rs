@@ -38,6 +38,7 @@ enum State {
     Running,
     Complete,
     Cancelled,
+    Stopped,
 }
 
 /// One division into batches: inputs `from..until` in queries of `batch`, the last one perhaps smaller.
@@ -102,7 +103,7 @@ impl Job {
 
     /// Whether nothing is left to do: it is complete or cancelled.
     pub(in crate::node) fn ended(&self) -> bool {
-        self.state != State::Running
+        matches!(self.state, State::Complete | State::Cancelled)
     }
 
     /// Whether none of its queries is counted yet.
@@ -113,6 +114,16 @@ impl Job {
     /// Whether a client cancelled it before it was complete.
     pub(in crate::node) fn cancelled(&self) -> bool {
         self.state == State::Cancelled
+    }
+
+    /// Whether a client stopped it, and nobody has resumed it since.
+    pub(in crate::node) fn stopped(&self) -> bool {
+        self.state == State::Stopped
+    }
+
+    /// Whether its queries shall be given to workers.
+    pub(in crate::node) fn wants_workers(&self) -> bool {
+        self.state == State::Running
     }
 
     /// The number of the current cut.
@@ -159,6 +170,8 @@ impl Job {
             inputs_done: self.derived.inputs_done,
             inputs_failed: self.derived.inputs_failed,
             ended: self.ended(),
+            stopped: self.stopped(),
+            batch: self.current().batch,
         }
     }
 
@@ -215,11 +228,28 @@ impl Job {
         Some(Change::JobEnded { job: self.id, cancelled: true })
     }
 
+    /// Stops the job or lets it go on; nothing happens when that is so already.
+    pub(super) fn stop(&mut self, stopped: bool) -> Result<Option<Change>, Refusal> {
+        if self.ended() {
+            return Err(self.over());
+        }
+        if self.stopped() == stopped {
+            return Ok(None);
+        }
+        self.set_state(if stopped { State::Stopped } else { State::Running });
+        let job = self.id;
+        Ok(Some(if stopped { Change::JobStopped { job } } else { Change::JobResumed { job } }))
+    }
+
+    fn over(&self) -> Refusal {
+        Refusal::Invalid(format!("{} has ended", self.id).into())
+    }
+
     /// Divides what is left from the boundary on into queries of `batch` inputs. Nothing happens when that is the size
     /// already, or when nothing is left there.
     pub(super) fn recut(&mut self, batch: u32) -> Result<Option<Change>, Refusal> {
         if self.ended() {
-            return Err(Refusal::Invalid(format!("{} has ended", self.id).into()));
+            return Err(self.over());
         }
         let current = self.current();
         let (boundary, until) = (current.boundary(), current.until);

@@ -220,6 +220,14 @@ impl Ledger {
                 changes.extend(self.change_job(*job, |job| job.recut(*batch))??);
                 Ok(Reply::Done)
             }
+            Request::Stop(id) => {
+                changes.extend(self.change_job(*id, |job| job.stop(true))??);
+                Ok(Reply::Done)
+            }
+            Request::Resume(id) => {
+                changes.extend(self.change_job(*id, |job| job.stop(false))??);
+                Ok(Reply::Done)
+            }
             Request::Forget(id) => {
                 let job = self.jobs.get(id).ok_or(Refusal::UnknownJob(*id))?;
                 if !job.ended() {

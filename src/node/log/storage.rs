@@ -312,7 +312,12 @@ pub(in super::super) fn size(entry: &Entry) -> usize {
                 };
                 48 + spec.name.len() + spec.model.len() + inputs
             }
-            Request::Cancel(_) | Request::SetBatch { .. } | Request::Forget(_) | Request::Jobs => 16,
+            Request::Cancel(_)
+            | Request::SetBatch { .. }
+            | Request::Forget(_)
+            | Request::Jobs
+            | Request::Stop(_)
+            | Request::Resume(_) => 16,
         },
         Payload::Command(Command::Complete(completions)) => completions
             .iter()
