@@ -1,10 +1,9 @@
 //! An inference engine, emulated: it takes the time that the model's cost profile says, and can be slow, stuck or dead.
 
 use std::collections::BTreeMap;
-use std::hash::Hasher;
 use std::sync::Arc;
 
-use crate::base::{Fold, Rng, Span};
+use crate::base::{Rng, Span, synthetic};
 use crate::node::{Answer, EngineCommand, EngineEvent};
 use crate::scenario::{ModelPlan, NodePlan};
 
@@ -12,8 +11,6 @@ use crate::scenario::{ModelPlan, NodePlan};
 const RESTART: Span = Span::millis(5);
 /// How long it takes to find that there is no such model.
 const LOOK_UP: Span = Span::millis(1);
-/// Bytes of prediction per input.
-const PREDICTION_BYTES: usize = 4;
 
 /// What an engine is busy with.
 #[derive(Debug)]
@@ -124,7 +121,7 @@ impl Engine {
                 }
                 let answer = Answer {
                     inputs,
-                    predictions: predict(&model, &dataset, from, inputs),
+                    predictions: synthetic::predictions(&model, &dataset, from, inputs).into(),
                     failed: Arc::default(),
                 };
                 Some(self.busy(took, EngineEvent::Finished { attempt, answer, took }))
@@ -235,20 +232,6 @@ impl Engine {
         self.load_failures.retain(|(of, _)| *of != fault);
         self.stick.retain(|of| *of != fault);
     }
-}
-
-/// What a model predicts for a range of inputs: four bytes each, the same whoever computes them.
-fn predict(model: &str, dataset: &str, from: u64, inputs: u32) -> Arc<[u8]> {
-    let mut fold = Fold::new(0);
-    fold.write(model.as_bytes());
-    fold.write(dataset.as_bytes());
-    let mut predictions = Vec::with_capacity(inputs as usize * PREDICTION_BYTES);
-    for input in from..from + u64::from(inputs) {
-        let mut one = fold;
-        one.write_u64(input);
-        predictions.extend_from_slice(&one.finish().to_le_bytes()[..PREDICTION_BYTES]);
-    }
-    predictions.into()
 }
 
 #[cfg(test)]
