@@ -3,6 +3,9 @@
 //! An event is a delivered message or a wake-up. The *driver* runs a stand-in that only sends heartbeats, so that it measures
 //! queue, network, clocks and trace hash alone; the *cluster* runs the real node. The checker is attached to both. The *hold model* pops the earliest event of
 //! std's `BinaryHeap` and pushes another, with as many pending as the simulator has, and does nothing else.
+//!
+//! *Fuzz* draws scenarios of five machines and carries each out for 30 simulated seconds under its faults, as `idunno fuzz` does:
+//! drawing, checking and hashing count.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -13,6 +16,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use idunno::base::{ClusterId, Draw, Epoch, Incarnation, NodeId, Rng, Span, Time, ViewId};
 use idunno::check::Checker;
+use idunno::fuzz::{self, Profile, Trial};
 use idunno::node::{
     Body, Config, Effect, Identity, Input, MembershipMessage, Message, Node, Outbox, Start, Status,
 };
@@ -168,6 +172,44 @@ fn time_on_cpu() -> Option<Duration> {
     Some(Duration::from_nanos(text.split_whitespace().next()?.parse().ok()?))
 }
 
+/// The first seeds whose scenarios have five machines.
+fn seeds_of_five() -> Vec<u64> {
+    let wanted = if is_tried_out() { 1 } else { 100 };
+    (0..).filter(|&seed| fuzz::scenario(seed, Profile::Swarm).nodes.len() == 5).take(wanted).collect()
+}
+
+/// Draws the scenario of each seed and carries it out for 30 simulated seconds: how many inputs nodes were given.
+fn fuzzed(seeds: &[u64]) -> u64 {
+    let run = |&seed: &u64| {
+        let drawn = fuzz::scenario(seed, Profile::Swarm);
+        let horizon = if is_tried_out() { Span::millis(20) } else { Span::secs(30) };
+        let plan = Plan { until: Until::At(horizon), ..drawn };
+        Trial::run(&plan, seed, false, &|| false).events
+    };
+    seeds.iter().map(run).sum()
+}
+
+fn fuzzing(criterion: &mut Criterion) {
+    let seeds = seeds_of_five();
+    let mut group = criterion.benchmark_group("fuzz");
+    group.sample_size(10).warm_up_time(Duration::from_millis(500));
+    group.throughput(Throughput::Elements(seeds.len() as u64));
+    group.bench_function("5 nodes, 30 s", |bencher| {
+        bencher.iter_custom(|times| (0..times).map(|_| timed(|| black_box(fuzzed(&seeds))).0).sum());
+    });
+    group.finish();
+    let (took, events) = timed(|| fuzzed(&seeds));
+    let took = took.as_secs_f64().max(1e-9);
+    let (rate, per_seed) = (seeds.len() as f64 / took, events / seeds.len() as u64);
+    let pending = 64;
+    let hold = events as f64 / hold(pending, events).as_secs_f64().max(1e-9);
+    println!(
+        "\nfuzz, 5 nodes, 30 s: {rate:.0} scenarios/s on one core, {per_seed} events each, {:.2} M events/s, {:.2} of hold\n",
+        events as f64 / took / 1e6,
+        events as f64 / took / hold,
+    );
+}
+
 fn benches(criterion: &mut Criterion) {
     let head = ["", "events", "events/s", "node-hours/s", "of hold"];
     let mut table =
@@ -210,5 +252,5 @@ fn benches(criterion: &mut Criterion) {
     println!("\n{}\n", table.join("\n"));
 }
 
-criterion_group!(group, benches);
+criterion_group!(group, fuzzing, benches);
 criterion_main!(group);

@@ -8,7 +8,7 @@ use super::verdict::{Findings, Invariant, ceiling};
 use crate::base::{Epoch, NodeId, Span, Time};
 use crate::history::Machine;
 use crate::node::{Index, Seats};
-use crate::scenario::Plan;
+use crate::scenario::{FaultKind, Plan};
 
 /// Votes are remembered for this many epochs; the majority of a leader of an earlier one is not verified.
 const EPOCHS_MAX: usize = 1024;
@@ -72,6 +72,11 @@ pub(super) struct Elections {
 
 impl Elections {
     pub(super) fn new(plan: &Plan) -> Elections {
+        let slow = plan.faults.iter().filter_map(|fault| match fault.kind {
+            FaultKind::SlowDisk(delay) => Some(ceiling(delay)),
+            _ => None,
+        });
+        let slowed = slow.fold(Span::ZERO, |sum, delay| sum + delay);
         Elections {
             leaders: BTreeMap::new(),
             votes: BTreeMap::new(),
@@ -80,7 +85,7 @@ impl Elections {
             known: Vec::new(),
             unproven: Vec::new(),
             // One sync may be in flight already; the vote then shares the next.
-            horizon: ceiling(plan.disk.sync) * 2,
+            horizon: (ceiling(plan.disk.sync) + slowed) * 2,
         }
     }
 

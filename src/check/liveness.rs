@@ -375,7 +375,10 @@ impl Work {
         for fault in &plan.faults {
             match &fault.kind {
                 FaultKind::Slow(factor) => pace /= factor.max(1.0),
-                FaultKind::LoadFailure { .. } | FaultKind::EngineDeath | FaultKind::Stuck => fails = true,
+                FaultKind::LoadFailure { .. }
+                | FaultKind::EngineDeath
+                | FaultKind::Stuck
+                | FaultKind::BadOutput(_) => fails = true,
                 FaultKind::Crash { .. }
                 | FaultKind::Restart
                 | FaultKind::Leave
@@ -385,7 +388,12 @@ impl Work {
                 | FaultKind::Loss(_)
                 | FaultKind::Delay(_)
                 | FaultKind::Duplicate(_)
-                | FaultKind::Reorder(_) => {}
+                | FaultKind::Reorder(_)
+                | FaultKind::SlowDisk(_)
+                | FaultKind::FullDisk
+                | FaultKind::Corrupt
+                | FaultKind::Rollback
+                | FaultKind::RepeatOutput => {}
             }
         }
         let longest = |draw| ceiling(draw).scaled(1.0 / pace.max(f64::MIN_POSITIVE));
@@ -398,7 +406,7 @@ impl Work {
             stuck: if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO },
             models: models.collect(),
             stall: plan.stall_max(),
-            refusals: plan.refusals_max(),
+            refusals: plan.put_off_max(),
             longest: Span::ZERO,
             window: plan.config.dispatch.window,
             tries: if fails { u64::from(plan.config.dispatch.retries_max) + 1 } else { 1 },

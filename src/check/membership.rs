@@ -1,6 +1,6 @@
 //! Invariant 6: the line of views, and the lives that enter and leave it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::roster::Who;
@@ -33,8 +33,10 @@ pub(super) struct Views {
     known: BTreeMap<ViewId, Known>,
     latest: Option<Arc<View>>,
     lives: BTreeMap<NodeId, Life>,
-    /// The last life of each node that began.
+    /// The highest life of each node that began.
     born: BTreeMap<NodeId, Incarnation>,
+    /// Nodes that were given an old copy of their disk, and have not begun a higher life than ever since.
+    aged: BTreeSet<NodeId>,
     /// Per machine what its present process installed, and the newest view in the log that it applied.
     installed: BTreeMap<Machine, ViewId>,
     applied: BTreeMap<Machine, ViewId>,
@@ -62,11 +64,20 @@ impl Views {
     }
 
     pub(super) fn on_born(&mut self, who: Who, incarnation: Incarnation, findings: &mut Findings) {
-        let before = self.born.insert(who.id, incarnation);
-        if let Some(before) = before.filter(|&before| before >= incarnation) {
+        let before = self.born.get(&who.id).copied();
+        let highest = before.map_or(incarnation, |before| before.max(incarnation));
+        self.born.insert(who.id, highest);
+        if before.is_none_or(|before| before < incarnation) {
+            self.aged.remove(&who.id);
+        } else if let Some(before) = before.filter(|_| !self.aged.contains(&who.id)) {
             let detail = format_args!("it began {incarnation} after {before}");
             findings.report(Invariant::ViewsOrdered, who.at, &[who.machine], detail);
         }
+    }
+
+    /// A node was given an old copy of its disk: it will count its lives from there, and only that is forgiven.
+    pub(super) fn on_aged(&mut self, id: NodeId) {
+        self.aged.insert(id);
     }
 
     pub(super) fn on_installed(&mut self, who: Who, view: ViewId, digest: u128, findings: &mut Findings) {
@@ -184,6 +195,14 @@ impl Views {
         let left = self.lives.get(&worker).and_then(|life| life.left);
         if let Some((_, view)) = left.filter(|&(left, view)| incarnation <= left && view <= knows) {
             let detail = format_args!("it gave work to {incarnation} of {worker}, which left in {view}");
+            findings.report(Invariant::ViewsOrdered, who.at, &[who.machine], detail);
+        }
+    }
+
+    /// A worker took an order: what it was given was meant for its life, and so nobody else may have had that.
+    pub(super) fn on_accepted(&mut self, who: Who, findings: &mut Findings) {
+        if self.aged.contains(&who.id) {
+            let detail = format_args!("it took work in a life that an earlier process on its disk had begun");
             findings.report(Invariant::ViewsOrdered, who.at, &[who.machine], detail);
         }
     }

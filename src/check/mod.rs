@@ -45,7 +45,7 @@ use self::verdict::Findings;
 use crate::base::{NodeId, Time};
 use crate::history::{ClientEvent, FaultEvent, FaultPhase, Machine, Record, Sink, What};
 use crate::node::{Change, Command, Entry, Observation, Payload};
-use crate::scenario::Plan;
+use crate::scenario::{FaultKind, Plan};
 
 /// Checks one trial.
 #[derive(Debug)]
@@ -164,6 +164,13 @@ impl Checker {
             FaultPhase::Missed { .. } => census.faults_missed += 1,
             FaultPhase::Ended => {}
         }
+        if event.phase == FaultPhase::TookEffect && *event.kind == *FaultKind::Rollback.name() {
+            for &machine in &event.machines {
+                if let Some(id) = self.roster.last(machine) {
+                    self.views.on_aged(id);
+                }
+            }
+        }
         let touched = self.roster.fault(event);
         self.liveness.disturb(at, facts!(self));
         for id in touched.into_iter().filter_map(|machine| self.roster.runs(machine)).collect::<Vec<NodeId>>()
@@ -250,6 +257,7 @@ impl Checker {
             }
             Observation::Accepted { query, attempt, epoch } => {
                 self.fencing.on_accepted(who, (*query, *attempt), *epoch, &self.elections, findings);
+                self.views.on_accepted(who, findings);
                 self.attempts.on_answered(who, (*query, *attempt), true, &self.ledger, findings);
             }
             Observation::Refused { query, attempt, epoch } => {

@@ -117,7 +117,7 @@ impl Roster {
 
     /// A process began: who ran on the machine before, if that is another node.
     pub(super) fn up(&mut self, machine: Machine, id: NodeId) -> Option<NodeId> {
-        let before = self.homes_of(machine).filter(|&before| before != id);
+        let before = self.last(machine).filter(|&before| before != id);
         self.homes.insert(id, machine);
         self.change(machine, |seat| {
             *seat = Seat { runs: Some(id), last: Some(id), severed: seat.severed, ..Seat::default() };
@@ -125,7 +125,8 @@ impl Roster {
         before
     }
 
-    fn homes_of(&self, machine: Machine) -> Option<NodeId> {
+    /// Who ran on a machine last.
+    pub(super) fn last(&self, machine: Machine) -> Option<NodeId> {
         self.seats.get(machine as usize).and_then(|seat| seat.last)
     }
 
@@ -177,7 +178,7 @@ impl Roster {
     }
 }
 
-/// Whether a fault hinders messages while it is in force. What processes and engines suffer shows in other records.
+/// Whether a fault hinders messages, or what they wait for, while it is in force. What processes and engines suffer shows in other records.
 fn severs(kind: &FaultKind) -> bool {
     match kind {
         FaultKind::Isolate
@@ -185,7 +186,9 @@ fn severs(kind: &FaultKind) -> bool {
         | FaultKind::Loss(_)
         | FaultKind::Delay(_)
         | FaultKind::Duplicate(_)
-        | FaultKind::Reorder(_) => true,
+        | FaultKind::Reorder(_)
+        // Who waits for a slow disk votes late and acknowledges late.
+        | FaultKind::SlowDisk(_) => true,
         FaultKind::Crash { .. }
         | FaultKind::Restart
         | FaultKind::Leave
@@ -193,6 +196,11 @@ fn severs(kind: &FaultKind) -> bool {
         | FaultKind::Slow(_)
         | FaultKind::LoadFailure { .. }
         | FaultKind::EngineDeath
-        | FaultKind::Stuck => false,
+        | FaultKind::Stuck
+        | FaultKind::FullDisk
+        | FaultKind::Corrupt
+        | FaultKind::Rollback
+        | FaultKind::BadOutput(_)
+        | FaultKind::RepeatOutput => false,
     }
 }

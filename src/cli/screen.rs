@@ -221,6 +221,12 @@ fn what(kind: &FaultKind) -> (&'static str, &'static str) {
         FaultKind::LoadFailure { .. } => ("failure to load", "on"),
         FaultKind::EngineDeath => ("death of the engine", "on"),
         FaultKind::Stuck => ("stuck query", "on"),
+        FaultKind::SlowDisk(_) => ("slow disk", "of"),
+        FaultKind::FullDisk => ("full disk", "of"),
+        FaultKind::Corrupt => ("damaged disk", "of"),
+        FaultKind::Rollback => ("return to an old disk", "of"),
+        FaultKind::BadOutput(_) => ("wrong answers", "of"),
+        FaultKind::RepeatOutput => ("repeated answers", "of"),
     }
 }
 

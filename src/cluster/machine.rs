@@ -42,7 +42,11 @@ impl Routes {
         // What is sent again and again, and is worthless when late.
         let beat = matches!(
             message.body,
-            Body::Membership(MembershipMessage::Heartbeat { .. } | MembershipMessage::Alert { .. })
+            Body::Membership(
+                MembershipMessage::Heartbeat { .. }
+                    | MembershipMessage::Alert { .. }
+                    | MembershipMessage::Ping { .. }
+            )
         );
         if beat { self.beats.send(to, message) } else { self.streams.send(to, message) }
     }

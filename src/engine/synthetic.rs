@@ -38,7 +38,9 @@ impl Synthetic {
                     return (Span::ZERO, Said::Failed { attempt, reason });
                 };
                 let took = profile.query(inputs, self.setup.speed, &mut self.rng);
-                let predictions = synthetic::predictions(&model, &dataset, from, inputs);
+                let predictions = (0..u64::from(inputs))
+                    .flat_map(|place| synthetic::prediction(&model, &dataset, from.saturating_add(place)))
+                    .collect();
                 (took, Said::Finished { attempt, inputs, predictions, took })
             }
         }
@@ -72,7 +74,7 @@ mod tests {
         let (takes, said) = engine.carry_out(Order::Load { model: "m".into() });
         assert_eq!((takes, said), (Span::millis(50), Said::Loaded { model: "m".into() }));
         let (takes, said) = engine.carry_out(infer("m"));
-        let predictions = synthetic::predictions("m", "d", 5, 10);
+        let predictions = (5..15).flat_map(|input| synthetic::prediction("m", "d", input)).collect();
         assert_eq!(takes, Span::millis(10));
         assert_eq!(said, Said::Finished { attempt: ATTEMPT, inputs: 10, predictions, took: takes });
     }

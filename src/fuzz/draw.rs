@@ -7,9 +7,9 @@ use super::faults::{self, Family, Ground};
 use super::profile::Profile;
 use crate::base::{CostProfile, Draw, Rng, Span};
 use crate::scenario::{
-    Arrivals, Config, DiskPlan, DispatchConfig, Failover, Fault, FaultKind, Inputs, JobPlan, JobSpec,
-    MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions, Scheduler, Target, Until,
-    policies, to_toml,
+    Arrivals, Config, Detector, DiskPlan, DispatchConfig, DispatchMode, Failover, Fault, FaultKind, Inputs,
+    JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions, Scheduler,
+    Target, Until, policies, to_toml,
 };
 
 /// The bound on liveness: generous, so that what breaks it is stuck and not slow.
@@ -27,6 +27,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
     let nodes = nodes(&mut shape);
     let network = network(&mut rng.fork("network"));
     let mut config = config(&mut rng.fork("settings"), nodes.len());
+    classic(&mut rng.fork("classic"), &mut config);
     if network.loss >= LOSSY {
         // Three heartbeats of silence are nothing there: whoever chooses that evicts healthy nodes all the time.
         config.membership.suspect_after =
@@ -105,6 +106,7 @@ fn config(rng: &mut Rng, nodes: usize) -> Config {
     let policies = policies(&PolicyOptions::default());
     Config {
         membership: MembershipConfig {
+            kind: Detector::Observers,
             heartbeat: Span::millis(heartbeat),
             suspect_after: Span::millis(suspect_after),
             evict_after: Span::millis(suspect_after + pick(rng, &[100, 500, 2_000, 2_000])),
@@ -126,6 +128,17 @@ fn config(rng: &mut Rng, nodes: usize) -> Config {
             policy: pick(rng, &policies),
             rate_window: Span::secs(pick(rng, &[1, 10, 10])),
         },
+    }
+}
+
+/// Now and then the classic designs that lose nothing.
+fn classic(rng: &mut Rng, config: &mut Config) {
+    if rng.chance(0.15) {
+        config.dispatch.mode = DispatchMode::Pull;
+        config.dispatch.backoff = Span::millis(pick(rng, &[20, 50, 500]));
+    }
+    if rng.chance(0.15) {
+        config.membership.kind = Detector::Ring;
     }
 }
 
@@ -207,21 +220,21 @@ fn work(rng: &mut Rng, models: &BTreeMap<Arc<str>, ModelPlan>, until: Span) -> (
 
 /// A random subset of the profile's families, a random number of times, and some faults that stay.
 fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize) -> Vec<Fault> {
-    let mut enabled: Vec<Family> = profile.families().to_vec();
+    let mut enabled: Vec<Family> = profile.families();
     rng.shuffle(&mut enabled);
     enabled.truncate(1 + rng.below(enabled.len() as u64) as usize);
     let times = rng.below(profile.faults_max() + 1);
     let mut faults = Vec::new();
     // Who leaves takes its seat along: with it a disk or a machine less may be one too many.
-    let goodbyes = enabled.contains(&Family::Leave);
-    let losses = enabled.contains(&Family::Wipe) && rng.chance(0.5);
+    let goodbyes = enabled.iter().any(|family| family.takes_leave());
+    let losses = enabled.iter().any(|family| family.loses_disks()) && rng.chance(0.5);
     if goodbyes && losses {
-        enabled.retain(|family| *family != Family::Leave);
+        enabled.retain(|family| !family.takes_leave());
     }
     let mut spare = if goodbyes && !losses { 0 } else { spare };
     for _ in 0..times {
         let family = pick(rng, &enabled);
-        if family == Family::Wipe {
+        if family.loses_disks() {
             // A lost disk counts as a lost voter for good: until its seat is filled again it is one.
             if spare == 0 {
                 continue;

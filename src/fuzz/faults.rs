@@ -1,7 +1,8 @@
 //! The faults of drawn scenarios, by family: a family is one way in which clusters break, of one fault or several.
 
+use super::profile::Profile;
 use crate::base::{Draw, Rng, Span};
-use crate::scenario::{Direction, Fault, FaultKind, Target};
+use crate::scenario::{Direction, Fault, FaultKind, Flaw, Target};
 
 /// One way in which clusters break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +17,12 @@ pub(super) enum Family {
     Restart,
     /// A machine dies again as soon as it is back, several times.
     CrashLoop,
+    /// Many machines die, and come back at the same moment.
+    JoinStorm,
     /// A machine leaves on purpose and comes back.
     Leave,
+    /// A machine leaves and is back before anything else has changed.
+    Rejoin,
     /// A machine stands still.
     Pause,
     /// The coordinator stands still.
@@ -48,68 +53,84 @@ pub(super) enum Family {
     Reorder,
     /// A machine infers slowly.
     Slow,
+    /// A single query takes very long.
+    Straggler,
     /// Models do not load.
     LoadFailure,
     /// Engines die.
     EngineDeath,
     /// Queries hang.
     Stuck,
+    /// Engines answer wrongly.
+    BadOutput,
+    /// Engines answer twice.
+    RepeatOutput,
+    /// A disk is slow.
+    SlowDisk,
+    /// A disk is full.
+    FullDisk,
+    /// A disk is damaged, and its machine starts again.
+    Corrupt,
+    /// A machine that does not vote goes back to an old copy of its disk, and may have died in the meantime.
+    Rollback,
 }
 
-impl Family {
-    pub(super) const ALL: [Family; 24] = [
-        Family::Kill,
-        Family::KillLeader,
-        Family::Wipe,
-        Family::Restart,
-        Family::CrashLoop,
-        Family::Leave,
-        Family::Pause,
-        Family::PauseLeader,
-        Family::Isolate,
-        Family::LeaderCut,
-        Family::Halves,
-        Family::OneWay,
-        Family::DeadPair,
-        Family::Bridge,
-        Family::Ring,
-        Family::Flap,
-        Family::Loss,
-        Family::Delay,
-        Family::Duplicate,
-        Family::Reorder,
-        Family::Slow,
-        Family::LoadFailure,
-        Family::EngineDeath,
-        Family::Stuck,
-    ];
-}
+use Profile::{Churn, Disks, Elections, Partitions, Work};
+
+/// Every family, with the kind of its faults as scenario files call it, and the profiles that aim at it beside
+/// [`Profile::Swarm`], which takes all.
+#[rustfmt::skip] // One family, one line: it is a table.
+pub(super) const FAMILIES: [(Family, &str, &[Profile]); 33] = [
+    (Family::Kill, "crash", &[Elections, Churn, Work, Disks]),
+    (Family::KillLeader, "crash", &[Elections, Churn, Work]),
+    (Family::Wipe, "crash", &[Churn, Disks]),
+    (Family::Restart, "restart", &[Elections, Churn, Disks]),
+    (Family::CrashLoop, "crash", &[Churn]),
+    (Family::JoinStorm, "crash", &[Churn]),
+    (Family::Leave, "leave", &[Churn]),
+    (Family::Rejoin, "leave", &[Churn]),
+    (Family::Pause, "pause", &[Elections, Work]),
+    (Family::PauseLeader, "pause", &[Elections]),
+    (Family::Isolate, "isolate", &[Partitions]),
+    (Family::LeaderCut, "cut", &[Elections, Partitions]),
+    (Family::Halves, "cut", &[Partitions]),
+    (Family::OneWay, "cut", &[Partitions]),
+    (Family::DeadPair, "cut", &[Partitions]),
+    (Family::Bridge, "cut", &[Partitions]),
+    (Family::Ring, "cut", &[Partitions]),
+    (Family::Flap, "cut", &[Partitions]),
+    (Family::Loss, "loss", &[Elections, Churn]),
+    (Family::Delay, "delay", &[Elections]),
+    (Family::Duplicate, "duplicate", &[]),
+    (Family::Reorder, "reorder", &[]),
+    (Family::Slow, "slow", &[Work]),
+    (Family::Straggler, "slow", &[Work]),
+    (Family::LoadFailure, "load_failure", &[Work]),
+    (Family::EngineDeath, "engine_death", &[Work]),
+    (Family::Stuck, "stuck", &[Work]),
+    (Family::BadOutput, "bad_output", &[Work]),
+    (Family::RepeatOutput, "repeat_output", &[Work]),
+    (Family::SlowDisk, "slow_disk", &[Elections, Disks]),
+    (Family::FullDisk, "full_disk", &[Disks]),
+    (Family::Corrupt, "corrupt", &[Churn, Disks]),
+    (Family::Rollback, "rollback", &[Churn, Disks]),
+];
 
 impl Family {
-    /// The kind of its faults, as scenario files call it.
-    pub(super) const fn kind(self) -> &'static str {
-        match self {
-            Family::Kill | Family::KillLeader | Family::Wipe | Family::CrashLoop => "crash",
-            Family::Restart => "restart",
-            Family::Leave => "leave",
-            Family::Pause | Family::PauseLeader => "pause",
-            Family::Isolate => "isolate",
-            Family::LeaderCut
-            | Family::Halves
-            | Family::OneWay
-            | Family::DeadPair
-            | Family::Bridge
-            | Family::Ring
-            | Family::Flap => "cut",
-            Family::Loss => "loss",
-            Family::Delay => "delay",
-            Family::Duplicate => "duplicate",
-            Family::Reorder => "reorder",
-            Family::Slow => "slow",
-            Family::LoadFailure => "load_failure",
-            Family::EngineDeath => "engine_death",
-            Family::Stuck => "stuck",
-        }
+    /// The families at which `profile` aims.
+    pub(super) fn of(profile: Profile) -> Vec<Family> {
+        let aims = |profiles: &[Profile]| profile == Profile::Swarm || profiles.contains(&profile);
+        FAMILIES.iter().filter(|(.., profiles)| aims(profiles)).map(|(family, ..)| *family).collect()
+    }
+
+    /// Whether machines leave on purpose.
+    pub(super) fn takes_leave(self) -> bool {
+        matches!(self, Family::Leave | Family::Rejoin)
+    }
+
+    /// Whether it costs a machine its disk.
+    pub(super) fn loses_disks(self) -> bool {
+        matches!(self, Family::Wipe | Family::Corrupt)
     }
 }
 
@@ -173,7 +194,9 @@ pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> 
         | Family::Wipe
         | Family::Restart
         | Family::CrashLoop
-        | Family::Leave => deaths(family, ground, rng),
+        | Family::JoinStorm
+        | Family::Leave
+        | Family::Rejoin => deaths(family, ground, rng),
         Family::Pause | Family::PauseLeader => {
             let (at, lasting) = ground.time(rng, 20, 5_000);
             let target =
@@ -189,8 +212,15 @@ pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> 
         | Family::Ring
         | Family::Flap => cuts(family, ground, rng),
         Family::Loss | Family::Delay | Family::Duplicate | Family::Reorder => noise(family, ground, rng),
-        Family::Slow | Family::LoadFailure | Family::EngineDeath | Family::Stuck => {
-            engines(family, ground, rng)
+        Family::Slow
+        | Family::Straggler
+        | Family::LoadFailure
+        | Family::EngineDeath
+        | Family::Stuck
+        | Family::BadOutput
+        | Family::RepeatOutput => engines(family, ground, rng),
+        Family::SlowDisk | Family::FullDisk | Family::Corrupt | Family::Rollback => {
+            disks(family, ground, rng)
         }
     }
 }
@@ -213,7 +243,17 @@ fn deaths(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
             let one = |i: u64| fault(at + (down + up) * i, down, crash.clone(), machine.clone());
             (0..times).map(one).filter(|fault| fault.at.mean() + down < ground.until).collect()
         }
+        Family::JoinStorm => {
+            // Also a majority: no disk is lost.
+            let all = rng.chance(0.3) || ground.nodes < 2;
+            let count = if all { ground.nodes } else { 2 + rng.below(u64::from(ground.nodes) - 1) as u32 };
+            vec![fault(at, lasting, crash, Target::Random(count))]
+        }
         Family::Leave => vec![fault(at, lasting, FaultKind::Leave, target)],
+        Family::Rejoin => {
+            let lasting = Span::millis(20 + rng.below(600));
+            vec![fault(at.min(ground.until - lasting), lasting, FaultKind::Leave, target)]
+        }
         _ => vec![fault(at, lasting, crash, target)],
     }
 }
@@ -305,8 +345,61 @@ fn engines(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
             let factor = [2.0, 5.0, 20.0, 100.0][rng.below(4) as usize];
             vec![fault(at, lasting, FaultKind::Slow(factor), target)]
         }
+        Family::Straggler => {
+            // As long as it takes until one or two queries begin.
+            let (factor, lasting) = (10.0 + rng.below(91) as f64, Span::millis(1 + rng.below(100)));
+            vec![fault(at, lasting, FaultKind::Slow(factor), target)]
+        }
+        Family::BadOutput => {
+            let flaw = if rng.chance(0.5) { Flaw::Nan } else { Flaw::Count };
+            vec![fault(at, lasting, FaultKind::BadOutput(flaw), target)]
+        }
+        Family::RepeatOutput => vec![fault(at, lasting, FaultKind::RepeatOutput, target)],
         Family::LoadFailure => vec![fault(at, lasting, FaultKind::LoadFailure { model: None }, target)],
         Family::Stuck => vec![moment(at, FaultKind::Stuck, target)],
         _ => vec![moment(at, FaultKind::EngineDeath, target)],
+    }
+}
+
+fn disks(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
+    let (at, lasting) = ground.time(rng, 100, 8_000);
+    let (node, someone) = (Target::Node(ground.node(rng)), ground.someone(rng));
+    match family {
+        Family::SlowDisk => {
+            let longest = Span::millis([20, 150, 1_000][rng.below(3) as usize]);
+            vec![fault(at, lasting, FaultKind::SlowDisk(Draw::Uniform(Span::ZERO, longest)), someone)]
+        }
+        Family::FullDisk => vec![fault(at, lasting, FaultKind::FullDisk, someone)],
+        // One at a time, like wipes.
+        Family::Corrupt => vec![fault(at, lasting, FaultKind::Corrupt, node)],
+        _ => {
+            let mut faults = vec![fault(at, lasting, FaultKind::Rollback, node.clone())];
+            // What the copy does not know of makes it an old one: lives that began since.
+            for _ in 0..rng.below(4) {
+                let at = at + Span(rng.below(lasting.0));
+                faults.push(moment(at, FaultKind::Restart, node.clone()));
+            }
+            faults
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_stands_in_the_table_once_and_draws_what_the_table_says() {
+        let ground = Ground { nodes: 7, until: Span::secs(20) };
+        for (position, (family, kind, _)) in FAMILIES.iter().enumerate() {
+            assert_eq!(*family as usize, position, "{family:?}: the table is in the order of the families");
+            let faults = (0..20).flat_map(|seed| draw(*family, ground, &mut Rng::new(seed)));
+            let others = if *family == Family::Rollback { "restart" } else { kind };
+            for fault in faults {
+                assert!([*kind, others].contains(&fault.kind.name()), "{family:?} draws {fault:?}");
+                let ends = fault.at.mean() + fault.lasting.map_or(Span::ZERO, Draw::mean);
+                assert!(ends <= ground.until, "{family:?} goes on after the end: {fault:?}");
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a campaign aims at.
 
-use super::faults::Family;
+use super::faults::{FAMILIES, Family};
 
 /// What a campaign aims at: which faults its scenarios may have, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,14 +13,22 @@ pub enum Profile {
     Partitions,
     /// Machines come, go and lose their disks all the time.
     Churn,
-    /// Engines die, hang and slow down under many jobs.
+    /// Engines die, hang, slow down and answer wrongly under many jobs.
     Work,
+    /// Disks are slow, full, damaged, lost and replaced by old copies.
+    Disks,
 }
 
 impl Profile {
     /// All profiles, the usual one first.
-    pub const ALL: [Profile; 5] =
-        [Profile::Swarm, Profile::Elections, Profile::Partitions, Profile::Churn, Profile::Work];
+    pub const ALL: [Profile; 6] = [
+        Profile::Swarm,
+        Profile::Elections,
+        Profile::Partitions,
+        Profile::Churn,
+        Profile::Work,
+        Profile::Disks,
+    ];
 
     /// What commands call it.
     pub const fn name(self) -> &'static str {
@@ -30,6 +38,7 @@ impl Profile {
             Profile::Partitions => "partitions",
             Profile::Churn => "churn",
             Profile::Work => "work",
+            Profile::Disks => "disks",
         }
     }
 
@@ -42,7 +51,8 @@ impl Profile {
             }
             Profile::Partitions => "the network is cut in every shape: one-way, partial, in halves, flapping",
             Profile::Churn => "machines come, go and lose their disks all the time",
-            Profile::Work => "engines die, hang and slow down under many jobs",
+            Profile::Work => "engines die, hang, slow down and answer wrongly under many jobs",
+            Profile::Disks => "disks are slow, full, damaged, lost and replaced by old copies",
         }
     }
 
@@ -52,62 +62,24 @@ impl Profile {
     }
 
     /// The faults that its scenarios may have.
-    pub(super) fn families(self) -> &'static [Family] {
-        match self {
-            Profile::Swarm => &Family::ALL,
-            Profile::Elections => &[
-                Family::Kill,
-                Family::KillLeader,
-                Family::Pause,
-                Family::PauseLeader,
-                Family::Restart,
-                Family::LeaderCut,
-                Family::Loss,
-                Family::Delay,
-            ],
-            Profile::Partitions => &[
-                Family::Halves,
-                Family::OneWay,
-                Family::DeadPair,
-                Family::Bridge,
-                Family::Ring,
-                Family::Flap,
-                Family::LeaderCut,
-                Family::Isolate,
-            ],
-            Profile::Churn => &[
-                Family::Kill,
-                Family::Wipe,
-                Family::Restart,
-                Family::Leave,
-                Family::CrashLoop,
-                Family::KillLeader,
-                Family::Loss,
-            ],
-            Profile::Work => &[
-                Family::EngineDeath,
-                Family::Stuck,
-                Family::Slow,
-                Family::LoadFailure,
-                Family::Kill,
-                Family::Pause,
-                Family::KillLeader,
-            ],
-        }
+    pub(super) fn families(self) -> Vec<Family> {
+        Family::of(self)
     }
 
     /// The most faults of a scenario, those that a pattern consists of counted as one.
     pub(super) const fn faults_max(self) -> u64 {
         match self {
             Profile::Swarm | Profile::Work => 16,
-            Profile::Elections | Profile::Churn => 24,
+            Profile::Elections | Profile::Churn | Profile::Disks => 24,
             Profile::Partitions => 10,
         }
     }
 
     /// The kinds of faults that its scenarios may have, as scenario files call them, each once, in order.
     pub fn kinds(self) -> Vec<&'static str> {
-        let mut kinds: Vec<&str> = self.families().iter().map(|family| family.kind()).collect();
+        let aims = self.families();
+        let rows = FAMILIES.iter().filter(|(family, ..)| aims.contains(family));
+        let mut kinds: Vec<&str> = rows.map(|(_, kind, _)| *kind).collect();
         kinds.sort_unstable();
         kinds.dedup();
         kinds

@@ -165,10 +165,12 @@ impl Shrinker<'_> {
         self.change(|config| config.failover.voters = None);
         self.change(|config| config.failover.snapshot_every = usual.failover.snapshot_every);
         self.change(|config| config.failover.election = usual.failover.election);
+        self.change(|config| config.membership.kind = usual.membership.kind);
         self.change(|config| config.membership.observers = usual.membership.observers);
         self.change(|config| config.membership.heartbeat = usual.membership.heartbeat);
         self.change(|config| config.membership.suspect_after = usual.membership.suspect_after);
         self.change(|config| config.membership.evict_after = usual.membership.evict_after);
+        self.change(|config| config.dispatch.mode = usual.dispatch.mode);
         self.change(|config| config.dispatch.window = None);
         self.change(|config| config.dispatch.hedge = usual.dispatch.hedge);
         self.change(|config| config.dispatch.retries_max = usual.dispatch.retries_max);
@@ -241,9 +243,13 @@ fn is_survivable(plan: &Plan) -> bool {
     let voters = plan.config.failover.voters_for(plan.nodes.len());
     let takes_one = |fault: &&Fault| match fault.kind {
         FaultKind::Crash { wipe } => wipe || fault.lasting.is_none(),
-        FaultKind::Pause | FaultKind::Isolate | FaultKind::Cut { .. } | FaultKind::Leave => {
-            fault.lasting.is_none()
-        }
+        FaultKind::Corrupt => true,
+        FaultKind::Pause
+        | FaultKind::Isolate
+        | FaultKind::Cut { .. }
+        | FaultKind::Leave
+        | FaultKind::FullDisk
+        | FaultKind::SlowDisk(_) => fault.lasting.is_none(),
         _ => false,
     };
     let alone = |fault: &Fault| matches!(fault.target, Target::Node(_) | Target::Coordinator | Target::Voter);
@@ -260,7 +266,7 @@ fn plainer(fault: &mut Fault) {
         FaultKind::Cut { direction, .. } => *direction = Direction::Both,
         FaultKind::Crash { wipe } => *wipe = false,
         FaultKind::Loss(rate) | FaultKind::Duplicate(rate) | FaultKind::Reorder(rate) => *rate = 0.5,
-        FaultKind::Delay(by) => *by = Draw::Fixed(Span::millis(100)),
+        FaultKind::Delay(by) | FaultKind::SlowDisk(by) => *by = Draw::Fixed(Span::millis(100)),
         _ => {}
     }
 }

@@ -21,19 +21,42 @@ pub struct Config {
 /// Failure detection and membership.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Membership {
-    /// Time between two heartbeats to each observer. Default 50 ms.
+    /// Who watches whom, and how. Default [`Detector::Observers`].
+    pub kind: Detector,
+    /// Time between two heartbeats to each observer, or between two pings of a ring. Default 50 ms.
     pub heartbeat: Span,
     /// How long an observer hears nothing before it alerts the voters. Default 250 ms, at least two heartbeats.
     pub suspect_after: Span,
     /// How long a member is suspect before it is evicted. Default 2 s.
     pub evict_after: Span,
-    /// Distinct observers of each member, 1 to 16. Default 5.
+    /// Distinct observers of each member, 1 to 16; in a ring there is one, whatever this says. Default 5.
     pub observers: u8,
+}
+
+/// How failures are detected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detector {
+    /// Everyone sends heartbeats to several observers, and a majority of these decides.
+    #[default]
+    Observers,
+    /// The classic design: everyone pings its neighbour in a ring and waits for the answer, and decides alone.
+    Ring,
+}
+
+impl Membership {
+    /// How many observers each member has, if there are as many others.
+    pub fn observers_each(&self) -> u8 {
+        match self.kind {
+            Detector::Observers => self.observers,
+            Detector::Ring => 1,
+        }
+    }
 }
 
 impl Default for Membership {
     fn default() -> Membership {
         Membership {
+            kind: Detector::Observers,
             heartbeat: Span::millis(50),
             suspect_after: Span::millis(250),
             evict_after: Span::secs(2),
@@ -77,12 +100,16 @@ impl Failover {
 /// Giving queries to workers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dispatch {
-    /// Queries that a worker holds at most, the running one among them, 1 to 64. `None`: at least 2 and enough for 2 ms of work.
+    /// Who begins. Default [`DispatchMode::Push`].
+    pub mode: DispatchMode,
+    /// Queries that a worker holds at most, the running one among them, 1 to 64. `None`: at least 2 and enough for 2 ms of work,
+    /// and 1 when workers ask.
     pub window: Option<u8>,
     /// How often a query whose attempts fail is tried again before its inputs end as failures. Refusals are counted apart, up
     /// to the same limit, after which the inputs end as failures for the reason "refused". Default 3.
     pub retries_max: u32,
-    /// How long a query that was refused waits before it is given to a worker again. Default 50 ms.
+    /// How long a query that was refused waits before it is given to a worker again; when workers ask, also how long one that got
+    /// nothing waits before it asks again. Default 50 ms.
     pub backoff: Span,
     /// Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well. Default true.
     pub hedge: bool,
@@ -92,9 +119,20 @@ pub struct Dispatch {
     pub survey: Span,
 }
 
+/// Who begins when a worker has room for a query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DispatchMode {
+    /// The coordinator, which gives out queries as soon as they wait.
+    #[default]
+    Push,
+    /// The worker: its reports ask for work, and work is given in answer to them only.
+    Pull,
+}
+
 impl Default for Dispatch {
     fn default() -> Dispatch {
         Dispatch {
+            mode: DispatchMode::Push,
             window: None,
             retries_max: 3,
             backoff: Span::millis(50),

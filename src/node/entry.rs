@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::limits::PREDICTION_BYTES_MAX;
+use super::config::limits::{FAILURE_BYTES_MAX, PREDICTION_BYTES_MAX};
 use super::message::Request;
 use super::view::ViewChange;
 use crate::base::{AttemptId, Epoch, Fold, NodeId, QueryId, SessionId, Time};
@@ -137,10 +137,11 @@ impl Answer {
     /// What is wrong with it as the answer to a query of `inputs` inputs; `None` when nothing is.
     pub(super) fn flaw(&self, inputs: u32) -> Option<String> {
         let size = self.predictions.len();
-        let size_max = inputs as usize * PREDICTION_BYTES_MAX;
         if self.inputs != inputs {
             return Some(format!("the answer covers {} inputs instead of {inputs}", self.inputs));
         }
+        // What failed has a reason instead, which takes its place.
+        let size_max = (inputs as usize).saturating_sub(self.failed.len()) * PREDICTION_BYTES_MAX;
         if size > size_max {
             return Some(format!("the predictions take {size} bytes, and at most {size_max} are allowed"));
         }
@@ -159,6 +160,17 @@ pub struct Failure {
     pub input: u32,
     /// Why.
     pub reason: Arc<str>,
+}
+
+impl Failure {
+    /// `reason` is cut at [`FAILURE_BYTES_MAX`], so that the failures of a whole query fit into one entry.
+    pub(super) fn new(input: u32, reason: &Arc<str>) -> Failure {
+        let reason = match reason.floor_char_boundary(FAILURE_BYTES_MAX) {
+            end if end < reason.len() => reason[..end].into(),
+            _ => Arc::clone(reason),
+        };
+        Failure { input, reason }
+    }
 }
 
 /// What came of an attempt.
@@ -220,5 +232,26 @@ impl Inputs {
             Inputs::Range { count, .. } => *count,
             Inputs::Names(names) => names.len() as u64,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        assert_eq!(&*Failure::new(3, &"engine died".into()).reason, "engine died");
+        let long = "ä".repeat(40);
+        assert_eq!(Failure::new(3, &format!("x{long}").into()).reason.len(), 63);
+    }
+
+    #[test]
+    fn what_failed_has_a_reason_or_a_prediction_and_not_both() {
+        let failed: Arc<[Failure]> = vec![Failure::new(1, &"unreadable".into())].into();
+        let answer =
+            |bytes| Answer { inputs: 2, predictions: vec![0; bytes].into(), failed: Arc::clone(&failed) };
+        assert_eq!(answer(64).flaw(2), None);
+        assert!(answer(65).flaw(2).is_some());
     }
 }

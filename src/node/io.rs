@@ -179,6 +179,11 @@ impl Outbox {
         (self.me, self.cluster, self.last_token) = (Some(me), cluster, last_token);
     }
 
+    /// Whether the node has something to say to itself.
+    pub(super) fn has_local(&self) -> bool {
+        !self.local.is_empty()
+    }
+
     /// The next thing that the node says to itself; it never travels.
     pub(super) fn take_local(&mut self) -> Option<Body> {
         self.local.pop_front()

@@ -94,6 +94,18 @@ pub enum MembershipMessage {
         /// The view by which the sender judges.
         view: ViewId,
     },
+    /// Where members watch each other in a ring, an observer to the one that it watches, instead of the latter's heartbeats: "are
+    /// you there?" A member answers with a [`Self::Heartbeat`]; otherwise it is treated like one.
+    Ping {
+        /// The newest reign that the sender knows.
+        epoch: Epoch,
+        /// Who leads it, as far as the sender knows.
+        coordinator: Option<NodeId>,
+        /// The newest view that the sender holds.
+        view: ViewId,
+        /// The sender's life.
+        incarnation: Incarnation,
+    },
 }
 
 /// A view together with who votes and who leads.

@@ -33,7 +33,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use config::{
-    Config, Dispatch as DispatchConfig, Failover, Membership as MembershipConfig, Scheduler, limits,
+    Config, Detector, Dispatch as DispatchConfig, DispatchMode, Failover, Membership as MembershipConfig,
+    Scheduler, limits,
 };
 pub use entry::*;
 pub use identity::{Identity, Start, Status};
@@ -112,6 +113,7 @@ impl Node {
         let member = Member {
             id: identity.id,
             incarnation,
+            birth: rng.fork("birth").bits() | 1,
             name: identity.name,
             kind: identity.kind,
             worker: identity.worker,
@@ -128,7 +130,7 @@ impl Node {
             last_token: Token(0),
             membership: Membership::new(member, &config.membership, view, seeds, rng.fork("membership")),
             log,
-            ledger: Ledger::new(config.membership.observers),
+            ledger: Ledger::new(config.membership.observers_each()),
             worker: Worker::new(identity.worker, identity.refuse, &config.dispatch, rng.fork("refusals")),
             coordinator: None,
             seats,

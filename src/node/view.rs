@@ -15,6 +15,9 @@ pub struct Member {
     pub id: NodeId,
     /// The life that belongs to the view; messages of an earlier one are void.
     pub incarnation: Incarnation,
+    /// Drawn by the process that lives it: a machine that goes back to an old copy of its disk counts its lives from there, and
+    /// may come to a number that an earlier process has had. 0 in a view as formation leaves it, which stands for any.
+    pub birth: u64,
     /// Its name for people: `n1`, `gpu-3`.
     pub name: Arc<str>,
     /// The kind of machine, for schedulers that tell kinds apart.
@@ -189,6 +192,14 @@ impl View {
         self.member(id).is_some_and(|member| member.incarnation == incarnation)
     }
 
+    /// Whether `member` belongs to the view in the life that it is in, and no other process had that life before.
+    pub fn is_home_of(&self, member: &Member) -> bool {
+        let same = |known: &Member| {
+            known.incarnation == member.incarnation && [0, member.birth].contains(&known.birth)
+        };
+        self.member(member.id).is_some_and(same)
+    }
+
     /// Whether this life can never belong to a later view: it left, or a later life of the same node is or was here.
     pub fn is_ended(&self, id: NodeId, incarnation: Incarnation) -> bool {
         self.member(id).is_some_and(|member| member.incarnation > incarnation)
@@ -295,6 +306,7 @@ mod tests {
             .map(|i| Member {
                 id: NodeId::new(rng.bits()),
                 incarnation: Incarnation(1),
+                birth: 0,
                 name: format!("n{i}").into(),
                 kind: "cpu".into(),
                 worker: true,
@@ -323,6 +335,17 @@ mod tests {
             }
             assert_eq!(watched, n * 5.min(n - 1));
         }
+    }
+
+    #[test]
+    fn a_life_belongs_to_the_process_that_began_it() {
+        let formed = view_of(3, 5);
+        let member = Member { birth: 7, ..formed.members()[1].clone() };
+        assert!(formed.is_home_of(&member), "who formed the view knew of no process");
+        let second = Member { incarnation: Incarnation(2), ..member };
+        let view = formed.after(&ViewChange { joined: vec![second.clone()], gone: Vec::new() });
+        assert!(view.is_home_of(&second));
+        assert!(!view.is_home_of(&Member { birth: 8, ..second }));
     }
 
     #[test]
@@ -409,6 +432,7 @@ mod tests {
         Member {
             id,
             incarnation,
+            birth: 0,
             name: Arc::clone(&nothing),
             kind: Arc::clone(&nothing),
             worker: true,

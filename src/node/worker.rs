@@ -3,6 +3,9 @@
 //! The coordinator says what shall be on the desk ([`Desk`]), the worker reports what is on it ([`Report`]); both are
 //! whole states, so that lost, late and repeated messages do no harm. Orders run in the order in which they came. A
 //! result stays, and is reported again, until a desk no longer keeps it, whichever coordinator sends that desk.
+//!
+//! Where workers ask for work ([`DispatchMode::Pull`]), a report is the request as well: one that shows room asks, and a worker
+//! with room reports again after the back-off.
 
 mod engine;
 #[cfg(test)]
@@ -12,9 +15,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use self::engine::{Engine, Task};
-use super::config::Dispatch;
 use super::config::limits::{UNSETTLED_MAX, WINDOW_MAX};
-use super::entry::{Answer, Outcome};
+use super::config::{Dispatch, DispatchMode};
+use super::entry::{Answer, Failure, Outcome};
 use super::io::{EngineEvent, Outbox};
 use super::message::{Body, Desk, Held, Order, Progress, Report, WorkMessage};
 use super::observation::Observation;
@@ -47,6 +50,10 @@ pub(super) struct Worker {
     rng: Rng,
     /// After how long an unsettled result is reported again.
     repeat: Span,
+    /// Where workers ask for work: how long after a report one with room asks again, and how many orders it wants to hold.
+    asks: Option<(Span, usize)>,
+    /// When it reported last.
+    reported: Time,
     /// The newest reign that spoke to this worker, and who spoke for it.
     reign: (Epoch, Option<NodeId>),
     /// The last desk that was followed: its reign and version.
@@ -87,6 +94,9 @@ impl Worker {
             refuse,
             rng,
             repeat: config.repeat,
+            asks: (takes_queries && config.mode == DispatchMode::Pull)
+                .then_some((config.backoff, usize::from(config.window.unwrap_or(1)))),
+            reported: Time::ZERO,
             reign: (Epoch(0), None),
             followed: (Epoch(0), 0),
             waiting: VecDeque::new(),
@@ -101,7 +111,13 @@ impl Worker {
     /// When to call [`Self::wake`].
     pub(super) fn deadline(&self) -> Time {
         let repeat = self.told.front().map_or(Time::NEVER, |result| result.told + self.repeat);
-        repeat.min(self.engine.stuck_at(!self.waiting.is_empty()))
+        repeat.min(self.engine.stuck_at(!self.waiting.is_empty())).min(self.ask_at())
+    }
+
+    /// When it asks for work because none came.
+    fn ask_at(&self) -> Time {
+        let has_room = |(_, window): &(Span, usize)| self.held() < *window;
+        self.asks.filter(has_room).map_or(Time::NEVER, |(backoff, _)| self.reported + backoff)
     }
 
     /// Orders that wait or run; unsettled results are not among them.
@@ -115,7 +131,8 @@ impl Worker {
             return;
         }
         self.engine.check(now, !self.waiting.is_empty(), out);
-        if self.told.front().is_some_and(|result| result.told + self.repeat <= now) {
+        let overdue = self.told.front().is_some_and(|result| result.told + self.repeat <= now);
+        if overdue || self.ask_at() <= now {
             self.report_unasked(now, facts, out);
         }
     }
@@ -341,13 +358,16 @@ impl Worker {
         let (epoch, speaker) = self.reign;
         let coordinator =
             if epoch >= facts.epoch { speaker.or(facts.coordinator) } else { facts.coordinator };
-        match coordinator {
-            Some(coordinator) => self.report(now, coordinator, Results::Due, facts, out),
-            None => drop(self.results(now, Results::Due)),
+        if let Some(coordinator) = coordinator {
+            self.report(now, coordinator, Results::Due, facts, out);
+        } else {
+            self.reported = now;
+            drop(self.results(now, Results::Due));
         }
     }
 
     fn report(&mut self, now: Time, to: NodeId, results: Results, facts: WorkerFacts, out: &mut Outbox) {
+        self.reported = now;
         let epoch = self.newest(facts);
         let loading = self.engine.loading();
         let mut held = Vec::new();
@@ -383,11 +403,13 @@ impl Worker {
 }
 
 /// The outcome of an inference that brought `answer`.
-fn judge(answer: Answer, inputs: u32) -> Outcome {
-    match answer.flaw(inputs) {
-        Some(flaw) => Outcome::Failed(flaw.into()),
-        None => Outcome::Answered(answer),
+fn judge(mut answer: Answer, inputs: u32) -> Outcome {
+    if let Some(flaw) = answer.flaw(inputs) {
+        return Outcome::Failed(flaw.into());
     }
+    let failed = answer.failed.iter().map(|failure| Failure::new(failure.input, &failure.reason));
+    answer.failed = failed.collect();
+    Outcome::Answered(answer)
 }
 
 /// `reason`, cut at [`REASON_BYTES_MAX`].

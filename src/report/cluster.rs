@@ -410,7 +410,12 @@ impl Cluster {
 
 /// Whether a fault of this kind can keep a machine from being heard.
 pub(super) fn silences(kind: &str) -> bool {
-    matches!(kind, "crash" | "wipe" | "restart" | "leave" | "pause" | "isolate" | "cut" | "loss" | "delay")
+    takes_away(kind) || matches!(kind, "loss" | "delay")
+}
+
+/// Whether a fault of this kind takes its machines away for as long as it lasts.
+pub(super) fn takes_away(kind: &str) -> bool {
+    matches!(kind, "crash" | "wipe" | "restart" | "leave" | "pause" | "isolate" | "cut" | "full_disk")
 }
 
 /// Whether a fault of this kind cuts connections.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, takes_away};
 use super::format::Seconds;
 use super::rows::RecoveryRow;
 use super::work::{Job, Work};
@@ -199,9 +199,4 @@ impl Hit {
         let later = work.commits[until(from)..].iter().map(|(at, _)| *at);
         later.take_while(|at| *at <= last).find(|&at| recent(at) >= enough)
     }
-}
-
-/// Whether a fault of this kind takes its machines away for as long as it lasts.
-fn takes_away(kind: &str) -> bool {
-    matches!(kind, "crash" | "wipe" | "restart" | "leave" | "pause" | "isolate" | "cut")
 }

@@ -8,14 +8,16 @@ use super::document::Document;
 use super::error::{ScenarioError, Wrong, nearest};
 use super::keys::{FAULT_KINDS, FAULTS_MAX, NODES_MAX};
 use super::plan::{
-    Arrivals, Direction, DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target,
-    Until,
+    Arrivals, Direction, DiskPlan, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan,
+    Target, Until,
 };
 use super::read::{Problems, Section, is_name};
 use super::shape::check_shape;
 use super::targets;
 use crate::base::{CostProfile, Draw};
-use crate::node::{Config, DispatchConfig, Failover, JobSpec, MembershipConfig, Scheduler, limits};
+use crate::node::{
+    Config, Detector, DispatchConfig, DispatchMode, Failover, JobSpec, MembershipConfig, Scheduler, limits,
+};
 use crate::policy;
 
 impl Plan {
@@ -149,6 +151,10 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
     let small = |section: &Section<'_>, name: &str| section.whole(name) as u8;
     Config {
         membership: MembershipConfig {
+            kind: match membership.choice("kind") {
+                Some("ring") => Detector::Ring,
+                _ => Detector::Observers,
+            },
             heartbeat: membership.span("heartbeat"),
             suspect_after: membership.span("suspect_after"),
             evict_after: membership.span("evict_after"),
@@ -161,6 +167,10 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
             voters: root.table("cluster").unless_word("voters", Section::odd),
         },
         dispatch: DispatchConfig {
+            mode: match dispatch.choice("mode") {
+                Some("pull") => DispatchMode::Pull,
+                _ => DispatchMode::Push,
+            },
             window: dispatch.unless_word("window", small),
             retries_max: dispatch.whole("retries_max") as u32,
             hedge: dispatch.switch("hedge"),
@@ -323,6 +333,15 @@ fn fault(section: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Option
         },
         "engine_death" => FaultKind::EngineDeath,
         "stuck" => FaultKind::Stuck,
+        "slow_disk" => FaultKind::SlowDisk(section.draw("delay")),
+        "full_disk" => FaultKind::FullDisk,
+        "corrupt" => FaultKind::Corrupt,
+        "rollback" => FaultKind::Rollback,
+        "bad_output" => FaultKind::BadOutput(match section.choice("flaw") {
+            Some("count") => Flaw::Count,
+            _ => Flaw::Nan,
+        }),
+        "repeat_output" => FaultKind::RepeatOutput,
         other => unreachable!("{other} is a choice without a meaning"),
     };
     Some(Fault { at, kind, target: hit.unwrap_or(Target::All), lasting })

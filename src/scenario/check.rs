@@ -10,7 +10,7 @@ use super::read::Problems;
 use super::targets;
 use super::units::{draw_range, draw_text};
 use crate::base::{Draw, Span};
-use crate::node::{JobSpec, limits};
+use crate::node::{Detector, JobSpec, limits};
 
 /// Notes every contradiction in a plan whose values are right one by one.
 pub(super) fn contradictions(plan: &Plan, document: &Document, problems: &Problems) {
@@ -56,7 +56,7 @@ impl Check<'_> {
             );
             self.refuse(&[suspect, beat], why);
         }
-        if membership.evict_after <= membership.suspect_after {
+        if membership.kind == Detector::Observers && membership.evict_after <= membership.suspect_after {
             let why = format!(
                 "{} leaves no time between suspicion and eviction; wanted more than {}",
                 membership.evict_after,
@@ -173,6 +173,10 @@ impl Check<'_> {
         for (position, fault) in plan.faults.iter().enumerate() {
             let path = format!("fault.{position}");
             self.before_the_end(&format!("{path}.at"), fault.at);
+            if fault.kind == FaultKind::Rollback && fault.lasting.is_none() {
+                let why = "the copy of the disk is put back when the fault ends, and this one never does; wanted for = \"5s\"";
+                self.refuse(&[&format!("{path}.for"), &path], why.to_owned());
+            }
             if let Some(why) = impossible(&fault.target, &fault.kind) {
                 self.refuse(&[&format!("{path}.target")], why);
             }

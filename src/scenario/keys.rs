@@ -244,8 +244,20 @@ fn engines() -> Vec<&'static str> {
     vec!["synthetic", "torch"]
 }
 
+fn dispatch_modes() -> Vec<&'static str> {
+    vec!["push", "pull"]
+}
+
+fn detectors() -> Vec<&'static str> {
+    vec!["observers", "ring"]
+}
+
 fn directions() -> Vec<&'static str> {
     vec!["both", "in", "out"]
+}
+
+fn flaws() -> Vec<&'static str> {
+    vec!["not_a_number", "count"]
 }
 
 fn fault_kinds() -> Vec<&'static str> {
@@ -253,7 +265,7 @@ fn fault_kinds() -> Vec<&'static str> {
 }
 
 /// The kinds of faults, each with the keys that it has beside `at`, `kind` and `target`.
-pub(super) const FAULT_KINDS: [(&str, &[&str]); 14] = [
+pub(super) const FAULT_KINDS: [(&str, &[&str]); 20] = [
     ("crash", &["for", "wipe"]),
     ("restart", &[]),
     ("leave", &["for"]),
@@ -268,6 +280,12 @@ pub(super) const FAULT_KINDS: [(&str, &[&str]); 14] = [
     ("load_failure", &["for", "model"]),
     ("engine_death", &[]),
     ("stuck", &[]),
+    ("slow_disk", &["for", "delay"]),
+    ("full_disk", &["for"]),
+    ("corrupt", &["for"]),
+    ("rollback", &["for"]),
+    ("bad_output", &["for", "flaw"]),
+    ("repeat_output", &["for"]),
 ];
 
 const BATCH: Kind = Kind::Whole(1, limits::BATCH_MAX as i128);
@@ -319,17 +337,19 @@ static KEYS: &[Key] = &[
     key("scheduler.slack", Amount(1_000.0), Value("0.1"), "fair_time: see hysteresis."),
     key("scheduler.rate_window", SpanKind(Span::millis(100), HOUR), Value("10s"), "The window over which recent rates and durations are measured."),
 
-    key("dispatch.window", Whole(1, limits::WINDOW_MAX as i128), Value("auto"), "Queries that a worker holds at most, the running one among them. Automatically at least 2 and enough for 2 ms of work.").or("auto"),
+    key("dispatch.mode", Choice(dispatch_modes), Value("push"), "Who begins: with push the coordinator gives out queries as soon as they wait; with pull, as classic systems do it, a worker with room asks for one, and asks again after backoff when it got none."),
+    key("dispatch.window", Whole(1, limits::WINDOW_MAX as i128), Value("auto"), "Queries that a worker holds at most, the running one among them. Automatically at least 2 and enough for 2 ms of work; with pull 1.").or("auto"),
     key("dispatch.retries_max", Whole(0, 1_000), Value("3"), "How often a query whose attempts fail is tried again before its inputs end as failures; refusals are counted apart, up to the same limit."),
-    key("dispatch.backoff", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a query that was refused waits before it is given to a worker again, the same or another one as the policy says."),
+    key("dispatch.backoff", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a query that was refused waits before it is given to a worker again, the same or another one as the policy says; with pull also how long a worker that got nothing waits before it asks again."),
     key("dispatch.hedge", Switch, Value("true"), "Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well."),
     key("dispatch.repeat", SpanKind(Span::millis(1), MINUTE), Value("100ms"), "After how long what was not answered is sent again between coordinator and workers."),
     key("dispatch.survey", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a new coordinator waits for workers to say what they hold."),
 
-    key("membership.heartbeat", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "Time between two heartbeats of a node to each of its observers."),
+    key("membership.kind", Choice(detectors), Value("observers"), "Who detects failures: with observers everyone sends heartbeats to several others, and a majority of these decides; with ring, as classic systems do it, everyone pings its neighbour in a ring, waits for the answer, and decides alone."),
+    key("membership.heartbeat", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "Time between two heartbeats of a node to each of its observers; in a ring between two pings."),
     key("membership.suspect_after", SpanKind(Span::millis(2), HOUR), Value("250ms"), "How long an observer hears nothing before it raises the alarm; at least two heartbeats."),
-    key("membership.evict_after", SpanKind(Span::millis(2), DAY), Value("2s"), "How long a node is suspect before it is evicted; longer than suspect_after."),
-    key("membership.observers", Whole(1, 16), Value("5"), "How many distinct observers each node has."),
+    key("membership.evict_after", SpanKind(Span::millis(2), DAY), Value("2s"), "How long a node is suspect before it is evicted; longer than suspect_after, but with ring as short as one likes."),
+    key("membership.observers", Whole(1, 16), Value("5"), "How many distinct observers each node has; of no meaning with ring, where it is one."),
 
     key("failover.election", SpanKind(Span::millis(2), HOUR), Value("250ms"), "The shortest silence of the coordinator after which a voter asks to be elected, the longest is twice that; at least two beats."),
     key("failover.beat", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "Time between two signs of life of the coordinator to each voter."),
@@ -370,14 +390,15 @@ static KEYS: &[Key] = &[
     key("fault.N.at", Draw(Span::ZERO, LONGEST), Required, "When it happens."),
     key("fault.N.kind", Choice(fault_kinds), Required, "What happens."),
     key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens."),
-    key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash, the time until the process starts again. Not for restart, engine_death, stuck.").or("ever"),
+    key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash or corrupt, the time until the process starts again; a rollback must have one. Not for restart, engine_death, stuck.").or("ever"),
     key("fault.N.wipe", Switch, Value("false"), "crash: whether the disk is lost as well."),
     key("fault.N.other", Target, Value("rest"), "cut: the other side; \"rest\" is everyone else.").or("rest"),
     key("fault.N.direction", Choice(directions), Value("both"), "cut: which direction, as seen from the target."),
     key("fault.N.rate", Rate, Required, "loss, duplicate, reorder: probability that it happens to a message from or to the target."),
-    key("fault.N.delay", Draw(Span::ZERO, HOUR), Required, "delay: how much longer messages from and to the target travel."),
+    key("fault.N.delay", Draw(Span::ZERO, HOUR), Required, "delay, slow_disk: how much longer messages from and to the target travel, or its disk takes to make writes durable."),
     key("fault.N.factor", Number(1e6), Required, "slow: how many times slower the target infers."),
     key("fault.N.model", Name, Value("any"), "load_failure: which model cannot be loaded.").or("any"),
+    key("fault.N.flaw", Choice(flaws), Value("not_a_number"), "bad_output: what is wrong with the engine's answers: some predictions are not numbers, or their count is not that of the inputs."),
 ];
 
 #[cfg(test)]

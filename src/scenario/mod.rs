@@ -24,8 +24,8 @@ pub use crate::policy::Options;
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use plan::{
-    Arrivals, Direction, DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target,
-    Until,
+    Arrivals, Direction, DiskPlan, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan,
+    Target, Until,
 };
 pub use settings::Settings;
 pub use shipped::{find_shipped, shipped};
@@ -34,5 +34,7 @@ pub use units::readable_span as span;
 pub use write::to_toml;
 
 /// What plans are made of, for those who make plans without knowing nodes.
-pub use crate::node::{Config, DispatchConfig, Failover, Inputs, JobSpec, MembershipConfig, Scheduler};
+pub use crate::node::{
+    Config, Detector, DispatchConfig, DispatchMode, Failover, Inputs, JobSpec, MembershipConfig, Scheduler,
+};
 pub use crate::policy::{Options as PolicyOptions, all as policies};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{CostProfile, Draw, Span};
-use crate::node::{Config, JobSpec};
+use crate::node::{Config, DispatchMode, JobSpec};
 use crate::policy::Options;
 
 /// A checked scenario.
@@ -49,14 +49,18 @@ impl Plan {
         stalls.map(|node| node.stall_for).max().unwrap_or(Span::ZERO)
     }
 
-    /// The longest that refusals may put off a query, until one of them is the last.
-    pub fn refusals_max(&self) -> Span {
+    /// The longest that a query may be put off while a worker is free: by refusals, until one of them is the last, and by
+    /// workers that ask for work only now and then.
+    pub fn put_off_max(&self) -> Span {
         let dispatch = &self.config.dispatch;
-        if self.nodes.iter().any(|node| node.worker && node.refuse > 0.0) {
-            (dispatch.backoff + dispatch.repeat) * (u64::from(dispatch.retries_max) + 1)
+        let pause = dispatch.backoff + dispatch.repeat;
+        let refused = if self.nodes.iter().any(|node| node.worker && node.refuse > 0.0) {
+            u64::from(dispatch.retries_max) + 1
         } else {
-            Span::ZERO
-        }
+            0
+        };
+        let unasked = u64::from(dispatch.mode == DispatchMode::Pull);
+        pause * (refused + unasked)
     }
 }
 
@@ -213,6 +217,20 @@ pub enum FaultKind {
     EngineDeath,
     /// The query that runs, or the next one, never ends.
     Stuck,
+    /// Each sync of the target's disk takes this much longer.
+    SlowDisk(Draw),
+    /// The target's disk has no room: a process that writes ends, and starts again when there is room.
+    FullDisk,
+    /// Bits flip on the target's disk, in the midst of what was durable; the next start finds the disk damaged. When the fault
+    /// ends, the process starts anew.
+    Corrupt,
+    /// The target's disk is copied when the fault begins, and when it ends the process crashes and finds the copy. Nobody who
+    /// votes is hit.
+    Rollback,
+    /// The engine's answers are wrong in this way.
+    BadOutput(Flaw),
+    /// The engine gives each answer twice.
+    RepeatOutput,
 }
 
 impl FaultKind {
@@ -233,8 +251,23 @@ impl FaultKind {
             FaultKind::LoadFailure { .. } => "load_failure",
             FaultKind::EngineDeath => "engine_death",
             FaultKind::Stuck => "stuck",
+            FaultKind::SlowDisk(_) => "slow_disk",
+            FaultKind::FullDisk => "full_disk",
+            FaultKind::Corrupt => "corrupt",
+            FaultKind::Rollback => "rollback",
+            FaultKind::BadOutput(_) => "bad_output",
+            FaultKind::RepeatOutput => "repeat_output",
         }
     }
+}
+
+/// What is wrong with an engine's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Some predictions are not numbers: these inputs have failed.
+    Nan,
+    /// There are more or fewer predictions than inputs.
+    Count,
 }
 
 /// Which direction of a cut is closed.

@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn settings_are_read_as_in_a_scenario_and_default_to_the_same() {
-        let text = "membership.heartbeat = \"20ms\"\n[model.m]\nper_input = \"1ms\"\n";
+        let text = "membership.heartbeat = \"20ms\"\n[model.m]\nload = \"1s\"\nper_input = \"1ms\"\n";
         let settings = Settings::read(text, "my own nodes.toml").unwrap();
         assert_eq!(settings.config.membership.heartbeat, Span::millis(20));
         assert_eq!(settings.models.keys().map(|name| &**name).collect::<Vec<_>>(), ["m"]);

@@ -145,7 +145,12 @@ fn size(target: &Target, count: usize) -> usize {
 fn concerns_workers(kind: &FaultKind) -> bool {
     matches!(
         kind,
-        FaultKind::Slow(_) | FaultKind::LoadFailure { .. } | FaultKind::EngineDeath | FaultKind::Stuck
+        FaultKind::Slow(_)
+            | FaultKind::LoadFailure { .. }
+            | FaultKind::EngineDeath
+            | FaultKind::Stuck
+            | FaultKind::BadOutput(_)
+            | FaultKind::RepeatOutput
     )
 }
 

@@ -97,6 +97,7 @@ hysteresis = 0
 slack = 2.5
 rate_window = "20s"
 [dispatch]
+mode = "pull"
 window = 4
 retries_max = 0
 backoff = "20ms"
@@ -104,6 +105,7 @@ hedge = false
 repeat = "150ms"
 survey = "70ms"
 [membership]
+kind = "ring"
 heartbeat = "20ms"
 suspect_after = "0.1s"
 evict_after = "1s"
@@ -225,6 +227,37 @@ target = "worker"
 at = "1s..2s"
 kind = "leave"
 target = "node 3"
+[[fault]]
+at = "1s"
+kind = "slow_disk"
+target = "voter"
+delay = "lognormal(80ms, 0.5)"
+for = "5s"
+[[fault]]
+at = "1s"
+kind = "full_disk"
+target = "random 2"
+for = "2s"
+[[fault]]
+at = "1s"
+kind = "corrupt"
+target = "node 3"
+for = "1s..2s"
+[[fault]]
+at = "1s"
+kind = "rollback"
+target = "worker"
+for = "5s"
+[[fault]]
+at = "1s"
+kind = "bad_output"
+target = "worker"
+flaw = "count"
+[[fault]]
+at = "1s"
+kind = "repeat_output"
+target = "fast1"
+for = "1s"
 "#;
 
 #[test]

@@ -2,12 +2,14 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::plan::{Direction, Fault, FaultKind, NodePlan, Plan, Until};
+use super::plan::{Direction, Fault, FaultKind, Flaw, NodePlan, Plan, Until};
 use super::read::DATASET;
 use super::targets;
 use super::units::{bandwidth_text, draw_text};
 use crate::base::Draw;
-use crate::node::{Config, DispatchConfig, Failover, Inputs, JobSpec, MembershipConfig, Scheduler};
+use crate::node::{
+    Config, Detector, DispatchConfig, DispatchMode, Failover, Inputs, JobSpec, MembershipConfig, Scheduler,
+};
 use crate::policy::Options;
 
 /// The resolved scenario as TOML, with the version of idunno that resolved it. Jobs carry their batch size, so that
@@ -126,9 +128,9 @@ fn top(file: &mut File, plan: &Plan) {
 /// Takes the settings apart completely, so that a new one cannot be forgotten here.
 fn config(file: &mut File, config: &Config, options: &Options) {
     let Config { membership, failover, dispatch, scheduler } = config;
-    let MembershipConfig { heartbeat, suspect_after, evict_after, observers } = membership;
+    let MembershipConfig { kind, heartbeat, suspect_after, evict_after, observers } = membership;
     let Failover { election, beat, snapshot_every, voters } = failover;
-    let DispatchConfig { window, retries_max, backoff, hedge, repeat, survey } = dispatch;
+    let DispatchConfig { mode, window, retries_max, backoff, hedge, repeat, survey } = dispatch;
     let Scheduler { policy, rate_window } = scheduler;
     let Options { at_least_one, cap, hysteresis, slack } = options;
     file.line("\n[cluster]");
@@ -141,6 +143,13 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.put("slack", slack);
     file.quoted("rate_window", rate_window);
     file.line("\n[dispatch]");
+    file.quoted(
+        "mode",
+        match mode {
+            DispatchMode::Push => "push",
+            DispatchMode::Pull => "pull",
+        },
+    );
     file.or_word("window", *window, "auto");
     file.put("retries_max", retries_max);
     file.quoted("backoff", backoff);
@@ -148,6 +157,13 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.quoted("repeat", repeat);
     file.quoted("survey", survey);
     file.line("\n[membership]");
+    file.quoted(
+        "kind",
+        match kind {
+            Detector::Observers => "observers",
+            Detector::Ring => "ring",
+        },
+    );
     file.quoted("heartbeat", heartbeat);
     file.quoted("suspect_after", suspect_after);
     file.quoted("evict_after", evict_after);
@@ -186,7 +202,13 @@ fn fault(file: &mut File, fault: &Fault) {
     match &fault.kind {
         // What happens in a moment has no end to write.
         FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck => return,
-        FaultKind::Leave | FaultKind::Pause | FaultKind::Isolate => {}
+        FaultKind::Leave
+        | FaultKind::Pause
+        | FaultKind::Isolate
+        | FaultKind::FullDisk
+        | FaultKind::Corrupt
+        | FaultKind::Rollback
+        | FaultKind::RepeatOutput => {}
         FaultKind::Crash { wipe } => file.put("wipe", wipe),
         FaultKind::Cut { other, direction } => {
             file.or_word("other", other.as_ref().map(targets::text), "rest");
@@ -202,8 +224,15 @@ fn fault(file: &mut File, fault: &Fault) {
         FaultKind::Loss(rate) | FaultKind::Duplicate(rate) | FaultKind::Reorder(rate) => {
             file.put("rate", rate);
         }
-        FaultKind::Delay(delay) => file.quoted("delay", draw_text(*delay)),
+        FaultKind::Delay(delay) | FaultKind::SlowDisk(delay) => file.quoted("delay", draw_text(*delay)),
         FaultKind::Slow(factor) => file.put("factor", factor),
+        FaultKind::BadOutput(flaw) => file.quoted(
+            "flaw",
+            match flaw {
+                Flaw::Nan => "not_a_number",
+                Flaw::Count => "count",
+            },
+        ),
         FaultKind::LoadFailure { model } => {
             file.or_word("model", model.as_ref().map(|model| string(model)), "any");
         }

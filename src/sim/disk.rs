@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::base::{NodeId, Rng, Span};
+use crate::base::{Draw, Incarnation, NodeId, Rng, Span};
 use crate::node::{self, Message, Record, Token};
-use crate::scenario::DiskPlan;
+use crate::scenario::{DiskPlan, FaultKind};
 
 /// A send that waits until a write is durable.
 #[derive(Debug)]
@@ -27,6 +27,22 @@ pub(super) struct Disk {
     /// In order of their tokens.
     held: VecDeque<HeldSend>,
     rng: Rng,
+    ills: Ills,
+    /// Faults that did something.
+    pub(super) took_effect: Vec<u32>,
+}
+
+/// What faults do to a disk, each with the fault's position in the plan.
+#[derive(Debug, Default)]
+struct Ills {
+    /// Each sync takes so much longer, drawn from a stream of the fault's own.
+    slow: Vec<(u32, Draw, Rng)>,
+    /// There is no room.
+    full: Vec<u32>,
+    /// Bits have flipped in the midst of what is durable, or in the snapshot.
+    damage: Vec<u32>,
+    /// What was durable when the fault began, and will be again.
+    copies: Vec<(u32, node::Disk)>,
 }
 
 impl Disk {
@@ -39,7 +55,76 @@ impl Disk {
             waiting: Vec::new(),
             held: VecDeque::new(),
             rng,
+            ills: Ills::default(),
+            took_effect: Vec::new(),
         }
+    }
+
+    /// A fault of a disk begins; its draws come from `rng`.
+    pub(super) fn fall_ill(&mut self, fault: u32, kind: &FaultKind, rng: Rng) {
+        match kind {
+            FaultKind::SlowDisk(delay) => self.ills.slow.push((fault, *delay, rng)),
+            FaultKind::FullDisk => self.ills.full.push(fault),
+            FaultKind::Corrupt => self.ills.damage.push(fault),
+            FaultKind::Rollback => self.ills.copies.push((fault, self.durable.clone())),
+            _ => unreachable!("{} is no fault of a disk", kind.name()),
+        }
+    }
+
+    /// A fault ends by which the disk was slow or full.
+    pub(super) fn recover(&mut self, fault: u32) {
+        self.ills.slow.retain(|(of, ..)| *of != fault);
+        self.ills.full.retain(|of| *of != fault);
+    }
+
+    /// Whether it holds nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.durable == node::Disk::default()
+    }
+
+    /// Whether a life has begun on it.
+    pub(super) fn has_lived(&self) -> bool {
+        self.durable.incarnation > Incarnation(0)
+    }
+
+    /// Whether there is no room.
+    pub(super) fn is_full(&self) -> bool {
+        !self.ills.full.is_empty()
+    }
+
+    /// The faults that take its room.
+    pub(super) fn full(&self) -> &[u32] {
+        &self.ills.full
+    }
+
+    /// Whether something waits to be written for which there is no room.
+    pub(super) fn refuses(&self) -> bool {
+        self.is_full() && !self.waiting.is_empty()
+    }
+
+    /// The faults that have damaged it.
+    pub(super) fn damage(&self) -> &[u32] {
+        &self.ills.damage
+    }
+
+    /// Whether `fault` has damaged it, and nobody has noticed.
+    pub(super) fn is_damaged_by(&self, fault: u32) -> bool {
+        self.ills.damage.contains(&fault)
+    }
+
+    /// Puts back the copy that `fault` made, of which no process may be using the original; false when there is none, when the
+    /// copy is what the disk holds, and when ballot or log have changed since.
+    pub(super) fn restore(&mut self, fault: u32) -> bool {
+        let Some(place) = self.ills.copies.iter().position(|(of, _)| *of == fault) else { return false };
+        let (_, copy) = self.ills.copies.remove(place);
+        let now = &self.durable;
+        let same_log =
+            (now.ballot, &now.snapshot, &now.entries) == (copy.ballot, &copy.snapshot, &copy.entries);
+        let restores = same_log && copy != *now;
+        if restores {
+            self.durable = copy;
+        }
+        restores
     }
 
     /// What would be found on it after a crash now, if nothing of the sync in flight survived.
@@ -58,7 +143,12 @@ impl Disk {
             return None;
         }
         std::mem::swap(&mut self.syncing, &mut self.waiting);
-        Some(plan.sync.sample(&mut self.rng))
+        let mut takes = plan.sync.sample(&mut self.rng);
+        for (fault, delay, rng) in &mut self.ills.slow {
+            takes += delay.sample(rng);
+            self.took_effect.push(*fault);
+        }
+        Some(takes)
     }
 
     /// The sync in flight has ended: the newest token that is durable now.
@@ -103,6 +193,8 @@ impl Disk {
     pub(super) fn wipe(&mut self) {
         self.crash();
         self.durable = node::Disk::default();
+        // The new one has room, is sound, and is not what was copied.
+        self.ills = Ills { slow: std::mem::take(&mut self.ills.slow), ..Ills::default() };
     }
 }
 
@@ -110,7 +202,7 @@ impl Disk {
 mod tests {
     use super::*;
     use crate::base::{ClusterId, Draw, Incarnation};
-    use crate::node::{Body, WorkMessage};
+    use crate::node::{Ballot, Body, WorkMessage};
 
     fn disk(seed: u64) -> Disk {
         Disk::new(node::Disk::default(), Rng::new(seed))
@@ -186,6 +278,67 @@ mod tests {
         disk.crash();
         disk.synced();
         assert!(disk.release().is_none());
+    }
+
+    #[test]
+    fn a_slow_disk_takes_longer_until_it_recovers_and_shifts_no_draw() {
+        let usual = DiskPlan { sync: Draw::Uniform(Span::millis(1), Span::millis(9)) };
+        let syncs = |ills: &[(u32, u64)]| -> Vec<Span> {
+            let mut disk = disk(3);
+            let delay = |ms| FaultKind::SlowDisk(Draw::Fixed(Span::millis(ms)));
+            for &(fault, ms) in ills {
+                disk.fall_ill(fault, &delay(ms), Rng::new(9));
+            }
+            let one = |token| {
+                write(&mut disk, token);
+                let takes = disk.sync(&usual).expect("it begins");
+                disk.synced();
+                disk.recover(7);
+                takes
+            };
+            (1..=3).map(one).collect()
+        };
+        let (usual, slow) = (syncs(&[]), syncs(&[(7, 50), (8, 100)]));
+        let delays: Vec<u64> = slow.iter().zip(usual).map(|(a, b)| (a.0 - b.0) / 1_000_000).collect();
+        assert_eq!(delays, [150, 100, 100]);
+    }
+
+    #[test]
+    fn a_full_disk_refuses_what_waits_and_keeps_what_it_has_begun() {
+        let mut disk = disk(1);
+        write(&mut disk, 1);
+        disk.sync(&plan());
+        disk.fall_ill(2, &FaultKind::FullDisk, Rng::new(1));
+        assert!(!disk.refuses(), "what it syncs has its place already");
+        disk.synced();
+        write(&mut disk, 2);
+        assert!(disk.refuses());
+        disk.crash();
+        assert_eq!((disk.durable().incarnation.0, disk.is_full()), (1, true));
+        disk.recover(2);
+        assert!(!disk.is_full());
+    }
+
+    #[test]
+    fn a_copy_is_put_back_unless_the_log_went_on() {
+        let copied = |changes: &[Record]| {
+            let mut disk = disk(1);
+            write(&mut disk, 1);
+            disk.sync(&plan());
+            disk.synced();
+            disk.fall_ill(5, &FaultKind::Rollback, Rng::new(1));
+            for record in changes {
+                disk.write(Token(2), record.clone());
+            }
+            disk.sync(&plan());
+            disk.synced();
+            (disk.restore(5), disk.durable().incarnation.0, disk.restore(5))
+        };
+        let life = Record::Incarnation(Incarnation(7));
+        let ballot = Ballot { epoch: crate::base::Epoch(3), vote: Some(NodeId::new(1)) };
+        assert_eq!(copied(&[]), (false, 1, false), "it is what the disk holds");
+        assert_eq!(copied(std::slice::from_ref(&life)), (true, 1, false));
+        assert_eq!(copied(&[life, Record::Ballot(ballot)]), (false, 7, false));
     }
 
     #[test]

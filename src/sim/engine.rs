@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Rng, Span, synthetic};
-use crate::node::{Answer, EngineCommand, EngineEvent};
-use crate::scenario::{ModelPlan, NodePlan};
+use crate::node::{Answer, EngineCommand, EngineEvent, Failure};
+use crate::scenario::{FaultKind, Flaw, ModelPlan, NodePlan};
 
 /// From an engine's death to the moment at which its successor is ready.
 const RESTART: Span = Span::millis(5);
 /// How long it takes to find that there is no such model.
 const LOOK_UP: Span = Span::millis(1);
+/// Why an input has no prediction when the model computed something that is no number.
+const NOT_A_NUMBER: &str = "the prediction is not a number";
 
 /// What an engine is busy with.
 #[derive(Debug)]
@@ -55,6 +57,12 @@ pub(super) struct Engine {
     load_failures: Vec<(u32, Option<Arc<str>>)>,
     /// Faults that wait for a query to get stuck.
     stick: Vec<u32>,
+    /// Faults that make answers wrong, and how.
+    bad: Vec<(u32, Flaw)>,
+    /// What exactly is wrong with an answer: a stream of its own.
+    flaws: Rng,
+    /// Faults that repeat answers.
+    repeat: Vec<u32>,
     /// The faults that are in the query that is stuck.
     stuck_by: Option<u32>,
     /// Faults that did something, each time that they did.
@@ -66,6 +74,7 @@ pub(super) struct Engine {
 impl Engine {
     /// The engine of a machine.
     pub(super) fn new(machine: &NodePlan, rng: Rng) -> Engine {
+        let flaws = rng.fork("flaws");
         let stalls = Stalls { chance: machine.stall, lasting: machine.stall_for, rng: rng.fork("stalls") };
         Engine {
             speed: machine.speed,
@@ -78,6 +87,9 @@ impl Engine {
             slow: Vec::new(),
             load_failures: Vec::new(),
             stick: Vec::new(),
+            bad: Vec::new(),
+            flaws,
+            repeat: Vec::new(),
             stuck_by: None,
             took_effect: Vec::new(),
             over: Vec::new(),
@@ -119,15 +131,47 @@ impl Engine {
                     self.activity = Activity::Stuck;
                     return None;
                 }
-                let answer = Answer {
-                    inputs,
-                    predictions: synthetic::predictions(&model, &dataset, from, inputs).into(),
-                    failed: Arc::default(),
-                };
+                let answer = self
+                    .answer(|input| synthetic::prediction(&model, &dataset, from + u64::from(input)), inputs);
                 Some(self.busy(took, EngineEvent::Finished { attempt, answer, took }))
             }
             EngineCommand::Kill => unreachable!("kills are carried out above"),
         }
+    }
+
+    /// The answer to a query of `inputs` inputs, of which `predict` says what is right.
+    fn answer(&mut self, predict: impl Fn(u32) -> [u8; synthetic::PREDICTION_BYTES], inputs: u32) -> Answer {
+        let predictions = |of: &dyn Fn(&u32) -> bool, inputs| -> Arc<[u8]> {
+            (0..inputs).filter(of).flat_map(&predict).collect::<Vec<u8>>().into()
+        };
+        let Some(&(fault, flaw)) = self.bad.first() else {
+            return Answer { inputs, predictions: predictions(&|_| true, inputs), failed: Arc::default() };
+        };
+        self.took_effect.push(fault);
+        match flaw {
+            Flaw::Count => {
+                let inputs = if self.flaws.chance(0.5) { inputs + 1 } else { inputs - 1 };
+                Answer { inputs, predictions: predictions(&|_| true, inputs), failed: Arc::default() }
+            }
+            Flaw::Nan => {
+                let certain = self.flaws.below(u64::from(inputs)) as u32;
+                let bad: Vec<u32> =
+                    (0..inputs).filter(|&input| self.flaws.chance(0.5) || input == certain).collect();
+                let failed = bad.iter().map(|&input| Failure { input, reason: NOT_A_NUMBER.into() });
+                let is_good = |input: &u32| bad.binary_search(input).is_err();
+                Answer { inputs, predictions: predictions(&is_good, inputs), failed: failed.collect() }
+            }
+        }
+    }
+
+    /// Whether it says this a second time.
+    pub(super) fn repeats(&mut self, event: &EngineEvent) -> bool {
+        let answers = matches!(event, EngineEvent::Finished { .. } | EngineEvent::Failed { .. });
+        let repeats = answers && !self.repeat.is_empty();
+        if repeats {
+            self.took_effect.extend(&self.repeat);
+        }
+        repeats
     }
 
     fn load(&mut self, model: Arc<str>, models: &BTreeMap<Arc<str>, ModelPlan>) -> Alarm {
@@ -204,18 +248,20 @@ impl Engine {
         self.serial += 1;
     }
 
-    /// The fault `fault` slows the engine down by `factor`, from the next command on.
-    pub(super) fn slow_down(&mut self, fault: u32, factor: f64) {
-        self.slow.push((fault, factor));
-    }
-
-    /// The fault `fault` makes loads of `model`, or of any model, fail.
-    pub(super) fn fail_loads(&mut self, fault: u32, model: Option<Arc<str>>) {
-        self.load_failures.push((fault, model));
+    /// A fault of the engine begins; it concerns what the engine is told from now on, or does at present.
+    pub(super) fn suffer(&mut self, fault: u32, kind: &FaultKind) {
+        match kind {
+            FaultKind::Slow(factor) => self.slow.push((fault, *factor)),
+            FaultKind::LoadFailure { model } => self.load_failures.push((fault, model.clone())),
+            FaultKind::Stuck => self.stick(fault),
+            FaultKind::BadOutput(flaw) => self.bad.push((fault, *flaw)),
+            FaultKind::RepeatOutput => self.repeat.push(fault),
+            _ => unreachable!("{} is no fault of an engine", kind.name()),
+        }
     }
 
     /// The fault `fault` makes the query that runs, or the next one, never end.
-    pub(super) fn stick(&mut self, fault: u32) {
+    fn stick(&mut self, fault: u32) {
         if let Activity::Busy(EngineEvent::Finished { .. }) = self.activity {
             self.activity = Activity::Stuck;
             self.serial += 1;
@@ -231,6 +277,8 @@ impl Engine {
         self.slow.retain(|(of, _)| *of != fault);
         self.load_failures.retain(|(of, _)| *of != fault);
         self.stick.retain(|of| *of != fault);
+        self.bad.retain(|(of, _)| *of != fault);
+        self.repeat.retain(|of| *of != fault);
     }
 }
 
@@ -293,7 +341,7 @@ mod tests {
         assert_eq!(finish(&mut warm(1.0), 0).0, Span::millis(20));
         let mut engine = warm(2.0);
         assert_eq!(finish(&mut engine, 0).0, Span::millis(10));
-        engine.slow_down(3, 4.0);
+        engine.suffer(3, &FaultKind::Slow(4.0));
         assert_eq!(finish(&mut engine, 0).0, Span::millis(40));
         assert_eq!(engine.took_effect, [3]);
         engine.heal(3);
@@ -319,7 +367,7 @@ mod tests {
     fn a_stuck_query_ends_only_with_a_kill() {
         let mut engine = warm(1.0);
         let running = engine.command(infer(0), &models()).expect("it answers");
-        engine.stick(5);
+        engine.suffer(5, &FaultKind::Stuck);
         assert_eq!(engine.ring(running.serial), None);
         assert_eq!(engine.took_effect, [5]);
         assert!(engine.over.is_empty());
@@ -327,11 +375,53 @@ mod tests {
         assert_eq!(engine.over, [5]);
         assert!(engine.ring(dying.serial).is_some());
         engine.heard();
-        engine.stick(6);
+        engine.suffer(6, &FaultKind::Stuck);
         let alarm = engine.command(load("letters"), &models()).expect("loads are not concerned");
         engine.ring(alarm.serial);
         assert_eq!(engine.command(infer(0), &models()), None, "the next query is stuck");
         assert_eq!(engine.took_effect, [5, 6]);
+    }
+
+    #[test]
+    fn wrong_answers_have_gaps_or_another_length() {
+        let right = finish(&mut warm(1.0), 0).1;
+        let (mut gaps, mut lengths) = (Vec::new(), Vec::new());
+        for fault in 0..20 {
+            let mut engine = warm(1.0);
+            engine.flaws = Rng::new(u64::from(fault));
+            engine.suffer(fault, &FaultKind::BadOutput(Flaw::Nan));
+            let answer = finish(&mut engine, 0).1;
+            assert_eq!(answer.inputs, 10);
+            assert!(!answer.failed.is_empty(), "fault {fault}");
+            let is_good =
+                |input: &usize| answer.failed.iter().all(|failure| failure.input as usize != *input);
+            let good: Vec<u8> = (0..10)
+                .filter(is_good)
+                .flat_map(|input| right.predictions[input * 4..][..4].to_vec())
+                .collect();
+            assert_eq!(*answer.predictions, *good, "fault {fault}");
+            gaps.push(answer.failed.len());
+            engine.heal(fault);
+            engine.suffer(fault, &FaultKind::BadOutput(Flaw::Count));
+            lengths.push(finish(&mut engine, 0).1.inputs);
+            assert_eq!(engine.took_effect, [fault, fault]);
+        }
+        assert!(gaps.iter().any(|n| *n < 5) && gaps.iter().any(|n| *n > 5), "{gaps:?}");
+        assert!(lengths.contains(&9) && lengths.contains(&11) && !lengths.contains(&10));
+    }
+
+    #[test]
+    fn answers_are_repeated_and_nothing_else_is() {
+        let mut engine = warm(1.0);
+        let attempt = AttemptId { epoch: Epoch(1), serial: 1 };
+        let failed = EngineEvent::Failed { attempt, reason: "no".into() };
+        assert!(!engine.repeats(&failed));
+        engine.suffer(4, &FaultKind::RepeatOutput);
+        assert!(engine.repeats(&failed));
+        assert!(!engine.repeats(&EngineEvent::Died { reason: "no".into() }));
+        assert_eq!(engine.took_effect, [4]);
+        engine.heal(4);
+        assert!(!engine.repeats(&failed));
     }
 
     #[test]
@@ -343,9 +433,9 @@ mod tests {
         };
         assert!(failed(&mut engine, "nonsense"));
         assert!(!failed(&mut engine, "letters"));
-        engine.fail_loads(1, Some("other".into()));
+        engine.suffer(1, &FaultKind::LoadFailure { model: Some("other".into()) });
         assert!(!failed(&mut engine, "letters"));
-        engine.fail_loads(2, None);
+        engine.suffer(2, &FaultKind::LoadFailure { model: None });
         assert!(failed(&mut engine, "letters"));
         assert_eq!(engine.took_effect, [2]);
     }

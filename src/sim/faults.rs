@@ -107,7 +107,13 @@ fn breaks(kind: &FaultKind) -> bool {
         | FaultKind::Slow(_)
         | FaultKind::LoadFailure { .. }
         | FaultKind::EngineDeath
-        | FaultKind::Stuck => false,
+        | FaultKind::Stuck
+        | FaultKind::SlowDisk(_)
+        | FaultKind::FullDisk
+        | FaultKind::Corrupt
+        | FaultKind::Rollback
+        | FaultKind::BadOutput(_)
+        | FaultKind::RepeatOutput => false,
     }
 }
 
@@ -117,7 +123,12 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         match step {
             FaultStep::Begin => match self.aim(fault) {
                 Ok(Aimed { machines, .. }) if machines.is_empty() => {
-                    self.miss(fault, "nothing that it aims at runs".to_owned());
+                    let reason = match self.plan.faults[fault as usize].kind {
+                        FaultKind::Rollback => "nothing that it aims at runs without a vote",
+                        FaultKind::Corrupt => "nothing is on the disks that it aims at",
+                        _ => "nothing that it aims at runs",
+                    };
+                    self.miss(fault, reason.to_owned());
                 }
                 Ok(aimed) => self.begin(fault, &aimed),
                 Err(reason) => {
@@ -155,6 +166,11 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 | FaultKind::EngineDeath
                 | FaultKind::Stuck => host.runs(),
                 FaultKind::Pause | FaultKind::Leave => host.runs() && !host.paused,
+                FaultKind::Corrupt => !self.disks[*machine as usize].is_empty(),
+                FaultKind::Rollback => {
+                    let disk = &self.disks[*machine as usize];
+                    disk.has_lived() && host.status().is_some_and(|status| !status.votes)
+                }
                 FaultKind::Crash { wipe: true }
                 | FaultKind::Isolate
                 | FaultKind::Cut { .. }
@@ -163,7 +179,11 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 | FaultKind::Duplicate(_)
                 | FaultKind::Reorder(_)
                 | FaultKind::Slow(_)
-                | FaultKind::LoadFailure { .. } => true,
+                | FaultKind::LoadFailure { .. }
+                | FaultKind::SlowDisk(_)
+                | FaultKind::FullDisk
+                | FaultKind::BadOutput(_)
+                | FaultKind::RepeatOutput => true,
             }
         };
         machines.retain(applicable);
@@ -206,9 +226,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     }
 
     /// Does what the fault does when it begins.
-    fn inject(&mut self, fault: u32, kind: &FaultKind, Aimed { machines, other }: &Aimed) {
-        let group = |members| Machines::of(self.plan.nodes.len(), members);
-        let touching = || Scope::Touching(group(machines));
+    fn inject(&mut self, fault: u32, kind: &FaultKind, aimed: &Aimed) {
+        let machines = &aimed.machines;
         match kind {
             FaultKind::Crash { .. } | FaultKind::Restart => {
                 for &machine in machines {
@@ -235,23 +254,17 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 }
                 self.took_effect(vec![fault]);
             }
-            FaultKind::Isolate => self.network.harm(fault, touching(), Harm::Cut),
-            FaultKind::Cut { direction, .. } => {
-                let (one, other) = (group(machines), other.as_deref().map(group));
-                self.network.harm(fault, Scope::Between { one, other, direction: *direction }, Harm::Cut);
-            }
-            FaultKind::Loss(p) => self.network.harm(fault, touching(), Harm::Loss(*p)),
-            FaultKind::Delay(by) => self.network.harm(fault, touching(), Harm::Delay(*by)),
-            FaultKind::Duplicate(p) => self.network.harm(fault, touching(), Harm::Duplicate(*p)),
-            FaultKind::Reorder(p) => self.network.harm(fault, touching(), Harm::Reorder(*p)),
-            FaultKind::Slow(factor) => {
+            FaultKind::Isolate
+            | FaultKind::Cut { .. }
+            | FaultKind::Loss(_)
+            | FaultKind::Delay(_)
+            | FaultKind::Duplicate(_)
+            | FaultKind::Reorder(_) => self.harm_network(fault, kind, aimed),
+            FaultKind::SlowDisk(_) | FaultKind::FullDisk | FaultKind::Corrupt | FaultKind::Rollback => {
                 for &machine in machines {
-                    self.engines[machine as usize].slow_down(fault, *factor);
-                }
-            }
-            FaultKind::LoadFailure { model } => {
-                for &machine in machines {
-                    self.engines[machine as usize].fail_loads(fault, model.clone());
+                    let rng =
+                        self.faults.all[fault as usize].rng.fork("disk").fork_number(u64::from(machine));
+                    self.disks[machine as usize].fall_ill(fault, kind, rng);
                 }
             }
             FaultKind::EngineDeath => {
@@ -261,13 +274,36 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 }
                 self.took_effect(vec![fault]);
             }
-            FaultKind::Stuck => {
+            FaultKind::Slow(_)
+            | FaultKind::LoadFailure { .. }
+            | FaultKind::Stuck
+            | FaultKind::BadOutput(_)
+            | FaultKind::RepeatOutput => {
                 for &machine in machines {
-                    self.engines[machine as usize].stick(fault);
+                    self.engines[machine as usize].suffer(fault, kind);
                     self.heed(machine, None);
                 }
             }
         }
+    }
+
+    /// Puts a fault of the network in force.
+    fn harm_network(&mut self, fault: u32, kind: &FaultKind, Aimed { machines, other }: &Aimed) {
+        let group = |members| Machines::of(self.plan.nodes.len(), members);
+        let harm = match kind {
+            FaultKind::Loss(p) => Harm::Loss(*p),
+            FaultKind::Delay(by) => Harm::Delay(*by),
+            FaultKind::Duplicate(p) => Harm::Duplicate(*p),
+            FaultKind::Reorder(p) => Harm::Reorder(*p),
+            _ => Harm::Cut,
+        };
+        let scope = if let FaultKind::Cut { direction, .. } = kind {
+            let (one, other) = (group(machines), other.as_deref().map(group));
+            Scope::Between { one, other, direction: *direction }
+        } else {
+            Scope::Touching(group(machines))
+        };
+        self.network.harm(fault, scope, harm);
     }
 
     fn end(&mut self, fault: u32) {
@@ -307,11 +343,29 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             | FaultKind::Delay(_)
             | FaultKind::Duplicate(_)
             | FaultKind::Reorder(_) => self.network.heal(fault),
-            FaultKind::Slow(_) | FaultKind::LoadFailure { .. } | FaultKind::Stuck => {
+            FaultKind::Slow(_)
+            | FaultKind::LoadFailure { .. }
+            | FaultKind::Stuck
+            | FaultKind::BadOutput(_)
+            | FaultKind::RepeatOutput => {
                 for &machine in &machines {
                     self.engines[machine as usize].heal(fault);
                 }
             }
+            FaultKind::SlowDisk(_) | FaultKind::FullDisk => {
+                for &machine in &machines {
+                    self.disks[machine as usize].recover(fault);
+                    self.make_room(machine);
+                }
+            }
+            FaultKind::Corrupt => {
+                for &machine in &machines {
+                    if self.disks[machine as usize].is_damaged_by(fault) && self.crash(machine) {
+                        self.start(machine);
+                    }
+                }
+            }
+            FaultKind::Rollback => self.roll_back(fault, &machines),
             FaultKind::EngineDeath => {}
         }
         self.report(fault, FaultPhase::Ended);

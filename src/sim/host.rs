@@ -60,6 +60,8 @@ pub(super) struct Host<P> {
     pub(super) armed: Time,
     /// Whether the process stands still.
     pub(super) paused: bool,
+    /// Whether a process is to begin as soon as the disk has room.
+    pub(super) awaits_room: bool,
     /// The process, unless it is dead.
     pub(super) process: Option<P>,
 }
@@ -67,7 +69,16 @@ pub(super) struct Host<P> {
 impl<P: Process> Host<P> {
     /// A machine that is off.
     pub(super) fn new(id: NodeId) -> Host<P> {
-        Host { id, disk: 0, life: 0, started: Time::ZERO, armed: Time::NEVER, paused: false, process: None }
+        Host {
+            id,
+            disk: 0,
+            life: 0,
+            started: Time::ZERO,
+            armed: Time::NEVER,
+            paused: false,
+            awaits_room: false,
+            process: None,
+        }
     }
 
     /// Whether a process runs on it, be it paused.

@@ -12,8 +12,12 @@ use crate::history::{Machine, Watcher, What};
 use crate::node::{Identity, Input, Start};
 
 impl<P: Process, W: Watcher> World<'_, P, W> {
-    /// A process begins on `machine`, where none runs, from what its disk holds; on one that holds no view it joins.
+    /// A process begins on `machine`, where none runs, from what its disk holds; on one that holds no view it joins. Where the
+    /// disk has no room it begins once there is some.
     pub(super) fn start(&mut self, machine: Machine) {
+        if !self.admits(machine) {
+            return;
+        }
         let index = machine as usize;
         let plan = &self.plan.nodes[index];
         let host = &self.hosts[index];
@@ -43,16 +47,17 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         host.life = life;
         host.started = self.now;
         host.armed = self.now;
+        host.awaits_room = false;
         host.process = Some(process);
         self.queue.push_bare(self.now, machine);
         self.note(Some(machine), What::Up(id));
     }
 
-    /// The process on `machine` dies without a word; nothing happens when none runs.
-    pub(super) fn crash(&mut self, machine: Machine) {
+    /// The process on `machine` dies without a word; false, with nothing changed, when none runs.
+    pub(super) fn crash(&mut self, machine: Machine) -> bool {
         let host = &mut self.hosts[machine as usize];
         if host.process.take().is_none() {
-            return;
+            return false;
         }
         host.armed = Time::NEVER;
         host.paused = false;
@@ -64,6 +69,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         self.engines[machine as usize].forget();
         self.note(Some(machine), What::Down(id));
         self.heed(machine, None);
+        true
     }
 
     /// The disk of `machine`, whose process is dead, is lost: the machine gets an empty disk and a new identity.
@@ -72,6 +78,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let host = &mut self.hosts[machine as usize];
         assert!(!host.runs(), "the disk of a process that runs is not taken away");
         host.disk += 1;
+        // Whoever took the disk away says when the machine starts again, with a new one that has room.
+        host.awaits_room = false;
         host.id = identity(&self.rng, machine as usize, host.disk);
         self.book.insert(host.id, Address { machine, disk: host.disk });
     }
@@ -96,7 +104,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             return;
         }
         host.paused = false;
-        let (id, life) = (host.id, host.life);
+        let id = host.id;
         // A wake-up that came due meanwhile is void; the next step arms a new one.
         host.armed = Time::NEVER;
         self.note(Some(machine), What::Resumed(id));
@@ -105,10 +113,10 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             self.local(machine, local);
         }
         for (from, message) in inbox {
-            debug_assert_eq!(
-                self.hosts[machine as usize].life, life,
-                "nothing kills a process between two steps"
-            );
+            // Only a full disk kills a process between two steps.
+            if !self.hosts[machine as usize].runs() {
+                return;
+            }
             self.step(machine, Input::Receive { from, message });
         }
         self.arm(machine);

@@ -16,6 +16,7 @@ mod network;
 mod queue;
 mod sampler;
 mod size;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod trace;

@@ -117,7 +117,7 @@ fn allowance(plan: &Plan) -> Span {
         .unwrap_or(Span::ZERO);
     // What is stuck is found to be so only then, when it hits the first queries of a job.
     let sticks = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Stuck));
-    let injected = plan.stall_max().scaled(WORK_FACTOR) + plan.refusals_max();
+    let injected = plan.stall_max().scaled(WORK_FACTOR) + plan.put_off_max();
     longest.scaled(WORK_FACTOR / pace)
         + injected
         + if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO }

@@ -17,7 +17,7 @@ use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time, ViewId};
 use crate::history::{Fate, Machine, Record, Sink, Watcher, What};
 use crate::node::{
     self, Body, Change, Effect, EngineCommand, EngineEvent, Entry, Input, Member, Message, Observation,
-    Outbox, Seats, Token, View,
+    Outbox, Seats, View,
 };
 use crate::scenario::{Plan, Until};
 
@@ -49,7 +49,7 @@ const _: () = assert!(size_of::<Event>() <= 88, "events are copied through the q
 pub(super) struct World<'a, P, W> {
     pub(super) plan: &'a Plan,
     pub(super) sink: &'a mut dyn Sink,
-    watcher: &'a mut W,
+    pub(super) watcher: &'a mut W,
     pub(super) rng: Rng,
     pub(super) now: Time,
     sequence: u64,
@@ -86,12 +86,13 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         let members = plan.nodes.iter().zip(&ids).map(|(node, &id)| Member {
             id,
             incarnation: Incarnation(1),
+            birth: 0,
             name: Arc::clone(&node.name),
             kind: Arc::clone(&node.kind),
             worker: node.worker,
             address: Arc::clone(&node.name),
         });
-        let view = Arc::new(View::new(ViewId(1), plan.config.membership.observers, members.collect()));
+        let view = Arc::new(View::new(ViewId(1), plan.config.membership.observers_each(), members.collect()));
         let mut voters = ids[..plan.config.failover.voters_for(ids.len())].to_vec();
         voters.sort_unstable();
         let seats = Arc::new(Seats { number: 1, voters, learners: Vec::new() });
@@ -202,15 +203,15 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     /// What happens seldom.
     fn other(&mut self, event: Event) {
         match event {
-            Event::Synced { machine, life } => {
-                if self.hosts[machine as usize].life == life {
-                    self.local(machine, Local::Synced);
-                }
-            }
+            Event::Synced { machine, life } => self.sync_ends(machine, life),
             Event::Engine { machine, serial } => {
-                let spoken = self.engines[machine as usize].ring(serial);
-                if let Some(event) = spoken {
-                    self.local(machine, Local::Engine(event));
+                let engine = &mut self.engines[machine as usize];
+                if let Some(event) = engine.ring(serial) {
+                    let again = engine.repeats(&event).then(|| event.clone());
+                    for event in std::iter::once(event).chain(again) {
+                        self.local(machine, Local::Engine(event));
+                    }
+                    self.heed(machine, None);
                 }
             }
             Event::Client { client, step } => self.client(client, step),
@@ -358,7 +359,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         }
     }
 
-    fn send(&mut self, from: Machine, to: NodeId, message: Message) {
+    pub(super) fn send(&mut self, from: Machine, to: NodeId, message: Message) {
         match &message.body {
             Body::Membership(_) => self.sent.membership += 1,
             Body::Log(_) => self.sent.log += 1,
@@ -391,25 +392,6 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             let faults = std::mem::take(&mut self.network.took_effect);
             self.took_effect(faults);
         }
-    }
-
-    /// Begins a sync if something waits for one.
-    fn sync(&mut self, machine: Machine) {
-        if let Some(takes) = self.disks[machine as usize].sync(&self.plan.disk) {
-            let life = self.hosts[machine as usize].life;
-            self.queue.push(self.now + takes, Event::Synced { machine, life });
-        }
-    }
-
-    /// A sync has ended: what waited for it leaves, the next begins, and the process is told.
-    fn synced(&mut self, machine: Machine) {
-        let token: Token = self.disks[machine as usize].synced();
-        self.watcher.synced(self.now, machine);
-        while let Some(held) = self.disks[machine as usize].release() {
-            self.send(machine, held.to, held.message);
-        }
-        self.sync(machine);
-        self.step(machine, Input::Persisted(token));
     }
 
     fn command(&mut self, machine: Machine, command: EngineCommand) {

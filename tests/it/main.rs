@@ -1,5 +1,7 @@
 //! Tests of the whole: the shape of the code, the command as people use it, what the README promises.
 
+mod ailments;
+mod classics;
 #[cfg(target_os = "linux")]
 mod cluster;
 mod command;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::story::{SESSION, SIZE, Story, member, query, spec};
 use crate::base::{AttemptId, Epoch, Incarnation, JobId, NodeId, Span, Time, ViewId};
-use crate::history::What;
+use crate::history::{FaultEvent, FaultPhase, What};
 use crate::node::{
     Answer, Change, Command, Completion, Entry, Index, JobStatus, Observation, Payload, Position, Reply,
     Request, Seats, Uncounted, ViewChange,
@@ -758,6 +758,30 @@ fn a_life_that_begins_twice_is_noticed() {
     story.lives[3] = Incarnation(0);
     story.start(3);
     assert_eq!(story.broken(), [6]);
+}
+
+#[test]
+fn who_has_an_old_disk_counts_its_lives_again_and_gets_no_work_before_it_has_a_new_one() {
+    let mut story = Story::begin();
+    story.submit(100, 10);
+    story.crash(3);
+    story.lives[3] = Incarnation(0);
+    let (kind, phase) = ("rollback".into(), FaultPhase::TookEffect);
+    story.say(None, What::Fault(FaultEvent { fault: 0, kind, machines: vec![3], phase }));
+    story.start(3);
+    let mut reborn = story.clone();
+    story.work(query(1, 0, 0), 3);
+    assert_eq!(story.broken(), [6]);
+    reborn.node(3, Observation::Expelled { incarnation: Incarnation(1) });
+    reborn.birth(3);
+    reborn.join(3);
+    reborn.work(query(1, 0, 0), 3);
+    assert_eq!(reborn.broken(), [0_u8; 0]);
+    // That is forgiven once.
+    reborn.crash(3);
+    reborn.lives[3] = Incarnation(0);
+    reborn.start(3);
+    assert_eq!(reborn.broken(), [6]);
 }
 
 #[test]

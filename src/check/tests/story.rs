@@ -97,6 +97,7 @@ pub(super) fn member(id: NodeId, machine: Machine, incarnation: Incarnation) -> 
     Member {
         id,
         incarnation,
+        birth: 0,
         name: format!("n{}", machine + 1).into(),
         kind: "cpu".into(),
         worker: true,

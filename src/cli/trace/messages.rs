@@ -27,6 +27,10 @@ fn membership(message: &MembershipMessage, names: &Names) -> Told {
             let of = coordinator.map_or_else(String::new, |id| format!(" of {}", names.node(id)));
             Told::new(Kind::Heartbeat, format!("heartbeat of {incarnation}: e{}{of}, {view}", epoch.0))
         }
+        M::Ping { epoch, coordinator, view, incarnation } => {
+            let of = coordinator.map_or_else(String::new, |id| format!(" of {}", names.node(id)));
+            Told::new(Kind::Heartbeat, format!("ping of {incarnation}: e{}{of}, {view}", epoch.0))
+        }
         M::Alert { subject, incarnation: _, view: _, silent_for, by: _ } => {
             let silent = duration(silent_for.as_secs());
             told(format!("alert: {} silent for {silent}", names.node(*subject))).machine(names.find(*subject))

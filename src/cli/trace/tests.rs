@@ -80,6 +80,7 @@ fn member(n: u64) -> Member {
     Member {
         id: id(n),
         incarnation: Incarnation(2),
+        birth: 0,
         name: format!("n{n}").into(),
         kind: "cpu".into(),
         worker: true,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::config::{Dispatch as DispatchConfig, DispatchMode, limits};
 use super::super::io::Outbox;
 use super::super::message::{Body, Desk, Order, WorkMessage};
 use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Span, Time};
@@ -54,11 +55,10 @@ impl WorkerDesk {
         id: NodeId,
         incarnation: Incarnation,
         kind: Arc<str>,
-        window: Option<u8>,
+        config: &DispatchConfig,
     ) -> WorkerDesk {
-        let free = window.map_or(WINDOW_LEAST, u32::from);
-        let view = WorkerView { id, kind, warm: Vec::new(), serving: None, held: 0, free, refusals: 0 };
-        WorkerDesk {
+        let view = WorkerView { id, kind, warm: Vec::new(), serving: None, held: 0, free: 0, refusals: 0 };
+        let mut desk = WorkerDesk {
             incarnation,
             view,
             suspect: false,
@@ -69,7 +69,9 @@ impl WorkerDesk {
             sent_at: Time::ZERO,
             dirty: false,
             work: 0.0,
-        }
+        };
+        desk.refresh(config, false);
+        desk
     }
 
     /// Puts an attempt on the desk.
@@ -128,17 +130,20 @@ impl WorkerDesk {
         }
     }
 
-    /// Brings the policy's view of this worker up to date.
-    pub(super) fn refresh(&mut self, window: Option<u8>) {
+    /// Brings the policy's view of this worker up to date; `asks` where workers have to and this one does.
+    pub(super) fn refresh(&mut self, config: &DispatchConfig, asks: bool) {
         let held = self.slots.values().filter(|slot| !slot.arrived).count() as u32;
         self.view.held = held;
-        self.view.free = match window {
-            Some(window) => u32::from(window).saturating_sub(held),
-            None if held < WINDOW_LEAST => WINDOW_LEAST - held,
-            None if self.work < WINDOW_WORK && held < u32::from(super::super::config::limits::WINDOW_MAX) => {
+        self.view.free = match (config.mode, config.window) {
+            // Whoever does not ask seems full.
+            (DispatchMode::Pull, _) if !asks => 0,
+            (DispatchMode::Pull, window) => u32::from(window.unwrap_or(1)).saturating_sub(held),
+            (DispatchMode::Push, Some(window)) => u32::from(window).saturating_sub(held),
+            (DispatchMode::Push, None) if held < WINDOW_LEAST => WINDOW_LEAST - held,
+            (DispatchMode::Push, None) if self.work < WINDOW_WORK && held < u32::from(limits::WINDOW_MAX) => {
                 1
             }
-            None => 0,
+            (DispatchMode::Push, None) => 0,
         };
     }
 

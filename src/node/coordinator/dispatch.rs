@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::config::DispatchMode;
 use super::super::entry::Inputs;
 use super::super::message::Order;
 use super::super::observation::{Dispatch, GiveUp, Observation};
@@ -284,9 +285,14 @@ impl Coordinator {
         if !self.places {
             self.even_out(facts, out);
         }
-        let idle = matches!(self.free.first(), Some((0, _)));
-        if self.config.dispatch.hedge && idle && self.spares_at == Time::NEVER {
-            self.spares_at = facts.now + SPARES_EVERY;
+        let idle = self.config.dispatch.hedge && matches!(self.free.first(), Some((0, _)));
+        match self.config.dispatch.mode {
+            DispatchMode::Push if idle && self.spares_at == Time::NEVER => {
+                self.spares_at = facts.now + SPARES_EVERY;
+            }
+            // Whoever asks is idle in this step only.
+            DispatchMode::Pull if idle => self.hedge(facts, out),
+            DispatchMode::Push | DispatchMode::Pull => {}
         }
     }
 

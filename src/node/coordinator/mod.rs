@@ -99,6 +99,8 @@ pub(super) struct Coordinator {
     places: bool,
     /// Desks that may have to be sent at the end of the step.
     touched: BTreeSet<NodeId>,
+    /// Where workers ask for work: those whose reports came in this step.
+    asking: BTreeSet<NodeId>,
     intake: Intake,
     council: Council,
 }
@@ -134,6 +136,7 @@ impl Coordinator {
             rested_at: Time::NEVER,
             places: false,
             touched: BTreeSet::new(),
+            asking: BTreeSet::new(),
             intake: Intake::default(),
             council: Council::new(facts.now),
             config,
@@ -212,6 +215,10 @@ impl Coordinator {
         if self.survey_until.is_none() {
             self.dispatch(facts, out);
         }
+        // Whoever asked was given work, or there is none for it: it gets nothing before it asks again.
+        while let Some(worker) = self.asking.pop_first() {
+            self.refresh(worker);
+        }
         while let Some(id) = self.touched.pop_first() {
             if let Some(desk) = self.desks.get_mut(&id) {
                 desk.flush(facts.now, self.epoch, self.config.dispatch.repeat, out);
@@ -289,14 +296,18 @@ impl Coordinator {
         for id in gone {
             self.dismiss(id, out);
         }
-        let window = self.config.dispatch.window;
         for member in view.members().iter().filter(|member| member.worker) {
             self.desks.entry(member.id).or_insert_with(|| {
                 // Whoever joins during a reign is told of it, and says what it holds.
                 if self.survey_until.is_none() {
                     out.send(member.id, Body::Work(WorkMessage::Survey { epoch: self.epoch }));
                 }
-                WorkerDesk::new(member.id, member.incarnation, Arc::clone(&member.kind), window)
+                WorkerDesk::new(
+                    member.id,
+                    member.incarnation,
+                    Arc::clone(&member.kind),
+                    &self.config.dispatch,
+                )
             });
         }
         self.reassess(facts);
@@ -308,7 +319,7 @@ impl Coordinator {
         for (&id, desk) in &mut self.desks {
             desk.suspect = (facts.suspect)(id);
             suspects += usize::from(desk.suspect);
-            desk.refresh(self.config.dispatch.window);
+            desk.refresh(&self.config.dispatch, self.asking.contains(&id));
         }
         self.roster =
             self.desks.values().filter(|desk| !desk.suspect).map(|desk| desk.view.clone()).collect();
@@ -475,7 +486,7 @@ impl Coordinator {
     fn refresh(&mut self, worker: NodeId) {
         let Some(desk) = self.desks.get_mut(&worker) else { return };
         let before = desk.view.held;
-        desk.refresh(self.config.dispatch.window);
+        desk.refresh(&self.config.dispatch, self.asking.contains(&worker));
         self.touched.insert(worker);
         if let Ok(place) = self.roster.binary_search_by_key(&worker, |view| view.id) {
             self.free.remove(&(before, worker));

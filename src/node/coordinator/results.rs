@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::config::limits;
+use super::super::config::DispatchMode;
 use super::super::entry::{Answer, Completion, Failure, Outcome};
 use super::super::message::{Held, Progress, Report};
 use super::super::observation::{Dispatch, Observation};
@@ -33,6 +33,10 @@ impl Coordinator {
         let current = report.epoch == self.epoch && desk.is_followed(report.version);
         for held in &report.held {
             self.take_in(from, held, current, facts, out);
+        }
+        // One that does not know what is on its way to it may have less room than it says.
+        if current && self.config.dispatch.mode == DispatchMode::Pull {
+            self.asking.insert(from);
         }
         self.refresh(from);
         if self.survey_until.is_some() && self.desks.values().all(|desk| desk.surveyed || desk.suspect) {
@@ -181,27 +185,10 @@ impl Coordinator {
         let range = facts.ledger.job(query.job).and_then(|job| job.range(query));
         if let Some((_, inputs)) = range {
             queue.efforts.entry(query).or_default().completing = true;
-            let reason: Arc<str> = shortened(reason).into();
-            let failed = (0..inputs).map(|input| Failure { input, reason: Arc::clone(&reason) }).collect();
+            let first = Failure::new(0, &reason.into());
+            let failed = (0..inputs).map(|input| Failure { input, ..first.clone() }).collect();
             let answer = Answer { inputs, predictions: Arc::from([]), failed };
             self.completions.push(Completion { query, attempt, worker: from, answer });
         }
-    }
-}
-
-/// The beginning of a reason, so that the failures of a whole query fit into one entry.
-fn shortened(reason: &str) -> &str {
-    &reason[..reason.floor_char_boundary(limits::FAILURE_BYTES_MAX)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::shortened;
-
-    #[test]
-    fn a_long_reason_is_cut_between_characters() {
-        assert_eq!(shortened("engine died"), "engine died");
-        let long = "ä".repeat(40);
-        assert_eq!(shortened(&format!("x{long}")).len(), 63);
     }
 }

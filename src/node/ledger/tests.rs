@@ -106,6 +106,7 @@ fn member(id: u64, incarnation: u32) -> Member {
     Member {
         id: NodeId::new(id),
         incarnation: Incarnation(incarnation),
+        birth: 0,
         name: format!("n{id}").into(),
         kind: "cpu".into(),
         worker: true,
@@ -159,14 +160,15 @@ fn a_completion_that_fits_no_live_query_is_void() {
         completion(last, answer(2, 129)),
         completion(last, Answer { failed: failed(&[2]), ..answer(2, 3) }),
         completion(last, Answer { failed: failed(&[1, 1]), ..answer(2, 3) }),
+        completion(last, Answer { failed: failed(&[1]), ..answer(2, 65) }),
     ];
     let before = bench.ledger.jobs_digest;
     let changes = bench.command(Command::Complete(unfit.to_vec())).changes;
-    assert_eq!(reasons(&changes), [Some(Uncounted::Void); 6]);
+    assert_eq!(reasons(&changes), [Some(Uncounted::Void); 7]);
     assert_eq!(bench.ledger.jobs_digest, before);
-    let fits = completion(last, Answer { failed: failed(&[0, 1]), ..answer(2, 128) });
+    let fits = completion(last, Answer { failed: failed(&[0]), ..answer(2, 64) });
     assert_eq!(reasons(&bench.command(Command::Complete(vec![fits])).changes), [None]);
-    assert_eq!(bench.ledger.status()[0].inputs_failed, 2);
+    assert_eq!(bench.ledger.status()[0].inputs_failed, 1);
 }
 
 #[test]

@@ -285,7 +285,7 @@ pub(super) fn size(entry: &Entry) -> usize {
         Payload::Seats(seats) => 10 * (seats.voters.len() + seats.learners.len()),
         Payload::Command(Command::ChangeView(change)) => {
             let text = |texts: [&Arc<str>; 3]| texts.iter().map(|text| text.len() + 2).sum::<usize>();
-            let member = |m: &super::super::Member| 20 + text([&m.name, &m.kind, &m.address]);
+            let member = |m: &super::super::Member| 28 + text([&m.name, &m.kind, &m.address]);
             change.joined.iter().map(member).sum::<usize>() + 16 * change.gone.len()
         }
         Payload::Command(Command::Request { request, .. }) => match &**request {

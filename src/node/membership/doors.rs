@@ -105,9 +105,9 @@ impl Membership {
         events: &mut Events,
     ) {
         let (id, incarnation) = (member.id, member.incarnation);
-        if self.view.contains(id, incarnation) {
+        if self.view.is_home_of(&member) {
             self.announce_whole(now, id, facts, out);
-        } else if self.view.is_ended(id, incarnation) {
+        } else if self.view.contains(id, incarnation) || self.view.is_ended(id, incarnation) {
             self.refuse(now, id, incarnation, out);
         } else if facts.leads {
             events.push_back(MembershipEvent::Joining(member));

@@ -1,7 +1,7 @@
 //! Failure detection and the follower's side of views: heartbeats, alerts, suspicion, joins, announcements.
 //!
 //! Whoever this node observes must be heard, or [`Watch`] alerts the voters; on a voter, [`Jury`] turns alerts into
-//! suspicion. A view is installed from an announcement, or by [`Membership::install`] once the log has committed it.
+//! suspicion. In a ring ([`Detector::Ring`]) there is one observer, which asks and waits for the answer. A view is installed from an announcement, or by [`Membership::install`] once the log has committed it.
 //! Nothing here decides: the coordinator acts on what the events say.
 
 mod doors;
@@ -15,7 +15,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::config::Membership as MembershipConfig;
+use super::config::{Detector, Membership as MembershipConfig};
 use super::entry::Seats;
 use super::io::Outbox;
 use super::message::{Announcement, Body, MembershipMessage};
@@ -89,12 +89,13 @@ enum Standing {
 #[derive(Debug)]
 pub(super) struct Membership {
     me: Arc<Member>,
-    /// Between two heartbeats.
+    detector: Detector,
+    /// Between two heartbeats, or pings.
     period: Span,
     standing: Standing,
     view: Arc<View>,
-    /// The members to which heartbeats go.
-    observers: Vec<NodeId>,
+    /// The members to which heartbeats go: the observers; in a ring those to which pings go: the observed.
+    partners: Vec<NodeId>,
     beat_at: Time,
     watch: Watch,
     jury: Jury,
@@ -123,10 +124,11 @@ impl Membership {
     ) -> Membership {
         Membership {
             me: Arc::new(me),
+            detector: config.kind,
             period: config.heartbeat,
             standing: Standing::Silent,
             view,
-            observers: Vec::new(),
+            partners: Vec::new(),
             beat_at: Time::NEVER,
             watch: Watch::new(config.suspect_after),
             jury: Jury::new(config.evict_after),
@@ -143,7 +145,7 @@ impl Membership {
 
     /// This life is durable: beats if the view contains it, and asks to be let in otherwise.
     pub(super) fn begin(&mut self, now: Time, facts: &Facts<'_>, out: &mut Outbox, events: &mut Events) {
-        if self.view.contains(self.me.id, self.me.incarnation) {
+        if self.view.is_home_of(&self.me) {
             self.standing = Standing::Member;
             self.say_installed(out, events);
             self.take_place(now);
@@ -235,6 +237,17 @@ impl Membership {
                     self.refuse(now, from, incarnation, out);
                 }
             }
+            M::Ping { epoch, coordinator, view, incarnation } => {
+                learn_reign(epoch, coordinator, facts, events);
+                if view > self.view.id() {
+                    self.notice_newer(now, from, out);
+                }
+                if view <= self.view.id() && self.is_out(from, incarnation) {
+                    self.refuse(now, from, incarnation, out);
+                } else if self.is_member() {
+                    out.send(from, Body::Membership(self.heartbeat(facts)));
+                }
+            }
             M::Alert { subject, incarnation, view, by, .. } => {
                 if view > self.view.id() {
                     self.notice_newer(now, from, out);
@@ -295,18 +308,28 @@ impl Membership {
         facts.seats.voters.contains(&self.me.id)
     }
 
-    /// Tells the observers that this life goes on.
+    fn heartbeat(&self, facts: &Facts<'_>) -> MembershipMessage {
+        MembershipMessage::Heartbeat {
+            epoch: facts.epoch,
+            coordinator: facts.coordinator,
+            view: self.view.id(),
+            incarnation: self.me.incarnation,
+        }
+    }
+
+    /// Tells the observers that this life goes on; in a ring, asks the observed whether theirs do.
     fn beat(&mut self, now: Time, facts: &Facts<'_>, out: &mut Outbox) {
-        for &observer in &self.observers {
-            out.send(
-                observer,
-                Body::Membership(MembershipMessage::Heartbeat {
+        for &partner in &self.partners {
+            let message = match self.detector {
+                Detector::Observers => self.heartbeat(facts),
+                Detector::Ring => MembershipMessage::Ping {
                     epoch: facts.epoch,
                     coordinator: facts.coordinator,
                     view: self.view.id(),
                     incarnation: self.me.incarnation,
-                }),
-            );
+                },
+            };
+            out.send(partner, Body::Membership(message));
         }
         self.beat_at += self.period;
         if self.beat_at <= now {
@@ -334,16 +357,20 @@ impl Membership {
     /// Takes the place among observers and subjects that the view gives to this life, or none.
     fn take_place(&mut self, now: Time) {
         let position = self.view.position(self.me.id).filter(|_| self.is_member());
-        self.observers.clear();
+        self.partners.clear();
         let Some(position) = position else {
             self.watch.clear();
             self.beat_at = Time::NEVER;
             return;
         };
         let members = self.view.members();
-        self.observers.extend(self.view.observers(position).iter().map(|&place| members[place as usize].id));
+        let places = match self.detector {
+            Detector::Observers => self.view.observers(position),
+            Detector::Ring => self.view.subjects(position),
+        };
+        self.partners.extend(places.iter().map(|&place| members[place as usize].id));
         self.watch.follow(now, &self.view, position);
-        if self.observers.is_empty() {
+        if self.partners.is_empty() {
             self.beat_at = Time::NEVER;
         } else if self.beat_at == Time::NEVER {
             // Members that start together shall not beat together.
@@ -354,7 +381,7 @@ impl Membership {
     fn fall_silent(&mut self) {
         self.standing = Standing::Silent;
         self.ask_at = Time::NEVER;
-        self.observers.clear();
+        self.partners.clear();
         self.watch.clear();
         self.beat_at = Time::NEVER;
     }

@@ -4,5 +4,6 @@ mod cluster;
 mod doors;
 mod jury;
 mod net;
+mod ring;
 mod solo;
 mod watch;

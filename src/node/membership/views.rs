@@ -41,13 +41,15 @@ impl Membership {
         let (id, incarnation) = (self.me.id, self.me.incarnation);
         match self.standing {
             Standing::Silent => {}
-            Standing::Joining if self.view.contains(id, incarnation) => {
+            Standing::Joining if self.view.is_home_of(&self.me) => {
                 self.standing = Standing::Member;
                 self.ask_at = Time::NEVER;
                 self.take_place(now);
             }
-            Standing::Joining if !self.view.is_ended(id, incarnation) => {}
-            Standing::Member | Standing::Leaving if self.view.contains(id, incarnation) => {
+            // Another process may have had this life before.
+            Standing::Joining
+                if !self.view.is_ended(id, incarnation) && !self.view.contains(id, incarnation) => {}
+            Standing::Member | Standing::Leaving if self.view.is_home_of(&self.me) => {
                 self.take_place(now);
             }
             Standing::Joining | Standing::Member | Standing::Leaving => self.end_life(out, events),

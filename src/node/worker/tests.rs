@@ -201,6 +201,31 @@ fn orders_run_one_at_a_time_in_order_and_are_reported_until_settled() {
 }
 
 #[test]
+fn one_that_pulls_asks_at_the_end_of_a_query_and_again_after_the_back_off() {
+    let mut bench = Bench::new();
+    let backoff = Span::millis(500);
+    let config = Dispatch { mode: DispatchMode::Pull, backoff, ..Dispatch::default() };
+    bench.worker = Worker::new(true, 0.0, &config, Rng::new(1));
+    bench.receive(&WorkMessage::Survey { epoch: Epoch(5) });
+    assert_eq!(bench.report(), []);
+    bench.pass(backoff - Span(1));
+    assert_eq!(bench.reports.len(), 0, "it does not ask before its time");
+    bench.pass(Span(1));
+    assert_eq!(bench.report(), [], "it asks again");
+    bench.desk(1, &[1], &[1]);
+    bench.loaded("m");
+    bench.pass(backoff * 3);
+    assert_eq!(bench.reports.len(), 0, "it has no room");
+    bench.finished(1);
+    assert_eq!(bench.report(), [(1, "answered")]);
+    bench.desk(2, &[], &[]);
+    assert_eq!(bench.worker.deadline(), bench.now + backoff);
+
+    bench.worker = Worker::new(false, 0.0, &config, Rng::new(1));
+    assert_eq!(bench.worker.deadline(), Time::NEVER, "one that takes no queries asks for none");
+}
+
+#[test]
 fn several_endings_of_one_step_share_a_report() {
     let mut bench = Bench::new();
     bench.receive(&desk(bench.facts, 1, &[1, 2, 3], vec![order(1, "a"), order(2, "b"), order(3, "a")]));

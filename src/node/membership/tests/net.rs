@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::super::{Facts, Membership, MembershipEvent as Event};
 use crate::base::{Epoch, Incarnation, NodeId, Rng, Span, Time, ViewId};
-use crate::node::config::Membership as MembershipConfig;
+use crate::node::config::{Detector, Membership as MembershipConfig};
 use crate::node::entry::Seats;
 use crate::node::io::{Effect, Outbox};
 use crate::node::message::{Body, MembershipMessage};
@@ -24,6 +24,7 @@ pub(super) fn member(id: NodeId, incarnation: u32) -> Member {
     Member {
         id,
         incarnation: Incarnation(incarnation),
+        birth: 0,
         name: "".into(),
         kind: "cpu".into(),
         worker: true,
@@ -57,6 +58,7 @@ pub(super) struct Peer {
 pub(super) struct Net {
     pub(super) now: Time,
     pub(super) seed: u64,
+    config: MembershipConfig,
     pub(super) peers: Vec<Peer>,
     /// Probability that a message is lost.
     pub(super) loss: f64,
@@ -91,14 +93,24 @@ impl Net {
     }
 
     pub(super) fn with_observers(seed: u64, n: usize, voters: usize, observers: u8) -> Net {
+        Net::of(seed, n, voters, MembershipConfig { observers, ..MembershipConfig::default() })
+    }
+
+    /// The same, watching each other in a ring.
+    pub(super) fn ring(seed: u64, n: usize, voters: usize) -> Net {
+        Net::of(seed, n, voters, MembershipConfig { kind: Detector::Ring, ..MembershipConfig::default() })
+    }
+
+    fn of(seed: u64, n: usize, voters: usize, config: MembershipConfig) -> Net {
         let mut rng = Rng::new(seed);
         let ids: Vec<NodeId> = (0..n).map(|_| NodeId::new(rng.bits())).collect();
         let members = ids.iter().map(|&id| member(id, 1)).collect();
-        let view = Arc::new(View::new(ViewId(1), observers, members));
+        let view = Arc::new(View::new(ViewId(1), config.observers_each(), members));
         let seats = Arc::new(Seats { number: 1, voters: ids[..voters].to_vec(), learners: Vec::new() });
         let mut net = Net {
             now: Time::ZERO,
             seed,
+            config,
             peers: Vec::new(),
             loss: 0.0,
             cut: Box::new(|_, _| false),
@@ -135,7 +147,7 @@ impl Net {
         self.places.insert(id, place);
         self.peers.push(Peer {
             id,
-            machine: machine(member(id, 0), &view, &seeds, Rng::new(0)),
+            machine: self.machine(member(id, 0), &view, &seeds, Rng::new(0)),
             life: Incarnation(0),
             alive: false,
             paused: None,
@@ -161,15 +173,14 @@ impl Net {
 
     /// Starts, or restarts, a node from its disk.
     pub(super) fn start(&mut self, i: usize) {
-        let peer = &mut self.peers[i];
+        let peer = &self.peers[i];
         assert!(!peer.alive, "node {i} runs already");
-        peer.alive = true;
-        peer.paused = None;
-        peer.wake_at = Time::NEVER;
-        peer.life = peer.life.next();
-        let rng = self.rng.fork_number(i as u64).fork_number(u64::from(peer.life.0));
-        peer.machine = machine(member(peer.id, peer.life.0), &peer.saved, &peer.seeds, rng);
-        let life = peer.life;
+        let life = peer.life.next();
+        let rng = self.rng.fork_number(i as u64).fork_number(u64::from(life.0));
+        let machine = self.machine(member(peer.id, life.0), &peer.saved, &peer.seeds, rng);
+        let peer = &mut self.peers[i];
+        (peer.alive, peer.life, peer.machine) = (true, life, machine);
+        (peer.paused, peer.wake_at) = (None, Time::NEVER);
         self.push(SYNC, Item::Durable(i, life));
     }
 
@@ -405,6 +416,7 @@ impl Net {
         let Body::Membership(message) = body else { panic!("not a membership message") };
         let kind = match &message {
             MembershipMessage::Heartbeat { .. } => "heartbeat",
+            MembershipMessage::Ping { .. } => "ping",
             MembershipMessage::Alert { subject, .. } => {
                 self.alerts.push((self.now, from, self.places[subject]));
                 "alert"
@@ -429,6 +441,10 @@ impl Net {
         }
     }
 
+    fn machine(&self, me: Member, view: &Arc<View>, seeds: &[NodeId], rng: Rng) -> Membership {
+        Membership::new(me, &self.config, Arc::clone(view), seeds.to_vec(), rng)
+    }
+
     fn push(&mut self, after: Span, item: Item) {
         self.push_at(self.now + after, item);
     }
@@ -438,8 +454,4 @@ impl Net {
         self.queue.push(Reverse((at, self.sequence)));
         self.items.insert(self.sequence, item);
     }
-}
-
-fn machine(me: Member, view: &Arc<View>, seeds: &[NodeId], rng: Rng) -> Membership {
-    Membership::new(me, &MembershipConfig::default(), Arc::clone(view), seeds.to_vec(), rng)
 }
