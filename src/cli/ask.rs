@@ -48,10 +48,10 @@ Examples:
 /// Whom to ask.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Reach {
-    /// Where nodes listen; the first that answers is asked, and any will do [default: IDUNNO_NODE, or 127.0.0.1:7400].
+    /// Where nodes listen; the first that answers is asked, and any will do [default: `IDUNNO_NODE`, or 127.0.0.1:7400].
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
     node: Vec<String>,
-    /// The file with the cluster's secret [default: IDUNNO_KEY, or the file key in your data folder].
+    /// The file with the cluster's secret [default: `IDUNNO_KEY`, or the file key in your data folder].
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// How long to ask before giving up.
@@ -280,5 +280,5 @@ fn shown(format: Format, names: &[&str], rows: &[Vec<Value>]) -> String {
             vec![String::from_utf8(bytes).expect("texts are texts").trim_end().to_owned()]
         }
     };
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    if lines.is_empty() { String::new() } else { lines.join("\n") + "\n" }
 }

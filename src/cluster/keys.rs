@@ -124,8 +124,9 @@ impl Key {
 
     /// The key as its file holds it.
     pub fn text(&self) -> String {
-        let digits: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{PREFIX}{digits}")
+        let digit = |value: u8| char::from_digit(u32::from(value), 16).expect("it is less than 16");
+        let digits = self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+        PREFIX.chars().chain(digits).collect()
     }
 
     fn parse(text: &str) -> Option<Key> {

@@ -87,8 +87,7 @@ impl Machine {
         let origin = Instant::now();
         let now = || Time(origin.elapsed().as_nanos() as u64);
         loop {
-            let wait =
-                Duration::from_nanos(self.node.deadline().since(now()).0).min(Duration::from_secs(3600));
+            let wait = Duration::from_nanos(self.node.deadline().since(now()).0).min(Duration::from_hours(1));
             let input = match self.inbox.take(wait) {
                 None => Input::Wake,
                 Some(Item::Disk(Ok(token))) => {
@@ -146,7 +145,7 @@ impl Machine {
             _ => None,
         });
         if let Some((view, seats)) = newest {
-            self.install(view, seats);
+            self.install(&view, &seats);
         }
         let mut outbox = std::mem::take(&mut self.outbox);
         for effect in outbox.drain() {
@@ -190,7 +189,7 @@ impl Machine {
     }
 
     /// The node acts by this view: everyone in it can be reached, and voters stay connected with everyone.
-    pub(super) fn install(&self, view: Arc<View>, seats: Arc<Seats>) {
+    pub(super) fn install(&self, view: &View, seats: &Seats) {
         view.members().iter().for_each(|member| self.learn(member));
         let votes = |id: NodeId| seats.voters.contains(&id) || seats.learners.contains(&id);
         let mine = votes(self.me);
@@ -199,7 +198,7 @@ impl Machine {
         self.routes.beats.review(keep);
         let mut standing = lock(&self.standing);
         standing.members = view.members().to_vec();
-        standing.seats = (*seats).clone();
+        standing.seats = seats.clone();
         standing.dropped = self.routes.streams.dropped.load(Ordering::Relaxed)
             + self.routes.beats.dropped.load(Ordering::Relaxed);
     }

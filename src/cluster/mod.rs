@@ -181,32 +181,16 @@ impl Drop for Running {
 
 /// Starts a node. Joining takes until one of `options.join` answers; `stop` is asked now and then whether to give up.
 pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, StartError> {
-    let machine = |what| move |error| StartError::Machine { what, error };
-    let (fresh, seed) = (NodeId::new(random()?), random()?);
-    let folder = Folder::open(&options.data, fresh)?;
+    let seed = random()?;
+    let folder = Folder::open(&options.data, NodeId::new(random()?))?;
     let id = folder.id;
     let (log, torn) = Log::open(folder)?;
     if torn > 0 {
         tracing::warn!(bytes = torn, "the end of the log was torn by a crash, and is cut");
     }
-    let (sockets, listens) = listen(options.listen)?;
-    let address = options.advertise.unwrap_or(listens);
-    if address.ip().is_unspecified() {
-        return Err(StartError::NowhereToBeFound(address));
-    }
-    let lanes = [Lane::start("streams"), Lane::start("beats")];
-    let lanes = collect(lanes).map_err(machine("a thread"))?;
-    let [for_streams, for_beats] = sockets;
-    let diallers = collect([
-        Dialler::node(&lanes[0], for_streams, &options.key, id, address),
-        Dialler::node(&lanes[1], for_beats, &options.key, id, address),
-    ])
-    .map_err(machine("a port with TLS"))?;
-    let links = |form, lane: usize| Links::new(form, lanes[lane].handle.clone(), diallers[lane].clone());
-    let routes = Arc::new(Routes { streams: links(Form::Stream, 0), beats: links(Form::Datagram, 1) });
+    let ports = Ports::open(&options, id)?;
+    let start = beginning(&options, log.disk(), || seeds(&options, &ports, id, stop))?;
     let inbox = Arc::new(Inbox::default());
-    let start =
-        beginning(&options, log.disk(), || seeds(&options, &lanes[0], &diallers[0], &routes, id, stop))?;
     let standing = Arc::new(Mutex::new(Standing {
         id,
         name: Arc::clone(&options.name),
@@ -218,38 +202,23 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
     let waiting: Arc<Waiting> = Arc::default();
     let doors = Doors {
         inbox: Arc::clone(&inbox),
-        routes: Arc::clone(&routes),
+        routes: Arc::clone(&ports.routes),
         waiting: Arc::clone(&waiting),
         standing: Arc::clone(&standing),
     };
-    for (lane, dialler) in lanes.iter().zip(&diallers) {
+    for (lane, dialler) in ports.lanes.iter().zip(&ports.diallers) {
         lane.handle.spawn(doors.clone().open(dialler.endpoint.clone(), id));
     }
-    let engine = options.worker.then(|| {
-        let setup = Setup { models: options.models.clone(), speed: 1.0, seed };
-        let to_machine = Arc::clone(&inbox);
-        Supervisor::start(options.program.clone(), setup, move |event| to_machine.put(Item::Engine(event)))
-    });
-    let engine = engine.transpose().map_err(machine("the inference engine"))?;
-    let identity = Identity {
-        id,
-        name: options.name,
-        kind: options.kind,
-        worker: options.worker,
-        refuse: 0.0,
-        address: address.to_string().into(),
-    };
     let view = log.disk().view.clone();
     let to_machine = Arc::clone(&inbox);
-    let disk =
-        Writer::start(log, move |told| to_machine.put(Item::Disk(told))).map_err(machine("a thread"))?;
-    let machine_of = Machine {
-        node: Node::new(identity, options.config, start, Rng::new(seed)),
+    let disk = Writer::start(log, move |told| to_machine.put(Item::Disk(told))).map_err(needs("a thread"))?;
+    let machine = Machine {
+        engine: engine(&options, seed, &inbox)?,
+        node: Node::new(identity(&options, &ports, id), options.config, start, Rng::new(seed)),
         me: id,
         inbox: Arc::clone(&inbox),
         disk,
-        engine,
-        routes,
+        routes: Arc::clone(&ports.routes),
         waiting,
         standing,
         outbox: Outbox::new(),
@@ -258,11 +227,68 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         ended: None,
     };
     if let Some((view, seats)) = view {
-        machine_of.install(view, seats);
+        machine.install(&view, &seats);
     }
-    let thread = thread::Builder::new().name("machine".to_owned()).spawn(|| machine_of.run());
-    let thread = thread.map_err(machine("a thread"))?;
+    let thread = thread::Builder::new().name("machine".to_owned()).spawn(|| machine.run());
+    let thread = thread.map_err(needs("a thread"))?;
+    let Ports { address, diallers, lanes, .. } = ports;
     Ok(Running { id, address, inbox, machine: Some(thread), diallers, lanes })
+}
+
+/// What a node needs of the machine that it runs on, and did not get.
+fn needs(what: &'static str) -> impl Fn(std::io::Error) -> StartError {
+    move |error| StartError::Machine { what, error }
+}
+
+fn identity(options: &Options, ports: &Ports, id: NodeId) -> Identity {
+    Identity {
+        id,
+        name: Arc::clone(&options.name),
+        kind: Arc::clone(&options.kind),
+        worker: options.worker,
+        refuse: 0.0,
+        address: ports.address.to_string().into(),
+    }
+}
+
+/// The engine of a node that takes queries.
+fn engine(options: &Options, seed: u64, inbox: &Arc<Inbox>) -> Result<Option<Supervisor>, StartError> {
+    if !options.worker {
+        return Ok(None);
+    }
+    let setup = Setup { models: options.models.clone(), speed: 1.0, seed };
+    let inbox = Arc::clone(inbox);
+    let tell = move |event| inbox.put(Item::Engine(event));
+    let started = Supervisor::start(options.program.clone(), setup, tell);
+    started.map(Some).map_err(needs("the inference engine"))
+}
+
+/// A node's two ports, and the ways out of them.
+struct Ports {
+    /// Where others reach the first.
+    address: SocketAddr,
+    lanes: [Lane; 2],
+    diallers: [Dialler; 2],
+    routes: Arc<Routes>,
+}
+
+impl Ports {
+    fn open(options: &Options, id: NodeId) -> Result<Ports, StartError> {
+        let ([for_streams, for_beats], listens) = listen(options.listen)?;
+        let address = options.advertise.unwrap_or(listens);
+        if address.ip().is_unspecified() {
+            return Err(StartError::NowhereToBeFound(address));
+        }
+        let lane = |name| Lane::start(name).map_err(needs("a thread"));
+        let lanes = [lane("streams")?, lane("beats")?];
+        let dialler = |lane, socket| {
+            Dialler::node(lane, socket, &options.key, id, address).map_err(needs("a port with TLS"))
+        };
+        let diallers = [dialler(&lanes[0], for_streams)?, dialler(&lanes[1], for_beats)?];
+        let links = |form, lane: usize| Links::new(form, lanes[lane].handle.clone(), diallers[lane].clone());
+        let routes = Arc::new(Routes { streams: links(Form::Stream, 0), beats: links(Form::Datagram, 1) });
+        Ok(Ports { address, lanes, diallers, routes })
+    }
 }
 
 /// How the node starts, by what its disk holds.
@@ -288,9 +314,7 @@ fn beginning(
 /// Who lives at the addresses that the node was told to join: at least one of them.
 fn seeds(
     options: &Options,
-    lane: &Lane,
-    dialler: &Dialler,
-    routes: &Routes,
+    ports: &Ports,
     me: NodeId,
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<NodeId>, StartError> {
@@ -298,11 +322,11 @@ fn seeds(
     while !stop() {
         let mut found = Vec::new();
         for &address in &options.join {
-            match lane.handle.block_on(dialler.dial(address, None)) {
+            match ports.lanes[0].handle.block_on(ports.diallers[0].dial(address, None)) {
                 Ok((connection, id)) => {
                     connection.close(0_u32.into(), b"");
                     if id != me {
-                        routes.learn(id, address);
+                        ports.routes.learn(id, address);
                         found.push(id);
                     }
                 }
@@ -336,10 +360,6 @@ fn listen(at: SocketAddr) -> Result<([UdpSocket; 2], SocketAddr), StartError> {
         result = both();
     }
     result.map_err(|error| StartError::Listen { address: at, error })
-}
-
-fn collect<T>([a, b]: [std::io::Result<T>; 2]) -> std::io::Result<[T; 2]> {
-    Ok([a?, b?])
 }
 
 /// 64 random bits.

@@ -70,8 +70,8 @@ fn command(folder: &Path, name: &str, join: &[&Node]) -> Command {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("idunno.toml"), MODELS).unwrap();
-    let made = Command::new(IDUNNO).args(["key", "new", "key"]).current_dir(folder.path()).status();
-    assert!(made.unwrap().success());
+    let made = Command::new(IDUNNO).args(["key", "new", "key"]).current_dir(folder.path()).output();
+    assert!(made.unwrap().status.success());
     folder
 }
 

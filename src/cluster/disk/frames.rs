@@ -69,7 +69,9 @@ mod tests {
 
     fn file(parts: &[Vec<u8>]) -> Vec<u8> {
         let mut file = Vec::new();
-        parts.iter().for_each(|part| add(&mut file, SEED, part));
+        for part in parts {
+            add(&mut file, SEED, part);
+        }
         file
     }
 

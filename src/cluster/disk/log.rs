@@ -224,7 +224,9 @@ mod tests {
             assert_eq!((log.disk(), cut), (&folded(count), 0), "{count} batches");
             // And it goes on from there.
             let rest: Vec<_> = batches().into_iter().skip(count).collect();
-            rest.into_iter().for_each(|batch| log.write(batch).unwrap());
+            for batch in rest {
+                log.write(batch).unwrap();
+            }
             drop(log);
             assert_eq!(open(folder.path()).unwrap().0.disk(), &folded(batches().len()), "{count} batches");
         }
