@@ -11,6 +11,7 @@ mod error;
 mod keys;
 mod plan;
 mod read;
+mod settings;
 mod shape;
 mod shipped;
 mod targets;
@@ -26,6 +27,7 @@ pub use plan::{
     Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan,
     Plan, Repeat, RequestPlan, Target, Trigger, Until,
 };
+pub use settings::Settings;
 pub use shipped::{find_shipped, shipped};
 pub use units::magnitude;
 pub use units::readable_span as span;

@@ -2,6 +2,8 @@
 
 mod ailments;
 mod classics;
+#[cfg(target_os = "linux")]
+mod cluster;
 mod command;
 mod compare;
 mod fairness;
