@@ -23,8 +23,8 @@ pub use crate::policy::Options;
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use plan::{
-    Arrivals, Direction, DiskPlan, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan,
-    Repeat, Target, Trigger, Until,
+    Arrivals, Direction, DiskPlan, Fault, FaultKind, Flaw, JobPlan, Loss, ModelPlan, NetworkPlan, NodePlan,
+    Plan, Repeat, Shape, Target, Trigger, Until,
 };
 pub use shipped::{find_shipped, shipped};
 pub use units::magnitude;

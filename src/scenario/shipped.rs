@@ -28,6 +28,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         "second_job",
         "second_job_busy",
         "second_job_swapped",
+        "starved_few",
         "steady",
         "stragglers",
         "three_at_once",

@@ -15,6 +15,7 @@ mod regressions;
 mod rehearsals;
 mod shares;
 mod shells;
+mod starving;
 mod stored;
 mod tidy;
 mod trace;
