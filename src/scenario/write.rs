@@ -237,7 +237,7 @@ fn fault(file: &mut File, fault: &Fault) {
         FaultKind::SlowLink(bandwidth) => file.quoted("bandwidth", bandwidth_text(*bandwidth)),
         FaultKind::Partial(shape) => file.quoted("shape", shape.name()),
         FaultKind::Delay(delay) | FaultKind::SlowDisk(delay) | FaultKind::Starve(delay) => {
-            file.quoted("delay", draw_text(*delay))
+            file.quoted("delay", draw_text(*delay));
         }
         FaultKind::Slow(factor) | FaultKind::Skew(factor) => file.put("factor", factor),
         FaultKind::BadOutput(flaw) => file.quoted(

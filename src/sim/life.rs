@@ -95,7 +95,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         }
         host.paused = true;
         let id = host.id;
-        self.waiting.insert(machine, Waiting::default());
+        // What waits because the machine starves goes on waiting.
+        self.waiting.entry(machine).or_default();
         self.note(Some(machine), What::Paused(id));
         true
     }

@@ -54,11 +54,11 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         self.queue.push(now + takes, Event::Fault { fault, step: FaultStep::Turn(place) });
         if waits {
             self.hosts[machine as usize].starved += 1;
-        } else {
-            self.hosts[machine as usize].starved -= 1;
             if self.hosts[machine as usize].runs() {
                 self.took_effect(vec![fault]);
             }
+        } else {
+            self.hosts[machine as usize].starved -= 1;
             self.catch_up(machine);
         }
     }

@@ -71,3 +71,24 @@ fn a_process_that_begins_on_a_starved_machine_starves_as_well() {
     assert!(wakes.iter().all(|at| !(251..300).contains(at)), "{wakes:?}");
     assert!(wakes.contains(&300) && wakes.iter().filter(|at| **at > 700).count() >= 28, "{wakes:?}");
 }
+
+#[test]
+fn what_waits_for_a_starved_process_survives_a_pause_that_begins_meanwhile() {
+    let mut plan = plan(&["silent"; 2]);
+    plan.faults.push(fault(
+        202,
+        FaultKind::Starve(Draw::Fixed(Span::millis(100))),
+        Target::Node(1),
+        Some(90),
+    ));
+    plan.faults.push(fault(250, FaultKind::Pause, Target::Node(1), Some(100)));
+    let (_, history) = run(&plan, 1);
+    // The sync of the write at 200 ms ends at 204 ms, while the process starves; without it nothing is ever durable again.
+    let durable = |(at, seen): (u64, &Observation)| match seen {
+        Observation::Led { epoch } if at >= 202 => Some((at, epoch.0)),
+        _ => None,
+    };
+    let durable: Vec<_> = seen(&history, 1).into_iter().filter_map(durable).collect();
+    assert_eq!(durable.first(), Some(&(350, 21)), "{durable:?}");
+    assert!(durable.len() > 50, "{durable:?}");
+}
