@@ -10,14 +10,14 @@ use idunno::sim;
 
 /// Who starved, who was evicted, and which machine each node runs on.
 #[derive(Default)]
-struct Evicted {
+struct Seen {
     starved: BTreeSet<Machine>,
     home: std::collections::BTreeMap<NodeId, Machine>,
     evicted: BTreeSet<Machine>,
     suspected: BTreeSet<Machine>,
 }
 
-impl Sink for Evicted {
+impl Sink for Seen {
     fn record(&mut self, record: &Record) {
         match &record.what {
             What::Up(id) => {
@@ -45,7 +45,7 @@ fn starved_machines_get_no_healthy_one_evicted() {
     let plan = Plan::with_overrides(source, "starved_few.toml", &["nodes=200", "fault.0.target=random 8"])
         .unwrap_or_else(|error| panic!("{error}"));
     for seed in 0..2 {
-        let mut sink = (Checker::new(&plan, seed), Evicted::default());
+        let mut sink = (Checker::new(&plan, seed), Seen::default());
         let outcome = sim::run(&plan, seed, &mut sink, &|| false);
         let (checker, seen) = sink;
         let verdict = checker.finish(outcome.ended_at);
