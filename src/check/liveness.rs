@@ -387,6 +387,12 @@ impl Work {
                 | FaultKind::Isolate
                 | FaultKind::Cut { .. }
                 | FaultKind::Loss(_)
+                | FaultKind::SlowLink(_)
+                | FaultKind::Jam
+                | FaultKind::Partial(_)
+                | FaultKind::Starve(_)
+                | FaultKind::Skew(_)
+                | FaultKind::Suspend
                 | FaultKind::Delay(_)
                 | FaultKind::Duplicate(_)
                 | FaultKind::Reorder(_)

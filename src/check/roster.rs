@@ -183,6 +183,12 @@ fn severs(kind: &FaultKind) -> bool {
         FaultKind::Isolate
         | FaultKind::Cut { .. }
         | FaultKind::Loss(_)
+        | FaultKind::SlowLink(_)
+        | FaultKind::Jam
+        | FaultKind::Partial(_)
+        // Who starves or has a clock that runs wrong is late, or takes others for late.
+        | FaultKind::Starve(_)
+        | FaultKind::Skew(_)
         | FaultKind::Delay(_)
         | FaultKind::Duplicate(_)
         | FaultKind::Reorder(_)
@@ -192,6 +198,7 @@ fn severs(kind: &FaultKind) -> bool {
         | FaultKind::Restart
         | FaultKind::Leave
         | FaultKind::Pause
+        | FaultKind::Suspend
         | FaultKind::Slow(_)
         | FaultKind::LoadFailure { .. }
         | FaultKind::EngineDeath

@@ -3,7 +3,7 @@
 use super::patterns;
 use super::profile::Profile;
 use crate::base::{Draw, Rng, Span};
-use crate::scenario::{Direction, Fault, FaultKind, Flaw, Target};
+use crate::scenario::{Direction, Fault, FaultKind, Flaw, Loss, Repeat, Shape, Target, Trigger};
 
 /// One way in which clusters break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,24 @@ pub(super) enum Family {
     Flap,
     /// Messages of some machines are lost.
     Loss,
+    /// Messages of some machines are lost in bursts, or only large ones.
+    Bursts,
+    /// Links carry little.
+    SlowLink,
+    /// Messages are held and come all at once.
+    Jam,
+    /// Only some links live, in one of the shapes that scenarios know.
+    Partial,
+    /// Machines get no processor time now and then.
+    Starve,
+    /// A clock runs fast or slow.
+    Skew,
+    /// A machine stands still and its clock with it.
+    Suspend,
+    /// A machine stands still again and again.
+    PauseStorm,
+    /// A machine dies in the midst of an election, a snapshot or a change of seats.
+    KillAmid,
     /// Messages of some machines are late.
     Delay,
     /// Messages arrive twice.
@@ -87,7 +105,7 @@ use Profile::{Churn, Disks, Elections, Partitions, Work};
 /// Every family, with the kind of its faults as scenario files call it, and the profiles that aim at it beside
 /// [`Profile::Swarm`], which takes all.
 #[rustfmt::skip] // One family, one line: it is a table.
-pub(super) const FAMILIES: [(Family, &str, &[Profile]); 36] = [
+pub(super) const FAMILIES: [(Family, &str, &[Profile]); 45] = [
     (Family::Kill, "crash", &[Elections, Churn, Work, Disks]),
     (Family::KillLeader, "crash", &[Elections, Churn, Work]),
     (Family::Wipe, "crash", &[Churn, Disks]),
@@ -107,6 +125,15 @@ pub(super) const FAMILIES: [(Family, &str, &[Profile]); 36] = [
     (Family::Ring, "cut", &[Partitions]),
     (Family::Flap, "cut", &[Partitions]),
     (Family::Loss, "loss", &[Elections, Churn]),
+    (Family::Bursts, "loss", &[Elections]),
+    (Family::SlowLink, "slow_link", &[Partitions]),
+    (Family::Jam, "jam", &[Elections, Partitions]),
+    (Family::Partial, "partial", &[Elections, Partitions]),
+    (Family::Starve, "starve", &[Elections]),
+    (Family::Skew, "skew", &[Elections]),
+    (Family::Suspend, "suspend", &[Elections]),
+    (Family::PauseStorm, "pause", &[Elections]),
+    (Family::KillAmid, "crash", &[Elections, Churn]),
     (Family::Delay, "delay", &[Elections]),
     (Family::Duplicate, "duplicate", &[]),
     (Family::Reorder, "reorder", &[]),
@@ -216,6 +243,10 @@ pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> 
         | Family::JoinStorm
         | Family::Leave
         | Family::Rejoin => deaths(family, ground, rng),
+        Family::Bursts | Family::SlowLink | Family::Jam | Family::Partial => links(family, ground, rng),
+        Family::Starve | Family::Skew | Family::Suspend | Family::PauseStorm | Family::KillAmid => {
+            processes(family, ground, rng)
+        }
         Family::Pause | Family::PauseLeader => {
             let (at, lasting) = ground.time(rng, 20, 5_000);
             let target =
@@ -331,7 +362,7 @@ fn cuts(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
 fn ring(order: &[u32], cut: impl Fn(u32, u32) -> Fault) -> Vec<Fault> {
     let circle = &order[..order.len().min(7)];
     let n = circle.len();
-    let reach = n / 4 + 1;
+    let reach = (n / 2).div_ceil(2);
     let mut faults = Vec::new();
     for i in 0..n {
         for j in i + 1..n {
@@ -351,7 +382,7 @@ fn noise(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
     // Also so late that what was sent in one reign arrives in the next.
     let longest = if rng.chance(0.3) { 3_000 } else { 600 };
     let kind = match family {
-        Family::Loss => FaultKind::Loss(rate),
+        Family::Loss => FaultKind::Loss(Loss::of(rate)),
         Family::Duplicate => FaultKind::Duplicate(rate),
         Family::Reorder => FaultKind::Reorder(rate),
         _ => FaultKind::Delay(Draw::Uniform(Span::millis(1), Span::millis(2 + rng.below(longest)))),
@@ -403,6 +434,61 @@ fn disks(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
             }
             faults
         }
+    }
+}
+
+fn links(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
+    let (at, lasting) = ground.time(rng, 50, 8_000);
+    let target = if rng.chance(0.3) { Target::All } else { ground.someone(rng) };
+    let kind = match family {
+        Family::SlowLink => FaultKind::SlowLink([1_000, 10_000, 100_000][rng.below(3) as usize]),
+        Family::Jam => FaultKind::Jam,
+        Family::Partial => {
+            let shape = Shape::ALL[rng.below(Shape::ALL.len() as u64) as usize];
+            return vec![fault(at, lasting, FaultKind::Partial(shape), Target::All)];
+        }
+        _ => {
+            let rate = [0.05, 0.2, 0.5, 0.9][rng.below(4) as usize];
+            let burst = rng.chance(0.7).then(|| Span::millis(1 + rng.below(1_000)));
+            let bytes_min = if burst.is_none() || rng.chance(0.3) { 130 + rng.below(1_000) } else { 0 };
+            FaultKind::Loss(Loss { rate, burst, bytes_min })
+        }
+    };
+    vec![fault(at, lasting, kind, target)]
+}
+
+/// What becomes of processes that get no time, or whose clocks are wrong, or that die at the worst moment.
+fn processes(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
+    let (at, lasting) = ground.time(rng, 20, 5_000);
+    let target = if rng.chance(0.2) { Target::Minority } else { ground.someone(rng) };
+    let target = if ground.nodes < 3 { Target::Node(ground.node(rng)) } else { target };
+    match family {
+        Family::Starve => {
+            let longest = Span::millis(2 + rng.below(3_000));
+            vec![fault(at, lasting, FaultKind::Starve(Draw::Uniform(Span::millis(1), longest)), target)]
+        }
+        Family::Skew => {
+            let factor = [0.5, 0.9, 1.1, 2.0][rng.below(4) as usize];
+            vec![fault(at, lasting, FaultKind::Skew(factor), target)]
+        }
+        Family::PauseStorm => {
+            // Over before the end, however they fall.
+            let times = 2 + rng.below(4);
+            let part = Span::millis(((ground.until.0 - at.0) / 1_000_000 / (2 * times)).max(2));
+            let pause = fault(at, part, FaultKind::Pause, Target::Each);
+            let pause = Fault { lasting: Some(Draw::Uniform(Span::millis(1), part)), ..pause };
+            vec![Fault {
+                repeat: Some(Repeat { every: Draw::Fixed(part), times: Some(times as u32) }),
+                ..pause
+            }]
+        }
+        Family::KillAmid => {
+            let trigger = [Trigger::Election, Trigger::Snapshot, Trigger::Seats][rng.below(3) as usize];
+            let target = if rng.chance(0.7) { Target::Concerned } else { Target::Coordinator };
+            let crash = fault(at, lasting, FaultKind::Crash { wipe: false }, target);
+            vec![Fault { trigger: Some(trigger), ..crash }]
+        }
+        _ => vec![fault(at, lasting, FaultKind::Suspend, target)],
     }
 }
 

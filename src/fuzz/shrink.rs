@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::trial::{Failure, Trial};
 use crate::base::{CostProfile, Draw, Span};
 use crate::scenario::{
-    Config, Direction, DiskPlan, Fault, FaultKind, Inputs, NetworkPlan, NodePlan, Plan, Target, to_toml,
+    Config, Direction, DiskPlan, Fault, FaultKind, Inputs, Loss, NetworkPlan, NodePlan, Plan, Target, to_toml,
 };
 
 /// A scenario that was made as small as was possible in the time.
@@ -248,6 +248,8 @@ impl Shrinker<'_> {
                     fault.lasting = shorter.or(fault.lasting);
                 });
             }
+            self.keep(|plan| plan.faults[place].repeat = None);
+            self.keep(|plan| plan.faults[place].trigger = None);
             self.keep(|plan| plainer(&mut plan.faults[place]));
         }
         self.keep(|plan| {
@@ -291,7 +293,8 @@ fn plainer(fault: &mut Fault) {
     match &mut fault.kind {
         FaultKind::Cut { direction, .. } => *direction = Direction::Both,
         FaultKind::Crash { wipe } => *wipe = false,
-        FaultKind::Loss(rate) | FaultKind::Duplicate(rate) | FaultKind::Reorder(rate) => *rate = 0.5,
+        FaultKind::Loss(loss) => *loss = Loss::of(loss.rate),
+        FaultKind::Duplicate(rate) | FaultKind::Reorder(rate) => *rate = 0.5,
         FaultKind::Delay(by) | FaultKind::SlowDisk(by) => *by = Draw::Fixed(Span::millis(100)),
         _ => {}
     }

@@ -410,17 +410,29 @@ impl Cluster {
 
 /// Whether a fault of this kind can keep a machine from being heard.
 pub(super) fn silences(kind: &str) -> bool {
-    takes_away(kind) || matches!(kind, "loss" | "delay")
+    takes_away(kind) || matches!(kind, "loss" | "delay" | "slow_link" | "jam" | "starve" | "skew")
 }
 
 /// Whether a fault of this kind takes its machines away for as long as it lasts.
 pub(super) fn takes_away(kind: &str) -> bool {
-    matches!(kind, "crash" | "wipe" | "restart" | "leave" | "pause" | "isolate" | "cut" | "full_disk")
+    matches!(
+        kind,
+        "crash"
+            | "wipe"
+            | "restart"
+            | "leave"
+            | "pause"
+            | "suspend"
+            | "isolate"
+            | "cut"
+            | "partial"
+            | "full_disk"
+    )
 }
 
 /// Whether a fault of this kind cuts connections.
 fn cuts(kind: &str) -> bool {
-    matches!(kind, "isolate" | "cut")
+    matches!(kind, "isolate" | "cut" | "partial")
 }
 
 fn step_down_word(reason: StepDown) -> &'static str {

@@ -8,8 +8,8 @@ use super::document::Document;
 use super::error::{ScenarioError, Wrong, nearest};
 use super::keys::{FAULT_KEYS, FAULT_KINDS, FAULTS_MAX, NODES_MAX, REQUEST_KINDS, REQUESTS_MAX};
 use super::plan::{
-    Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan,
-    Plan, Repeat, RequestPlan, Target, Trigger, Until,
+    Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, Loss, ModelPlan, NetworkPlan,
+    NodePlan, Plan, Repeat, RequestPlan, Shape, Target, Trigger, Until,
 };
 use super::read::{Problems, Section, is_name};
 use super::shape::check_shape;
@@ -372,7 +372,21 @@ fn fault(section: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Option
                 _ => Direction::Both,
             },
         },
-        "loss" => FaultKind::Loss(section.rate("rate")),
+        "loss" => FaultKind::Loss(Loss {
+            rate: section.rate("rate"),
+            burst: section.unless_word("burst", Section::span),
+            bytes_min: section.whole("bytes_min") as u64,
+        }),
+        "slow_link" => FaultKind::SlowLink(section.bandwidth("bandwidth")),
+        "jam" => FaultKind::Jam,
+        "partial" => {
+            let word = section.choice("shape");
+            let shape = Shape::ALL.into_iter().find(|shape| Some(shape.name()) == word);
+            FaultKind::Partial(shape.unwrap_or(Shape::Chain))
+        }
+        "starve" => FaultKind::Starve(section.draw("delay")),
+        "skew" => FaultKind::Skew(section.number("factor")),
+        "suspend" => FaultKind::Suspend,
         "delay" => FaultKind::Delay(section.draw("delay")),
         "duplicate" => FaultKind::Duplicate(section.rate("rate")),
         "reorder" => FaultKind::Reorder(section.rate("rate")),

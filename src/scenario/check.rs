@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::document::Document;
 use super::error::{Wrong, nearest};
 use super::keys::grouped;
-use super::plan::{Fault, FaultKind, Plan, Target, Until};
+use super::plan::{Fault, FaultKind, Plan, Shape, Target, Until};
 use super::read::Problems;
 use super::targets;
 use super::units::{draw_range, draw_text};
@@ -209,6 +209,23 @@ impl Check<'_> {
     /// When and how often a fault happens, and whether that can be.
     fn times(&self, path: &str, fault: &Fault) {
         let refuse = |key: &str, why: &str| self.refuse(&[&format!("{path}.{key}"), path], why.to_owned());
+        let must_end = match fault.kind {
+            FaultKind::Jam => Some(
+                "what is jammed arrives when the fault ends, and this one never does; wanted for = \"5s\"",
+            ),
+            FaultKind::Partial(Shape::Swizzle) => Some(
+                "a swizzle divides the time that it lasts, and this one lasts for ever; wanted for = \"5s\"",
+            ),
+            _ => None,
+        };
+        if let Some(why) = must_end.filter(|_| fault.lasting.is_none()) {
+            refuse("for", why);
+        }
+        if let FaultKind::Skew(factor) = fault.kind
+            && !(0.5..=2.0).contains(&factor)
+        {
+            refuse("factor", "clocks run at least half and at most twice as fast; wanted 0.5 to 2");
+        }
         if let Some(repeat) = fault.repeat {
             let moment = matches!(fault.kind, FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck);
             if fault.lasting.is_none() && !moment {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::plan::Trigger;
+use super::plan::{Shape, Trigger};
 use super::units::bandwidth_text;
 use crate::base::Span;
 use crate::node::limits;
@@ -271,6 +271,10 @@ fn fault_kinds() -> Vec<&'static str> {
     FAULT_KINDS.iter().map(|(name, _)| *name).collect()
 }
 
+fn shapes() -> Vec<&'static str> {
+    Shape::ALL.map(Shape::name).to_vec()
+}
+
 /// What faults can wait for; the first word is that they do not.
 fn triggers() -> Vec<&'static str> {
     std::iter::once("time").chain(Trigger::ALL.map(Trigger::name)).collect()
@@ -280,14 +284,20 @@ fn triggers() -> Vec<&'static str> {
 pub(super) const FAULT_KEYS: [&str; 6] = ["at", "on", "every", "times", "kind", "target"];
 
 /// The kinds of faults, each with the keys that it has beside [`FAULT_KEYS`].
-pub(super) const FAULT_KINDS: [(&str, &[&str]); 20] = [
+pub(super) const FAULT_KINDS: [(&str, &[&str]); 26] = [
     ("crash", &["for", "wipe"]),
     ("restart", &[]),
     ("leave", &["for"]),
     ("pause", &["for"]),
     ("isolate", &["for"]),
     ("cut", &["for", "other", "direction"]),
-    ("loss", &["for", "rate"]),
+    ("loss", &["for", "rate", "burst", "bytes_min"]),
+    ("slow_link", &["for", "bandwidth"]),
+    ("jam", &["for"]),
+    ("partial", &["for", "shape"]),
+    ("starve", &["for", "delay"]),
+    ("skew", &["for", "factor"]),
+    ("suspend", &["for"]),
     ("delay", &["for", "delay"]),
     ("duplicate", &["for", "rate"]),
     ("reorder", &["for", "rate"]),
@@ -433,13 +443,17 @@ static KEYS: &[Key] = &[
     key("fault.N.times", Whole(1, 1_000_000), Value("ever"), "How often it happens in all when it has an every; \"ever\": until the trial ends.").or("ever"),
     key("fault.N.kind", Choice(fault_kinds), Required, "What happens."),
     key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens. \"spare\" is a machine without which a majority of the voters, and a worker, are left; \"each\": every machine on its own, each with times of its own; \"concerned\": the machine in the midst of what the fault waited for."),
-    key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash or corrupt, the time until the process starts again; a rollback must have one. Not for restart, engine_death, stuck.").or("ever"),
+    key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash or corrupt, the time until the process starts again; a rollback, a jam and a swizzle must have one. Not for restart, engine_death, stuck.").or("ever"),
     key("fault.N.wipe", Switch, Value("false"), "crash: whether the disk is lost as well."),
     key("fault.N.other", Target, Value("rest"), "cut: the other side; \"rest\" is everyone else.").or("rest"),
     key("fault.N.direction", Choice(directions), Value("both"), "cut: which direction, as seen from the target."),
     key("fault.N.rate", Rate, Required, "loss, duplicate, reorder: probability that it happens to a message from or to the target."),
-    key("fault.N.delay", Draw(Span::ZERO, HOUR), Required, "delay, slow_disk: how much longer messages from and to the target travel, or its disk takes to make writes durable."),
-    key("fault.N.factor", Number(1e6), Required, "slow: how many times slower the target infers."),
+    key("fault.N.burst", SpanKind(Span::millis(1), HOUR), Value("none"), "loss: the mean time for which a target loses everything before its connection is good again, so often that the rate is lost in all; \"none\": each message on its own.").or("none"),
+    key("fault.N.bytes_min", Whole(0, 1_000_000_000), Value("0"), "loss: only messages of at least so many bytes are lost. A heartbeat has about a hundred."),
+    key("fault.N.bandwidth", Bandwidth, Required, "slow_link: what the target can send, and receive."),
+    key("fault.N.shape", Choice(shapes), Required, "partial: which links among the machines of the target live, drawn at random who is where: each hears its neighbours in a line; all hear one and nobody else; each hears a majority, and each another one; two halves connected through one machine; or one by one falls silent, and comes back in another order."),
+    key("fault.N.delay", Draw(Span::ZERO, HOUR), Required, "delay, slow_disk, starve: how much longer messages from and to the target travel, or its disk takes to make writes durable; or for how long it gets no processor time, again and again."),
+    key("fault.N.factor", Number(1e6), Required, "slow: how many times slower the target infers. skew: how many times as fast its clock runs, from 0.5 to 2."),
     key("fault.N.model", Name, Value("any"), "load_failure: which model cannot be loaded.").or("any"),
     key("fault.N.flaw", Choice(flaws), Value("not_a_number"), "bad_output: what is wrong with the engine's answers: some predictions are not numbers, or their count is not that of the inputs."),
 ];

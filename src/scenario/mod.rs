@@ -24,8 +24,8 @@ pub use crate::policy::Options;
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use plan::{
-    Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan,
-    Plan, Repeat, RequestPlan, Target, Trigger, Until,
+    Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, Loss, ModelPlan, NetworkPlan,
+    NodePlan, Plan, Repeat, RequestPlan, Shape, Target, Trigger, Until,
 };
 pub use settings::Settings;
 pub use shipped::{find_shipped, shipped};

@@ -334,8 +334,20 @@ pub enum FaultKind {
         /// Which direction is cut.
         direction: Direction,
     },
-    /// Messages to and from the target are lost with this probability.
-    Loss(f64),
+    /// Messages to and from the target are lost.
+    Loss(Loss),
+    /// The target's links carry no more than so many bytes per second.
+    SlowLink(u64),
+    /// Messages to and from the target are held, and arrive all at once, in their order, when the fault ends.
+    Jam,
+    /// Among the machines of the target only some links live.
+    Partial(Shape),
+    /// The target gets no processor time now and then: what it does, and what it is told, is late by up to so much.
+    Starve(Draw),
+    /// The target's clock runs so many times as fast.
+    Skew(f64),
+    /// The target stands still and its clock with it: for it, no time has passed.
+    Suspend,
     /// Messages to and from the target take this much longer.
     Delay(Draw),
     /// Messages to and from the target arrive twice with this probability.
@@ -380,6 +392,12 @@ impl FaultKind {
             FaultKind::Isolate => "isolate",
             FaultKind::Cut { .. } => "cut",
             FaultKind::Loss(_) => "loss",
+            FaultKind::SlowLink(_) => "slow_link",
+            FaultKind::Jam => "jam",
+            FaultKind::Partial(_) => "partial",
+            FaultKind::Starve(_) => "starve",
+            FaultKind::Skew(_) => "skew",
+            FaultKind::Suspend => "suspend",
             FaultKind::Delay(_) => "delay",
             FaultKind::Duplicate(_) => "duplicate",
             FaultKind::Reorder(_) => "reorder",
@@ -393,6 +411,56 @@ impl FaultKind {
             FaultKind::Rollback => "rollback",
             FaultKind::BadOutput(_) => "bad_output",
             FaultKind::RepeatOutput => "repeat_output",
+        }
+    }
+}
+
+/// How messages are lost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Loss {
+    /// Which part of them is lost, 0 to 1.
+    pub rate: f64,
+    /// How long, on average, a machine's connection loses everything before it is good again (Gilbert's model); `None`: each
+    /// message is lost or not on its own.
+    pub burst: Option<Span>,
+    /// Only messages of at least so many bytes are lost.
+    pub bytes_min: u64,
+}
+
+impl Loss {
+    /// Each message is lost with this probability, whatever its size.
+    pub const fn of(rate: f64) -> Loss {
+        Loss { rate, burst: None, bytes_min: 0 }
+    }
+}
+
+/// A pattern of partial connectivity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// The machines stand in a line, and each hears its neighbours.
+    Chain,
+    /// One hears all, and the others hear that one only: nobody else has a majority.
+    Star,
+    /// The machines stand in a circle, and each hears so many neighbours that they are a majority with it.
+    Ring,
+    /// Two halves are connected through one machine.
+    Bridge,
+    /// One after the other falls silent, and one after the other is back, in another order.
+    Swizzle,
+}
+
+impl Shape {
+    /// All of them.
+    pub const ALL: [Shape; 5] = [Shape::Chain, Shape::Star, Shape::Ring, Shape::Bridge, Shape::Swizzle];
+
+    /// What scenarios call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Shape::Chain => "chain",
+            Shape::Star => "star",
+            Shape::Ring => "ring",
+            Shape::Bridge => "bridge",
+            Shape::Swizzle => "swizzle",
         }
     }
 }

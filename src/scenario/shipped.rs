@@ -38,6 +38,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         "standby_lagging_backup",
         "standby_partition",
         "standby_works",
+        "starved_few",
         "steady",
         "stragglers",
         "three_at_once",

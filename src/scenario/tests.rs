@@ -257,6 +257,43 @@ at = "1s..2s"
 kind = "leave"
 target = "node 3"
 [[fault]]
+at = "1s"
+kind = "loss"
+target = "voter"
+rate = 0.1
+burst = "200ms"
+bytes_min = 1000
+[[fault]]
+at = "1s"
+kind = "slow_link"
+target = "voter"
+bandwidth = "1Mbit"
+[[fault]]
+at = "1s"
+kind = "jam"
+target = "voter"
+for = "2s"
+[[fault]]
+at = "1s"
+kind = "partial"
+target = "all"
+shape = "ring"
+[[fault]]
+at = "1s"
+kind = "starve"
+target = "voter"
+delay = "0.5s..3s"
+[[fault]]
+at = "1s"
+kind = "skew"
+target = "voter"
+factor = 1.5
+[[fault]]
+at = "1s"
+kind = "suspend"
+target = "voter"
+for = "2s"
+[[fault]]
 at = "0s..60s"
 kind = "pause"
 target = "each"

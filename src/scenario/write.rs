@@ -2,7 +2,9 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::plan::{Direction, Errand, Fault, FaultKind, Flaw, NodePlan, Plan, RequestPlan, Trigger, Until};
+use super::plan::{
+    Direction, Errand, Fault, FaultKind, Flaw, Loss, NodePlan, Plan, RequestPlan, Trigger, Until,
+};
 use super::read::DATASET;
 use super::targets;
 use super::units::{bandwidth_text, draw_text};
@@ -246,6 +248,8 @@ fn fault(file: &mut File, fault: &Fault) {
         // What happens in a moment has no end to write.
         FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck => return,
         FaultKind::Leave
+        | FaultKind::Jam
+        | FaultKind::Suspend
         | FaultKind::Pause
         | FaultKind::Isolate
         | FaultKind::FullDisk
@@ -264,11 +268,18 @@ fn fault(file: &mut File, fault: &Fault) {
                 },
             );
         }
-        FaultKind::Loss(rate) | FaultKind::Duplicate(rate) | FaultKind::Reorder(rate) => {
+        FaultKind::Loss(Loss { rate, burst, bytes_min }) => {
             file.put("rate", rate);
+            file.quoted("burst", burst.map_or_else(|| "none".to_owned(), |burst| burst.to_string()));
+            file.put("bytes_min", bytes_min);
         }
-        FaultKind::Delay(delay) | FaultKind::SlowDisk(delay) => file.quoted("delay", draw_text(*delay)),
-        FaultKind::Slow(factor) => file.put("factor", factor),
+        FaultKind::Duplicate(rate) | FaultKind::Reorder(rate) => file.put("rate", rate),
+        FaultKind::SlowLink(bandwidth) => file.quoted("bandwidth", bandwidth_text(*bandwidth)),
+        FaultKind::Partial(shape) => file.quoted("shape", shape.name()),
+        FaultKind::Delay(delay) | FaultKind::SlowDisk(delay) | FaultKind::Starve(delay) => {
+            file.quoted("delay", draw_text(*delay));
+        }
+        FaultKind::Slow(factor) | FaultKind::Skew(factor) => file.put("factor", factor),
         FaultKind::BadOutput(flaw) => file.quoted(
             "flaw",
             match flaw {

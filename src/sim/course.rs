@@ -1,5 +1,6 @@
 //! The course of each fault of the plan: when it is due, how often, what it waits for, and how far it has come.
 
+use super::starvation::Starved;
 use crate::base::{Draw, Rng, Span, Time};
 use crate::history::Machine;
 use crate::scenario::{Fault, Plan, Repeat, Target};
@@ -46,6 +47,8 @@ pub(super) struct Course {
     pub(super) concerned: Option<Machine>,
     /// The lives that a crash ended, to tell whether someone else has started the machine since.
     pub(super) lives: Vec<u32>,
+    /// The machines that starve by it.
+    pub(super) starved: Vec<Starved>,
     /// How far it has come this time.
     pub(super) standing: Standing,
     /// Whether it did something this time.
@@ -67,6 +70,7 @@ impl Course {
             machines: Vec::new(),
             concerned: None,
             lives: Vec::new(),
+            starved: Vec::new(),
             standing: Standing::Due,
             took_effect: false,
         }

@@ -3,6 +3,7 @@
 use super::aim::Aim;
 use super::course::{Course, Faults, Standing};
 use super::host::Process;
+use super::links::Links;
 use super::network::{Harm, Machines, Scope};
 use super::world::{Event, World};
 use crate::base::Span;
@@ -28,6 +29,8 @@ pub(super) enum FaultStep {
     Begin,
     /// It has waited long enough.
     GiveUp,
+    /// The machine at this place among those that starve by it gets its turn, or has had it.
+    Turn(u32),
     /// Its time is over.
     End,
 }
@@ -51,14 +54,21 @@ impl Faults {
 /// Whether a fault of this kind without an end makes its target useless as a member.
 fn breaks(kind: &FaultKind) -> bool {
     match kind {
-        FaultKind::Isolate | FaultKind::Cut { .. } => true,
-        FaultKind::Loss(p) => *p >= BROKEN_LOSS,
+        FaultKind::Suspend
+        | FaultKind::Starve(_)
+        | FaultKind::Isolate
+        | FaultKind::Cut { .. }
+        | FaultKind::Partial(_)
+        | FaultKind::SlowLink(_) => true,
+        FaultKind::Loss(loss) => loss.rate >= BROKEN_LOSS,
         FaultKind::Delay(by) => by.mean() >= Span::millis(100),
         // These end with the life of a process, so that they are seen on it: it may have been started anew since.
         FaultKind::Crash { .. }
         | FaultKind::Pause
         | FaultKind::Restart
         | FaultKind::Leave
+        | FaultKind::Jam
+        | FaultKind::Skew(_)
         | FaultKind::Duplicate(_)
         | FaultKind::Reorder(_)
         | FaultKind::Slow(_)
@@ -96,6 +106,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                     );
                 }
             }
+            FaultStep::Turn(place) => self.turn(fault, place),
             FaultStep::End => self.end(fault),
         }
     }
@@ -193,7 +204,8 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                 | FaultKind::Restart
                 | FaultKind::EngineDeath
                 | FaultKind::Stuck => host.runs(),
-                FaultKind::Pause | FaultKind::Leave => host.runs() && !host.paused,
+                FaultKind::Pause | FaultKind::Suspend => host.runs() && !host.paused,
+                FaultKind::Leave => host.runs() && !host.stands_still(),
                 FaultKind::Corrupt => !self.disks[*machine as usize].is_empty(),
                 FaultKind::Rollback => {
                     let disk = &self.disks[*machine as usize];
@@ -203,6 +215,11 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                 | FaultKind::Isolate
                 | FaultKind::Cut { .. }
                 | FaultKind::Loss(_)
+                | FaultKind::SlowLink(_)
+                | FaultKind::Jam
+                | FaultKind::Partial(_)
+                | FaultKind::Starve(_)
+                | FaultKind::Skew(_)
                 | FaultKind::Delay(_)
                 | FaultKind::Duplicate(_)
                 | FaultKind::Reorder(_)
@@ -286,8 +303,20 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                 }
                 self.took_effect(vec![fault]);
             }
+            FaultKind::Suspend => {
+                self.suspend(machines);
+                self.took_effect(vec![fault]);
+            }
+            FaultKind::Skew(factor) => {
+                self.skew(fault, machines, Some(*factor));
+                self.took_effect(vec![fault]);
+            }
+            FaultKind::Starve(_) => self.starve(fault),
             FaultKind::Isolate
             | FaultKind::Cut { .. }
+            | FaultKind::SlowLink(_)
+            | FaultKind::Jam
+            | FaultKind::Partial(_)
             | FaultKind::Loss(_)
             | FaultKind::Delay(_)
             | FaultKind::Duplicate(_)
@@ -322,8 +351,12 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     /// Puts a fault of the network in force.
     fn harm_network(&mut self, fault: u32, kind: &FaultKind, Aimed { machines, other }: &Aimed) {
         let group = |members| Machines::of(self.plan.nodes.len(), members);
+        let course = &self.faults.all[fault as usize];
+        let lasting = course.lasting.unwrap_or(Span::ZERO);
         let harm = match kind {
-            FaultKind::Loss(p) => Harm::Loss(*p),
+            FaultKind::Loss(loss) => Harm::Loss(*loss),
+            FaultKind::SlowLink(bandwidth) => Harm::Slow(*bandwidth),
+            FaultKind::Jam => Harm::Jam(self.now + lasting),
             FaultKind::Delay(by) => Harm::Delay(*by),
             FaultKind::Duplicate(p) => Harm::Duplicate(*p),
             FaultKind::Reorder(p) => Harm::Reorder(*p),
@@ -332,6 +365,9 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         let scope = if let FaultKind::Cut { direction, .. } = kind {
             let (one, other) = (group(machines), other.as_deref().map(group));
             Scope::Between { one, other, direction: *direction }
+        } else if let FaultKind::Partial(shape) = kind {
+            let rng = course.rng.fork("shape");
+            Scope::Over(Links::new(*shape, self.plan.nodes.len(), machines, self.now, lasting, &rng))
         } else {
             Scope::Touching(group(machines))
         };
@@ -369,8 +405,14 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                 }
             }
             FaultKind::Pause => machines.iter().for_each(|&machine| self.resume(machine)),
+            FaultKind::Suspend => self.wake_up(&machines),
+            FaultKind::Skew(_) => self.skew(fault, &machines, None),
+            FaultKind::Starve(_) => self.feed(fault),
             FaultKind::Isolate
             | FaultKind::Cut { .. }
+            | FaultKind::SlowLink(_)
+            | FaultKind::Jam
+            | FaultKind::Partial(_)
             | FaultKind::Loss(_)
             | FaultKind::Delay(_)
             | FaultKind::Duplicate(_)

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::clock::Clock;
 use crate::base::{NodeId, Rng, SessionId, Time};
 use crate::node::{
     Config, EngineEvent, Identity, Input, Message, Node, Outbox, Request, Seats, Start, Status, Timer,
@@ -54,8 +55,14 @@ pub(super) struct Host<P> {
     pub(super) disk: u32,
     /// How often a process began on it; what belongs to an earlier life is void.
     pub(super) life: u32,
-    /// When the present process began.
-    pub(super) started: Time,
+    /// The present process's clock.
+    pub(super) clock: Clock,
+    /// The faults that make it run wrong, each with how many times as fast.
+    pub(super) skews: Vec<(u32, f64)>,
+    /// Whether the clock stands still, because the process does.
+    pub(super) suspended: bool,
+    /// How many faults keep processor time from it at the moment.
+    pub(super) starved: u32,
     /// The wake-up that counts; earlier queued ones are void.
     pub(super) armed: Time,
     /// Whether the process stands still.
@@ -75,13 +82,31 @@ impl<P: Process> Host<P> {
             id,
             disk: 0,
             life: 0,
-            started: Time::ZERO,
+            clock: Clock::new(Time::ZERO, 1.0),
+            skews: Vec::new(),
+            suspended: false,
+            starved: 0,
             armed: Time::NEVER,
             paused: false,
             awaits_room: false,
             seats: None,
             process: None,
         }
+    }
+
+    /// Whether a process on it does nothing for now.
+    pub(super) fn stands_still(&self) -> bool {
+        self.paused || self.starved > 0
+    }
+
+    /// How fast a clock on it runs.
+    pub(super) fn rate(&self) -> f64 {
+        if self.suspended { 0.0 } else { self.skews.iter().fold(1.0, |rate, (_, factor)| rate * factor) }
+    }
+
+    /// From `now` on the clock runs as fast as it should by now.
+    pub(super) fn set_clock(&mut self, now: Time) {
+        self.clock.run_at(now, self.rate());
     }
 
     /// Whether a process runs on it, be it paused.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::book::Address;
 use super::client::{Client, Standing};
+use super::clock::Clock;
 use super::host::{Process, Waiting};
 use super::world::{World, identity};
 use crate::base::{JobId, NodeId, Time};
@@ -45,7 +46,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let host = &mut self.hosts[index];
         assert!(!host.runs(), "machine {machine} runs two processes");
         host.life = life;
-        host.started = self.now;
+        host.suspended = false;
+        host.clock = Clock::new(self.now, host.rate());
         host.armed = self.now;
         host.awaits_room = false;
         host.process = Some(process);
@@ -62,6 +64,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         host.armed = Time::NEVER;
         host.paused = false;
         host.seats = None;
+        host.suspended = false;
         // What is under way for this life finds another one, or none, from now on.
         host.life += 1;
         let id = host.id;
@@ -97,7 +100,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         }
         host.paused = true;
         let id = host.id;
-        self.waiting.insert(machine, Waiting::default());
+        // What waits because the machine starves goes on waiting.
+        self.waiting.entry(machine).or_default();
         self.note(Some(machine), What::Paused(id));
         true
     }
@@ -110,9 +114,18 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         }
         host.paused = false;
         let id = host.id;
+        self.note(Some(machine), What::Resumed(id));
+        self.catch_up(machine);
+    }
+
+    /// A process that no longer stands still is given everything that waited for it, and wakes up only then.
+    pub(super) fn catch_up(&mut self, machine: Machine) {
+        let host = &mut self.hosts[machine as usize];
+        if !host.runs() || host.stands_still() {
+            return;
+        }
         // A wake-up that came due meanwhile is void; the next step arms a new one.
         host.armed = Time::NEVER;
-        self.note(Some(machine), What::Resumed(id));
         let Waiting { local, inbox } = self.waiting.remove(&machine).unwrap_or_default();
         for local in local {
             self.local(machine, local);
@@ -125,6 +138,14 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             self.step(machine, Input::Receive { from, message });
         }
         self.arm(machine);
+    }
+
+    /// A process whose clock runs differently now wakes at other times.
+    pub(super) fn rearm(&mut self, machine: Machine) {
+        self.hosts[machine as usize].armed = Time::NEVER;
+        if !self.hosts[machine as usize].stands_still() {
+            self.arm(machine);
+        }
     }
 
     /// Why the run is over, if it is: an empty list when everything is done, else what was left when it was given up.

@@ -7,17 +7,20 @@
 mod aim;
 mod book;
 mod client;
+mod clock;
 mod course;
 mod disk;
 mod engine;
 mod faults;
 mod host;
 mod life;
+mod links;
 mod network;
 mod queue;
 mod sampler;
 mod size;
 mod spare;
+mod starvation;
 mod storage;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,12 @@
 //! The network: which messages arrive, how often, and when; first by the plan, then by the faults in force.
 
+use std::collections::BTreeMap;
+
+use super::links::Links;
 use super::sampler::Sampler;
 use crate::base::{Draw, Rng, Span, Time};
 use crate::history::Machine;
-use crate::scenario::{Direction, NetworkPlan};
+use crate::scenario::{Direction, Loss, NetworkPlan};
 
 /// How many further latencies a message that is held back waits at most.
 const HELD_BACK_MAX: f64 = 10.0;
@@ -11,6 +14,8 @@ const HELD_BACK_MAX: f64 = 10.0;
 const SMALL_BYTES: u64 = 1024;
 /// What a machine's send queue holds at most, as the time that it takes to send; what comes on top is lost.
 const BACKLOG_MAX: Span = Span::secs(2);
+/// How many messages a jam holds at most; what comes on top is lost.
+const JAM_MAX: u32 = 100_000;
 
 /// A set of machines.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +44,12 @@ impl Machines {
 pub(super) enum Harm {
     /// They are lost.
     Cut,
-    /// They are lost with this probability.
-    Loss(f64),
+    /// They are lost, some of them.
+    Loss(Loss),
+    /// They share so many bytes per second with all else that one of the machines sends and receives.
+    Slow(u64),
+    /// They arrive at this moment at the earliest.
+    Jam(Time),
     /// They take this much longer.
     Delay(Draw),
     /// They arrive twice with this probability.
@@ -63,11 +72,14 @@ pub(super) enum Scope {
         /// Which direction, as seen from `one`.
         direction: Direction,
     },
+    /// What would pass over links that are dead.
+    Over(Links),
 }
 
 impl Scope {
-    fn concerns(&self, from: Machine, to: Machine) -> bool {
+    fn concerns(&self, from: Machine, to: Machine, now: Time) -> bool {
         match self {
+            Scope::Over(links) => links.is_dead(from, to, now),
             Scope::Touching(machines) => machines.has(from) || machines.has(to),
             Scope::Between { one, other, direction } => {
                 let opposite = |m| other.as_ref().map_or(!one.has(m), |other| other.has(m));
@@ -87,7 +99,7 @@ impl Scope {
         match self {
             Scope::Touching(machines) => machines.has(machine),
             Scope::Between { one, other: None, .. } => one.has(machine),
-            Scope::Between { other: Some(_), .. } => false,
+            Scope::Between { other: Some(_), .. } | Scope::Over(_) => false,
         }
     }
 }
@@ -99,6 +111,81 @@ struct Rule {
     scope: Scope,
     harm: Harm,
     took_effect: bool,
+    /// For losses in bursts: whether each machine's connection is bad, and until when it stays as it is.
+    bursts: BTreeMap<Machine, (bool, Time)>,
+    /// For slow links: when what each machine has sent and received so far will have passed.
+    wires: BTreeMap<Machine, Time>,
+    /// For jams: how many messages are held.
+    held: u32,
+}
+
+impl Rule {
+    /// The machines at which the rule hits a message that it concerns.
+    fn ends(&self, from: Machine, to: Machine) -> impl Iterator<Item = Machine> + use<> {
+        let hit =
+            |machine: &Machine| matches!(&self.scope, Scope::Touching(machines) if machines.has(*machine));
+        let ends = [Some(from).filter(hit), Some(to).filter(hit)];
+        ends.into_iter().flatten()
+    }
+
+    /// Whether a message of `bytes` bytes is lost by `loss`.
+    fn loses(
+        &mut self,
+        loss: Loss,
+        (from, to): (Machine, Machine),
+        bytes: u64,
+        now: Time,
+        rng: &mut Rng,
+    ) -> bool {
+        if bytes < loss.bytes_min {
+            return false;
+        }
+        let Some(burst) = loss.burst.filter(|_| 0.0 < loss.rate && loss.rate < 1.0) else {
+            return rng.chance(loss.rate);
+        };
+        let good = burst.scaled((1.0 - loss.rate) / loss.rate);
+        let mut lost = false;
+        for machine in self.ends(from, to) {
+            // A connection that nobody has used is good or bad as any other would be.
+            let (bad, until) = self.bursts.entry(machine).or_insert_with(|| (!rng.chance(loss.rate), now));
+            while *until <= now {
+                *bad = !*bad;
+                *until = *until + if *bad { burst } else { good }.scaled(rng.exponential()) + Span(1);
+            }
+            lost |= *bad;
+        }
+        lost
+    }
+
+    /// How much longer a message of `bytes` bytes that leaves at `left` takes over slow links; nothing when it is lost.
+    fn slows(
+        &mut self,
+        bandwidth: u64,
+        (from, to): (Machine, Machine),
+        bytes: u64,
+        left: Time,
+    ) -> Option<Span> {
+        let mut through = left;
+        for machine in self.ends(from, to) {
+            through = pass(self.wires.entry(machine).or_default(), bandwidth, bytes, through)?;
+        }
+        Some(through.since(left))
+    }
+}
+
+/// When a message of `bytes` bytes that comes at `now` is through a wire that is busy until `busy`, if there is room for it.
+fn pass(busy: &mut Time, bandwidth: u64, bytes: u64, now: Time) -> Option<Time> {
+    let takes = Span((u128::from(bytes) * 1_000_000_000 / u128::from(bandwidth.max(1))) as u64);
+    let begins = now.max(*busy);
+    if bytes <= SMALL_BYTES {
+        *busy = begins + takes;
+        return Some(now + takes);
+    }
+    if begins.since(now) > BACKLOG_MAX {
+        return None;
+    }
+    *busy = begins + takes;
+    Some(*busy)
 }
 
 /// The moments at which the copies of one message arrive.
@@ -108,6 +195,12 @@ pub(super) struct Arrivals {
     pub(super) first: Option<Time>,
     /// Its double, if there is one.
     pub(super) second: Option<Time>,
+}
+
+impl Arrivals {
+    fn map(self, later: impl Fn(Time) -> Time) -> Arrivals {
+        Arrivals { first: self.first.map(&later), second: self.second.map(&later) }
+    }
 }
 
 /// The network of one run.
@@ -142,12 +235,25 @@ impl Network {
 
     /// Whether the size of messages matters.
     pub(super) fn is_metered(&self) -> bool {
-        self.plan.bandwidth.is_some()
+        let by_size = |rule: &Rule| match rule.harm {
+            Harm::Slow(_) => true,
+            Harm::Loss(loss) => loss.bytes_min > 0,
+            _ => false,
+        };
+        self.plan.bandwidth.is_some() || self.rules.iter().any(by_size)
     }
 
     /// Puts a fault in force.
     pub(super) fn harm(&mut self, fault: u32, scope: Scope, harm: Harm) {
-        self.rules.push(Rule { fault, scope, harm, took_effect: false });
+        self.rules.push(Rule {
+            fault,
+            scope,
+            harm,
+            took_effect: false,
+            bursts: BTreeMap::new(),
+            wires: BTreeMap::new(),
+            held: 0,
+        });
     }
 
     /// Ends a fault.
@@ -179,51 +285,64 @@ impl Network {
         let second = (duplicate > 0.0 && self.fate.chance(duplicate))
             .then(|| left + self.latency.sample(&mut self.delays));
         let arrivals = Arrivals { first: Some(first), second };
-        if self.rules.is_empty() { arrivals } else { self.suffer(from, to, left, arrivals) }
+        if self.rules.is_empty() { arrivals } else { self.suffer((from, to), bytes, left, arrivals) }
     }
 
     /// Whether a fault in force lets nothing through from `from` to `to`. For those who watch.
-    pub(super) fn is_cut(&self, from: Machine, to: Machine) -> bool {
-        let cuts = |rule: &Rule| matches!(rule.harm, Harm::Cut) && rule.scope.concerns(from, to);
+    pub(super) fn is_cut(&self, from: Machine, to: Machine, now: Time) -> bool {
+        let cuts = |rule: &Rule| matches!(rule.harm, Harm::Cut) && rule.scope.concerns(from, to, now);
         self.rules.iter().any(cuts)
     }
 
     /// When the message is out of its sender, if its queue has room.
     fn leave(&mut self, from: Machine, bytes: u64, now: Time) -> Option<Time> {
         let Some(bandwidth) = self.plan.bandwidth else { return Some(now) };
-        let takes = Span((u128::from(bytes) * 1_000_000_000 / u128::from(bandwidth.max(1))) as u64);
-        let out_at = &mut self.out_at[from as usize];
-        let begins = now.max(*out_at);
-        if bytes <= SMALL_BYTES {
-            *out_at = begins + takes;
-            return Some(now + takes);
-        }
-        if begins.since(now) > BACKLOG_MAX {
-            return None;
-        }
-        *out_at = begins + takes;
-        Some(*out_at)
+        pass(&mut self.out_at[from as usize], bandwidth, bytes, now)
     }
 
     /// What the faults in force make of it.
-    fn suffer(&mut self, from: Machine, to: Machine, left: Time, mut arrivals: Arrivals) -> Arrivals {
-        for rule in self.rules.iter_mut().filter(|rule| rule.scope.concerns(from, to)) {
+    fn suffer(
+        &mut self,
+        (from, to): (Machine, Machine),
+        bytes: u64,
+        left: Time,
+        mut arrivals: Arrivals,
+    ) -> Arrivals {
+        for rule in self.rules.iter_mut().filter(|rule| rule.scope.concerns(from, to, left)) {
             let hit = match rule.harm {
                 Harm::Cut => {
                     arrivals = Arrivals::default();
                     true
                 }
-                Harm::Loss(p) => {
-                    let hit = self.harm.chance(p);
+                Harm::Loss(loss) => {
+                    let hit = rule.loses(loss, (from, to), bytes, left, &mut self.harm);
                     if hit {
+                        arrivals = Arrivals::default();
+                    }
+                    hit
+                }
+                Harm::Slow(bandwidth) => {
+                    let hit = arrivals.first.is_some();
+                    arrivals = match rule.slows(bandwidth, (from, to), bytes, left) {
+                        Some(by) => arrivals.map(|at| at + by),
+                        None => Arrivals::default(),
+                    };
+                    hit
+                }
+                Harm::Jam(until) => {
+                    let hit = arrivals.first.is_some_and(|at| at < until);
+                    if hit {
+                        rule.held += 1;
+                        arrivals = arrivals.map(|at| at.max(until));
+                    }
+                    if rule.held > JAM_MAX {
                         arrivals = Arrivals::default();
                     }
                     hit
                 }
                 Harm::Delay(by) => {
                     let by = by.sample(&mut self.harm);
-                    arrivals.first = arrivals.first.map(|at| at + by);
-                    arrivals.second = arrivals.second.map(|at| at + by);
+                    arrivals = arrivals.map(|at| at + by);
                     arrivals.first.is_some()
                 }
                 Harm::Duplicate(p) => {
@@ -325,7 +444,7 @@ mod tests {
     fn delays_and_losses_of_faults_touch_only_their_targets() {
         let mut network = network(0.0, 0.0, 0.0);
         network.harm(0, Scope::Touching(group(&[1])), Harm::Delay(Draw::Fixed(Span::millis(9))));
-        network.harm(1, Scope::Touching(group(&[2])), Harm::Loss(0.5));
+        network.harm(1, Scope::Touching(group(&[2])), Harm::Loss(Loss::of(0.5)));
         assert_eq!(network.send(1, 3, 0, Time::ZERO).first, Some(Time(10_000_000)));
         assert_eq!(network.send(4, 3, 0, Time::ZERO).first, Some(Time(1_000_000)));
         let lost = (0..1000).filter(|_| network.send(3, 2, 0, Time::ZERO).first.is_none()).count();
@@ -348,5 +467,59 @@ mod tests {
         assert_eq!(send(1_000), Some(Time::ZERO + Span::millis(1)));
         assert_eq!(send(2_000_000), Some(Time::ZERO + Span::millis(3001)));
         assert_eq!(send(2_000_000), None, "more than two seconds wait already");
+    }
+
+    /// A network in which one machine suffers from `harm`.
+    fn harmed(harm: Harm) -> Network {
+        let mut network = network(0.0, 0.0, 0.0);
+        network.harm(0, Scope::Touching(group(&[1])), harm);
+        network
+    }
+
+    fn ms(ms: u64) -> Time {
+        Time::ZERO + Span::millis(ms)
+    }
+
+    #[test]
+    fn losses_in_bursts_have_the_rate_and_the_length_that_were_asked_for() {
+        let burst = Some(Span::millis(200));
+        let mut network = harmed(Harm::Loss(Loss { rate: 0.1, burst, bytes_min: 0 }));
+        let lost: Vec<bool> = (0..400_000).map(|at| network.send(1, 2, 0, ms(at)).first.is_none()).collect();
+        let share = lost.iter().filter(|lost| **lost).count() as f64 / lost.len() as f64;
+        let bursts = lost.windows(2).filter(|pair| !pair[0] && pair[1]).count();
+        let mean = share * lost.len() as f64 / bursts as f64;
+        assert!((0.08..0.12).contains(&share), "{share} lost");
+        assert!((160.0..240.0).contains(&mean), "bursts of {mean} ms");
+        assert!(network.send(3, 2, 0, ms(0)).first.is_some(), "others are not concerned");
+    }
+
+    #[test]
+    fn large_messages_can_be_lost_while_small_ones_pass() {
+        let mut network = harmed(Harm::Loss(Loss { rate: 1.0, burst: None, bytes_min: 1_000 }));
+        assert!(network.is_metered());
+        assert!(network.send(1, 2, 999, ms(0)).first.is_some());
+        assert!(network.took_effect.is_empty());
+        assert!(network.send(2, 1, 1_000, ms(0)).first.is_none());
+        assert_eq!(network.took_effect, [0]);
+    }
+
+    #[test]
+    fn a_slow_link_delays_what_is_large_in_both_directions() {
+        let mut network = harmed(Harm::Slow(1_000_000));
+        assert_eq!(network.send(1, 2, 500_000, ms(0)).first, Some(ms(501)));
+        assert_eq!(network.send(3, 1, 500_000, ms(0)).first, Some(ms(1_001)), "it shares the wire");
+        assert_eq!(network.send(1, 2, 1_000, ms(0)).first, Some(ms(2)), "small ones do not wait");
+        assert_eq!(network.send(2, 3, 500_000, ms(0)).first, Some(ms(1)));
+    }
+
+    #[test]
+    fn a_jam_holds_what_comes_and_lets_it_go_at_once() {
+        let mut network = harmed(Harm::Jam(ms(100)));
+        let arrivals: Vec<Option<Time>> =
+            [0, 50, 98, 150].map(|at| network.send(2, 1, 0, ms(at)).first).to_vec();
+        assert_eq!(arrivals, [Some(ms(100)), Some(ms(100)), Some(ms(100)), Some(ms(151))]);
+        assert_eq!(network.send(2, 3, 0, ms(0)).first, Some(ms(1)));
+        let lost = (0..JAM_MAX).filter(|_| network.send(1, 2, 0, ms(0)).first.is_none()).count();
+        assert_eq!(lost, 3, "a jam holds a limited number");
     }
 }

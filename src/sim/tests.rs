@@ -1,6 +1,7 @@
 //! The driver under a stand-in for the node: a process that pings its neighbour, writes, and says what it sees.
 
 mod again;
+mod clocks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -234,7 +235,7 @@ fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
     plan.network.reorder = 0.05;
     plan.jobs.push(job(Span::millis(100)));
     plan.faults.push(fault(200, FaultKind::Crash { wipe: false }, Target::Random(1), Some(100)));
-    plan.faults.push(fault(300, FaultKind::Loss(0.5), Target::Voter, Some(400)));
+    plan.faults.push(fault(300, FaultKind::Loss(crate::scenario::Loss::of(0.5)), Target::Voter, Some(400)));
     let (first, history) = run(&plan, 7);
     let (again, same_history) = run(&plan, 7);
     assert_eq!(first, again);

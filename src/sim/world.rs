@@ -237,8 +237,8 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             return;
         }
         host.armed = Time::NEVER;
-        let Some(process) = host.process.as_ref().filter(|_| !host.paused) else { return };
-        if host.started + Span(process.deadline().0) > self.now {
+        let Some(process) = host.process.as_ref().filter(|_| !host.stands_still()) else { return };
+        if host.clock.when(process.deadline()) > self.now {
             self.arm(machine);
         } else {
             self.step(machine, Input::Wake);
@@ -253,7 +253,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         if deadline == Time::NEVER {
             return;
         }
-        let due = (host.started + Span(deadline.0)).max(self.now + REST);
+        let due = host.clock.when(deadline).max(self.now + REST);
         // A later deadline is not queued: the wake-up in the queue finds it out when its time comes.
         if due < host.armed {
             host.armed = due;
@@ -267,7 +267,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         self.trace.add(self.now, self.sequence, machine, &input);
         let host = &mut self.hosts[machine as usize];
         let process = host.process.as_mut().expect("only a process that runs is given inputs");
-        let now = Time(self.now.0 - host.started.0);
+        let now = host.clock.shows(self.now);
         if W::WATCHES {
             self.watcher.given(self.now, machine, &input, &process.due(now));
         }
@@ -295,7 +295,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             self.watcher.dropped(self.now, to, from, &message);
             return;
         }
-        if host.paused {
+        if host.stands_still() {
             self.waiting.entry(to).or_default().receive(from, message);
         } else {
             self.step(to, Input::Receive { from, message });
@@ -308,7 +308,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         if !host.runs() {
             return;
         }
-        if host.paused {
+        if host.stands_still() {
             self.waiting.entry(machine).or_default().local.push(local);
             return;
         }
@@ -399,7 +399,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         if W::WATCHES {
             let fate = match arrivals.first {
                 Some(first) => Fate::Arrives { first, second: arrivals.second },
-                None if self.network.is_cut(from, machine) => Fate::Cut,
+                None if self.network.is_cut(from, machine, self.now) => Fate::Cut,
                 None => Fate::Lost,
             };
             self.watcher.sent(self.now, from, to, &message, fate);

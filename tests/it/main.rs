@@ -21,6 +21,7 @@ mod rehearsals;
 mod requests;
 mod shares;
 mod shells;
+mod starving;
 mod stored;
 mod tidy;
 mod trace;
