@@ -67,9 +67,11 @@ impl Plan {
     /// `longest`. Every failure doubles the time that the next attempt may take.
     pub fn stuck_max(&self, longest: Span) -> Span {
         let stuck = self.faults.iter().filter(|fault| fault.kind == FaultKind::Stuck);
-        let times: usize = stuck.map(|fault| fault.target.machines_max(self.nodes.len())).sum();
         let attempts = u64::from(self.config.dispatch.retries_max) + 1;
-        let times = attempts.min(times as u64);
+        let machines = |fault: &Fault| fault.target.machines_max(self.nodes.len()) as u64;
+        let again = |repeat: &Repeat| repeat.times.map_or(attempts, u64::from);
+        let hits = |fault: &Fault| machines(fault) * fault.repeat.as_ref().map_or(1, again);
+        let times = attempts.min(stuck.map(hits).sum());
         // Attempts that fail for other reasons come first at worst.
         let fails = |fault: &Fault| {
             matches!(
@@ -374,9 +376,10 @@ impl Target {
             | Target::Coordinator
             | Target::Voter
             | Target::BusiestWorker
-            | Target::Worker => 1,
+            | Target::Worker
+            | Target::Concerned => 1,
             Target::Random(count) => *count as usize,
-            Target::Minority | Target::All => nodes,
+            Target::Minority | Target::All | Target::Each => nodes,
             Target::Several(targets) => targets.iter().map(|target| target.machines_max(nodes)).sum(),
         }
     }
