@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::mutant::{Mutant, Planted};
 use crate::base::Span;
 use crate::policy::Policy;
 
@@ -16,6 +17,15 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// Dividing workers among jobs.
     pub scheduler: Scheduler,
+    /// A bug, planted to see that it is found; none by default, and none ever in release builds.
+    pub planted: Planted,
+}
+
+impl Config {
+    /// Whether this bug is planted.
+    pub const fn has(&self, mutant: Mutant) -> bool {
+        self.planted.has(mutant)
+    }
 }
 
 /// Failure detection and membership.
@@ -207,6 +217,10 @@ pub mod limits {
     /// How long the first attempt at a query may take before anything is known about its job; one that takes longer is stuck.
     /// Each further attempt may take twice as long.
     pub const QUERY_UNKNOWN_MAX: Span = Span::secs(60);
+    /// Later on a query is stuck when it takes this many times what one in a hundred takes, or as the slowest of a few.
+    pub const STUCK_FACTOR: u64 = 20;
+    /// The time that an attempt may take is doubled at most this often.
+    pub const DOUBLINGS_MAX: u32 = 6;
     /// Client sessions remembered; the least recently used leaves.
     pub const SESSIONS_MAX: usize = 10_000;
     /// Jobs that the ledger holds, ended ones that were not forgotten among them.

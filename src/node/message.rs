@@ -413,7 +413,7 @@ pub enum ClientMessage {
 pub enum Request {
     /// Run a job. Answered by [`Reply::Submitted`].
     Submit(JobSpec),
-    /// Stop a job; what is complete stays. Answered by [`Reply::Done`].
+    /// End a job for good; what is complete stays. Answered by [`Reply::Done`].
     Cancel(JobId),
     /// Divide what a job has left into batches of another size. Answered by [`Reply::Done`].
     SetBatch {
@@ -426,6 +426,11 @@ pub enum Request {
     Forget(JobId),
     /// How far every job is, as of now (linearizable). Answered by [`Reply::Jobs`].
     Jobs,
+    /// Give out no more queries of a job until [`Request::Resume`], and take back what workers hold; what is complete stays, and
+    /// an answer that is on its way still counts. Nothing happens when it is stopped already. Answered by [`Reply::Done`].
+    Stop(JobId),
+    /// Go on with a stopped job; nothing happens when it is not stopped. Answered by [`Reply::Done`].
+    Resume(JobId),
 }
 
 /// What a client is told.
@@ -452,8 +457,12 @@ pub struct JobStatus {
     pub inputs_done: u64,
     /// Inputs that ended as failures.
     pub inputs_failed: u64,
-    /// Whether anything is left to do.
+    /// Whether nothing is left to do.
     pub ended: bool,
+    /// Whether a client has stopped it.
+    pub stopped: bool,
+    /// Inputs per query at present.
+    pub batch: u32,
 }
 
 /// Why a request was not carried out. Nothing has changed, except where it says that this is unknown.

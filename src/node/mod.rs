@@ -22,6 +22,7 @@ mod ledger;
 mod log;
 mod membership;
 mod message;
+mod mutant;
 mod observation;
 mod record;
 mod replica;
@@ -43,6 +44,7 @@ pub use entry::*;
 pub use identity::{Identity, Start, Status};
 pub use io::{Effect, EngineCommand, EngineEvent, Input, Outbox, Token};
 pub use message::*;
+pub use mutant::{Mutant, Planted};
 pub use observation::*;
 pub use record::{Ballot, Disk, Record, Snapshot};
 pub use timer::Timer;
@@ -125,7 +127,7 @@ impl Node {
         };
         let log_rng = rng.fork("log");
         let log = Replica::new(identity.id, disk, &config.failover, log_rng);
-        Node {
+        let mut node = Node {
             me: identity.id,
             cluster: disk.map_or(ClusterId(0), |disk| disk.cluster),
             last_token: Token(0),
@@ -144,7 +146,18 @@ impl Node {
             life: Life::Unborn(start),
             config,
             rng,
-        }
+        };
+        node.plant();
+        node
+    }
+
+    /// Tells the parts which bug is planted, if any.
+    fn plant(&mut self) {
+        let planted = self.config.planted;
+        self.log.plant(planted);
+        self.membership.planted = planted;
+        self.ledger.planted = planted;
+        self.worker.planted = planted;
     }
 
     /// When [`Node::step`] shall be called with [`Input::Wake`].

@@ -9,12 +9,13 @@ use super::io::{Outbox, Token};
 use super::log::{Log, LogEvent};
 use super::membership::Jurors;
 use super::message::{LogMessage, StandbyMessage};
+use super::mutant::Planted;
 use super::observation::StepDown;
 use super::record::Disk;
 use super::standby::Standby;
 use super::timer::Timer;
 use super::view::View;
-use crate::base::{Epoch, NodeId, Rng, Time};
+use crate::base::{Epoch, NodeId, Rng, Span, Time};
 
 /// One of the two designs. What a method does stands with the design that does it.
 #[derive(Debug)]
@@ -35,6 +36,14 @@ impl Replica {
                 Replica::Standby(Box::new(Standby::restart(me, disk, config)))
             }
             (FailoverMode::Standby, None) => Replica::Standby(Box::new(Standby::new(me, config))),
+        }
+    }
+
+    /// Plants a bug in the quorum log; the classic design has enough of its own.
+    pub(super) fn plant(&mut self, planted: Planted) {
+        match self {
+            Replica::Log(log) => log.planted = planted,
+            Replica::Standby(_) => {}
         }
     }
 
@@ -243,6 +252,14 @@ impl Replica {
         match self {
             Replica::Log(log) => log.lag(node),
             Replica::Standby(_) => None,
+        }
+    }
+
+    /// How long a voter or learner has not answered; in the classic design nobody's silence is counted here.
+    pub(super) fn silence(&self, node: NodeId, now: Time) -> Span {
+        match self {
+            Replica::Log(log) => log.silence(node, now),
+            Replica::Standby(_) => Span::ZERO,
         }
     }
 

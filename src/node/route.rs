@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::coordinator::{self, Coordinator, Wish};
 use super::log::LogEvent;
 use super::membership::{self, MembershipEvent};
+use super::mutant::Mutant;
 use super::observation::{Change, Observation, StepDown};
 use super::update::{Memo, ViewUpdate};
 use super::{
@@ -41,6 +42,7 @@ macro_rules! coordinator_facts {
             ledger: &$node.ledger,
             seats: $node.log.seats(),
             lag: &|id| $node.log.lag(id),
+            silence: &|id| $node.log.silence(id, $now),
             suspect: &|id| $node.membership.is_suspect(id),
         }
     };
@@ -265,6 +267,9 @@ impl Node {
             // The coordinator is made when the first entry of the reign is applied, see `commit`.
             LogEvent::Led { .. } | LogEvent::Follow { .. } | LogEvent::Seated(_) => {}
             LogEvent::Unled { reason, .. } => {
+                if self.config.has(Mutant::DeposedGoesOn) {
+                    return;
+                }
                 if let Some(mut coordinator) = self.coordinator.take()
                     && reason == StepDown::NoQuorum
                 {
@@ -314,6 +319,9 @@ impl Node {
             if let Some((session, number, reply)) = applied.reply {
                 coordinator.replied(session, number, reply, out);
             }
+            if let Payload::Seats(_) = &*payload {
+                coordinator.reseated(now);
+            }
             self.announce(&payload, &changes, out);
         }
         if position.index.0 >= self.compacted.0 + self.config.failover.snapshot_every {
@@ -345,6 +353,7 @@ impl Node {
     fn restore(&mut self, now: Time, snapshot: &Snapshot, out: &mut Outbox) {
         self.ledger = Ledger::decode(&snapshot.state)
             .expect("snapshots are checked where they are stored and received");
+        self.ledger.planted = self.config.planted;
         self.compacted = snapshot.last.index;
         out.observe(Observation::Restored { last: snapshot.last, state: self.ledger.digest() });
         if snapshot.seats.number > self.seats.number {
@@ -409,7 +418,8 @@ impl Node {
     fn expelled(&mut self, now: Time, out: &mut Outbox) {
         self.worker.expel(now, out);
         self.log.expelled(out, &mut self.log_events);
-        let incarnation = self.membership.me().incarnation.next();
+        let before = self.membership.me().incarnation;
+        let incarnation = if self.config.has(Mutant::EvictedReturns) { before } else { before.next() };
         self.membership.reborn(incarnation);
         self.expect(incarnation, out);
     }
@@ -425,7 +435,7 @@ impl Node {
         let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
         let heir = others
             .filter(|&voter| !self.membership.is_suspect(voter))
-            .filter_map(|voter| self.log.lag(voter).map(|lag| (lag, voter)))
+            .map(|voter| (self.log.lag(voter).unwrap_or(u64::MAX), voter))
             .min();
         match heir {
             Some((_, heir)) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::document::Document;
-use super::error::Wrong;
+use super::error::{Wrong, nearest};
 use super::keys::grouped;
 use super::plan::{Fault, FaultKind, Plan, Target, Until};
 use super::read::Problems;
@@ -22,6 +22,7 @@ pub(super) fn contradictions(plan: &Plan, document: &Document, problems: &Proble
     check.cluster();
     check.names();
     check.work();
+    check.requests();
     check.faults();
 }
 
@@ -174,6 +175,25 @@ impl Check<'_> {
         }
         for (position, stream) in plan.arrivals.iter().enumerate() {
             self.before_the_end(&format!("arrivals.{position}.from"), Draw::Fixed(stream.from));
+        }
+    }
+
+    /// Requests are about jobs that there are.
+    fn requests(&self) {
+        let jobs = self.plan.jobs.iter().map(|job| job.spec.name.to_string());
+        let streams = self.plan.arrivals.iter();
+        let streamed = streams.flat_map(|s| (1..=s.count).map(|serial| format!("{}-{serial}", s.spec.name)));
+        let known: BTreeSet<String> = jobs.chain(streamed).collect();
+        for (position, request) in self.plan.requests.iter().enumerate() {
+            let path = format!("request.{position}");
+            self.before_the_end(&format!("{path}.at"), request.at);
+            let Some(job) = request.errand.job().filter(|job| !known.contains(&***job)) else { continue };
+            let near = nearest(job, known.iter().map(String::as_str));
+            let hint = near.map_or_else(
+                || "wanted the name of a [[job]], or of one of [[arrivals]] such as \"s-1\"".to_owned(),
+                |near| format!("did you mean {near:?}?"),
+            );
+            self.refuse(&[&format!("{path}.job"), &path], format!("no job is called {job:?}; {hint}"));
         }
     }
 

@@ -283,7 +283,7 @@ impl<'a, O: Write> Tracer<'a, O> {
             | What::Paused(_)
             | What::Resumed(_)
             | What::Fault(_)
-            | What::Client(ClientEvent::Told { .. }) => {}
+            | What::Client(ClientEvent::Told { .. } | ClientEvent::GaveUp { .. }) => {}
         }
     }
 

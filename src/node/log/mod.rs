@@ -67,6 +67,7 @@ use super::config::{Failover, limits};
 use super::entry::{Command, Entry, Index, Payload, Position, Seats};
 use super::io::{Outbox, Token};
 use super::message::{Body, LogMessage};
+use super::mutant::{Mutant, Planted};
 use super::observation::{Observation, StepDown};
 use super::record::{Ballot, Disk, Snapshot};
 use super::timer::{Timer, add_due, earliest};
@@ -172,6 +173,7 @@ pub(super) struct Log {
     election: Span,
     beat: Span,
     sizes: Sizes,
+    pub(super) planted: Planted,
     rng: Rng,
     store: Store,
     /// The newest term that this node has written, and its vote there.
@@ -211,6 +213,7 @@ impl Log {
             election: config.election,
             beat: config.beat,
             sizes: Sizes::USUAL,
+            planted: Planted::default(),
             rng,
             store: Store::empty(),
             ballot: Ballot::default(),
@@ -459,7 +462,12 @@ impl Log {
     /// Makes a snapshot of `state`, which is the state after the entry at `last`, stand for the entries up to there. They must be
     /// committed. Nothing happens when a snapshot reaches as far already.
     pub(super) fn compact(&mut self, last: Index, state: Arc<[u8]>, out: &mut Outbox) {
-        self.store.compact(last, state, self.sizes.keep, out);
+        let seats = if self.planted.has(Mutant::SnapshotLosesSeats) {
+            Arc::default()
+        } else {
+            Arc::clone(self.store.seats_at(last))
+        };
+        self.store.compact(last, seats, state, self.sizes.keep, out);
     }
 
     fn lead(&self) -> Option<&Lead> {

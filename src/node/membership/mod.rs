@@ -19,6 +19,7 @@ use super::config::{Detector, Membership as MembershipConfig};
 use super::entry::Seats;
 use super::io::Outbox;
 use super::message::{Announcement, Body, MembershipMessage};
+use super::mutant::Planted;
 use super::timer::{Timer, add_due, earliest};
 use super::update::ViewUpdate;
 use super::view::{Member, View};
@@ -106,6 +107,7 @@ pub(super) struct Membership {
     /// The members to which heartbeats go: the observers; in a ring those to which pings go: the observed.
     partners: Vec<NodeId>,
     beat_at: Time,
+    pub(super) planted: Planted,
     watch: Watch,
     jury: Jury,
     seeds: Vec<NodeId>,
@@ -139,6 +141,7 @@ impl Membership {
             view,
             partners: Vec::new(),
             beat_at: Time::NEVER,
+            planted: Planted::default(),
             watch: Watch::new(config.suspect_after),
             jury: Jury::new(config.evict_after),
             seeds,
