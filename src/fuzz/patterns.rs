@@ -1,7 +1,7 @@
 //! Families that are stories: several faults in the order and at the distance in which clusters are known to lose data.
 
 use super::faults::{Family, Ground, fault};
-use crate::base::{Rng, Span};
+use crate::base::{Draw, Rng, Span};
 use crate::scenario::{Direction, Fault, FaultKind, Target};
 
 const CRASH: FaultKind = FaultKind::Crash { wipe: false };
@@ -20,7 +20,7 @@ pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> 
         Family::OldLeader => old_leader(begin, rng),
         _ => last_copies(begin, ground, rng),
     };
-    let ends = |fault: &Fault| fault.at.mean() + fault.lasting.map_or(Span::ZERO, |draw| draw.mean());
+    let ends = |fault: &Fault| fault.at.mean() + fault.lasting.map_or(Span::ZERO, Draw::mean);
     faults.into_iter().filter(|fault| ends(fault) < ground.until).collect()
 }
 
