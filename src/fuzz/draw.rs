@@ -258,12 +258,26 @@ fn lasting(rng: &mut Rng, ground: Ground, spare: usize) -> Vec<Fault> {
         // A coordinator that is heard and hears nothing. What it holds as a worker comes back by hedging alone.
         let kind = FaultKind::Cut { other: None, direction: Direction::In };
         let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
-        return vec![Fault { at, kind, target: Target::Coordinator, lasting: None }];
+        return vec![Fault {
+            at,
+            kind,
+            target: Target::Coordinator,
+            lasting: None,
+            repeat: None,
+            trigger: None,
+        }];
     }
     let one = |machine: &u32| {
         let kinds = [FaultKind::Crash { wipe: false }, FaultKind::Isolate, FaultKind::Pause];
         let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
-        Fault { at, kind: pick(rng, &kinds), target: Target::Node(*machine), lasting: None }
+        Fault {
+            at,
+            kind: pick(rng, &kinds),
+            target: Target::Node(*machine),
+            lasting: None,
+            repeat: None,
+            trigger: None,
+        }
     };
     machines[..count].iter().map(one).collect()
 }
