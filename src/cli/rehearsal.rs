@@ -48,6 +48,8 @@ pub(super) fn struck(plan: &Plan, target: &Target, times: u32, down: Span) -> Pl
             kind: FaultKind::Crash { wipe: false },
             target: target.clone(),
             lasting: Some(Draw::Fixed(down)),
+            repeat: None,
+            trigger: None,
         }
     };
     let until = Until::At(FIRST + (every + jitter) * u64::from(times));
@@ -66,6 +68,8 @@ pub(super) fn pausing(plan: &Plan, node_days: f64, longest: Span) -> Plan {
         kind: FaultKind::Pause,
         target: Target::Node(node as u32),
         lasting: Some(Draw::Uniform(Span::ZERO, longest)),
+        repeat: None,
+        trigger: None,
     };
     let faults = (0..minutes).flat_map(|number| (0..plan.nodes.len()).map(move |node| pause(number, node)));
     Plan { faults: faults.collect(), until: Until::At(minute * minutes), ..quiet(plan, 0.0) }
