@@ -1,6 +1,6 @@
 //! Which node's process runs on which machine, and what is wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Incarnation, NodeId, Time};
 use crate::history::{FaultEvent, FaultPhase, Machine};
@@ -46,7 +46,8 @@ pub(super) struct Roster {
     homes: BTreeMap<NodeId, Machine>,
     /// Whether a fault of the plan, by its position, hinders messages while it is in force.
     severs: Vec<bool>,
-    in_force: BTreeMap<u32, Vec<Machine>>,
+    /// The faults in force, by position and machines: one that hits each machine on its own is there once for each.
+    in_force: BTreeSet<(u32, Vec<Machine>)>,
 }
 
 impl Roster {
@@ -57,7 +58,7 @@ impl Roster {
             workers: plan.nodes.iter().map(|node| node.worker).collect(),
             homes: BTreeMap::new(),
             severs: plan.faults.iter().map(|fault| severs(&fault.kind)).collect(),
-            in_force: BTreeMap::new(),
+            in_force: BTreeSet::new(),
         }
     }
 
@@ -155,25 +156,23 @@ impl Roster {
         }
         match event.phase {
             FaultPhase::Began => {
-                let before = self.in_force.insert(event.fault, event.machines.clone());
-                self.lift(before.unwrap_or_default());
-                for &machine in &event.machines {
-                    self.change(machine, |seat| seat.severed += 1);
+                if self.in_force.insert((event.fault, event.machines.clone())) {
+                    for &machine in &event.machines {
+                        self.change(machine, |seat| seat.severed += 1);
+                    }
                 }
                 event.machines.clone()
             }
             FaultPhase::Ended => {
-                let before = self.in_force.remove(&event.fault).unwrap_or_default();
-                self.lift(before.clone());
-                before
+                if !self.in_force.remove(&(event.fault, event.machines.clone())) {
+                    return Vec::new();
+                }
+                for &machine in &event.machines {
+                    self.change(machine, |seat| seat.severed -= 1);
+                }
+                event.machines.clone()
             }
             FaultPhase::TookEffect | FaultPhase::Missed { .. } => Vec::new(),
-        }
-    }
-
-    fn lift(&mut self, machines: Vec<Machine>) {
-        for machine in machines {
-            self.change(machine, |seat| seat.severed -= 1);
         }
     }
 }

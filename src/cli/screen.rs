@@ -240,6 +240,8 @@ fn target(plan: &Plan, whom: &Target) -> String {
         Target::Random(n) => some(u64::from(*n), "node at random", "nodes at random"),
         Target::Minority => "a minority".to_owned(),
         Target::All => "all nodes".to_owned(),
+        Target::Each => "each node".to_owned(),
+        Target::Concerned => "the node concerned".to_owned(),
         Target::Several(several) => list(&several.iter().map(|one| target(plan, one)).collect::<Vec<_>>()),
     }
 }

@@ -303,7 +303,14 @@ fn lasting(rng: &mut Rng, ground: Ground, spare: usize) -> Vec<Fault> {
     let one = |machine: &u32| {
         let kinds = [FaultKind::Crash { wipe: false }, FaultKind::Isolate, FaultKind::Pause];
         let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
-        Fault { at, kind: pick(rng, &kinds), target: Target::Node(*machine), lasting: None }
+        Fault {
+            at,
+            kind: pick(rng, &kinds),
+            target: Target::Node(*machine),
+            lasting: None,
+            repeat: None,
+            trigger: None,
+        }
     };
     machines[..count].iter().map(one).collect()
 }

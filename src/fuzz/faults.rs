@@ -179,11 +179,18 @@ fn several(machines: &[u32]) -> Target {
 }
 
 fn fault(at: Span, lasting: Span, kind: FaultKind, target: Target) -> Fault {
-    Fault { at: Draw::Fixed(at), kind, target, lasting: Some(Draw::Fixed(lasting)) }
+    Fault {
+        at: Draw::Fixed(at),
+        kind,
+        target,
+        lasting: Some(Draw::Fixed(lasting)),
+        repeat: None,
+        trigger: None,
+    }
 }
 
 fn moment(at: Span, kind: FaultKind, target: Target) -> Fault {
-    Fault { at: Draw::Fixed(at), kind, target, lasting: None }
+    Fault { at: Draw::Fixed(at), kind, target, lasting: None, repeat: None, trigger: None }
 }
 
 /// The faults of one occurrence of `family`.

@@ -58,7 +58,9 @@ impl Hits {
                 self.0.push(Hit::new(at, &nobody, plan, cluster, work));
             }
             FaultPhase::Ended => {
-                let open = |hit: &&mut Hit| hit.fault == event.fault && hit.ended.is_none();
+                let open = |hit: &&mut Hit| {
+                    hit.fault == event.fault && hit.ended.is_none() && hit.machines == event.machines
+                };
                 if let Some(hit) = self.0.iter_mut().rev().find(open) {
                     hit.ended = Some(at);
                 }

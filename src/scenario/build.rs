@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::check;
 use super::document::Document;
 use super::error::{ScenarioError, Wrong, nearest};
-use super::keys::{FAULT_KINDS, FAULTS_MAX, NODES_MAX, REQUEST_KINDS, REQUESTS_MAX};
+use super::keys::{FAULT_KEYS, FAULT_KINDS, FAULTS_MAX, NODES_MAX, REQUEST_KINDS, REQUESTS_MAX};
 use super::plan::{
     Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan,
-    Plan, RequestPlan, Target, Until,
+    Plan, Repeat, RequestPlan, Target, Trigger, Until,
 };
 use super::read::{Problems, Section, is_name};
 use super::shape::check_shape;
@@ -338,11 +338,11 @@ fn fault(section: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Option
     let (_, own) = FAULT_KINDS.iter().find(|(name, _)| *name == kind).expect("a choice is one of the kinds");
     let foreign: Vec<&str> = section
         .names()
-        .filter(|name| !["at", "kind", "target"].contains(name) && !own.contains(name))
+        .filter(|name| !FAULT_KEYS.contains(name) && !own.contains(name))
         .filter(|name| FAULT_KINDS.iter().any(|(_, keys)| keys.contains(name)))
         .collect();
     for name in foreign {
-        let known = ["at", "kind", "target"].iter().chain(*own).copied().collect::<Vec<_>>().join(", ");
+        let known = FAULT_KEYS.iter().chain(*own).copied().collect::<Vec<_>>().join(", ");
         section.refuse(name, Wrong::NotOfKind { what: "fault", kind: kind.to_owned(), known });
     }
     let lasting = if own.contains(&"for") { section.unless_word("for", Section::draw) } else { None::<Draw> };
@@ -381,5 +381,23 @@ fn fault(section: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Option
         "repeat_output" => FaultKind::RepeatOutput,
         other => unreachable!("{other} is a choice without a meaning"),
     };
-    Some(Fault { at, kind, target: hit.unwrap_or(Target::All), lasting })
+    let (repeat, trigger) = (repeat(section), trigger(section));
+    Some(Fault { at, kind, target: hit.unwrap_or(Target::All), lasting, repeat, trigger })
+}
+
+/// Whether a fault happens again.
+fn repeat(section: &Section<'_>) -> Option<Repeat> {
+    let every = section.unless_word("every", Section::draw);
+    let times = section.unless_word("times", Section::whole).map(|times| times as u32);
+    if every.is_none() && section.has("times") {
+        let why = "says how often a fault happens that has every = \"10s\" or the like, and this one has not";
+        section.refuse("times", Wrong::Contradiction(why.to_owned()));
+    }
+    every.map(|every| Repeat { every, times })
+}
+
+/// What a fault waits for.
+fn trigger(section: &Section<'_>) -> Option<Trigger> {
+    let word = section.choice("on");
+    Trigger::ALL.into_iter().find(|trigger| Some(trigger.name()) == word)
 }

@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use super::document::Document;
 use super::error::{Wrong, nearest};
 use super::keys::grouped;
-use super::plan::{FaultKind, Plan, Target, Until};
+use super::plan::{Fault, FaultKind, Plan, Target, Until};
 use super::read::Problems;
 use super::targets;
 use super::units::{draw_range, draw_text};
 use crate::base::{Draw, Span};
 use crate::node::{Detector, JobSpec, limits};
+
+/// The most faults that those which hit each machine on its own may amount to.
+const OWN_MAX: usize = 100_000;
 
 /// Notes every contradiction in a plan whose values are right one by one.
 pub(super) fn contradictions(plan: &Plan, document: &Document, problems: &Problems) {
@@ -182,10 +185,43 @@ impl Check<'_> {
         }
     }
 
+    /// When and how often a fault happens, and whether that can be.
+    fn times(&self, path: &str, fault: &Fault) {
+        let refuse = |key: &str, why: &str| self.refuse(&[&format!("{path}.{key}"), path], why.to_owned());
+        if let Some(repeat) = fault.repeat {
+            let moment = matches!(fault.kind, FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck);
+            if fault.lasting.is_none() && !moment {
+                refuse("every", "what lasts for ever cannot happen again; wanted for = \"1s\" or the like");
+            }
+            if repeat.times.is_none() && self.plan.until == Until::Done {
+                refuse(
+                    "every",
+                    "it happens until the trial ends, and the trial ends when all faults are over; wanted times = 10 or \
+                     until = \"60s\"",
+                );
+            }
+        }
+        if fault.trigger.is_none() && concerns(&fault.target) {
+            refuse(
+                "target",
+                "nobody is concerned where a fault waits for nothing; wanted on = \"election\" or the like",
+            );
+        }
+    }
+
     fn faults(&self) {
         let plan = self.plan;
         if plan.nodes.is_empty() {
             return;
+        }
+        let own = plan.faults.iter().filter(|fault| fault.target == Target::Each).count() * plan.nodes.len();
+        if own > OWN_MAX {
+            let why = format!(
+                "\"each\" makes {} faults of them; wanted at most {}",
+                grouped(own as i128),
+                grouped(OWN_MAX as i128)
+            );
+            self.refuse(&["fault"], why);
         }
         let voters = plan.config.failover.voters_for(plan.nodes.len());
         let impossible =
@@ -197,10 +233,15 @@ impl Check<'_> {
                 let why = "the copy of the disk is put back when the fault ends, and this one never does; wanted for = \"5s\"";
                 self.refuse(&[&format!("{path}.for"), &path], why.to_owned());
             }
+            self.times(&path, fault);
             if let Some(why) = impossible(&fault.target, &fault.kind) {
                 self.refuse(&[&format!("{path}.target")], why);
             }
             let FaultKind::Cut { other, .. } = &fault.kind else { continue };
+            if matches!(other, Some(Target::Each)) {
+                let why = "\"each\" is a target and no other side; wanted \"all\"".to_owned();
+                self.refuse(&[&format!("{path}.other")], why);
+            }
             if let Some(why) = other.as_ref().and_then(|other| impossible(other, &fault.kind)) {
                 self.refuse(&[&format!("{path}.other")], why);
             }
@@ -216,5 +257,14 @@ impl Check<'_> {
                 self.refuse(&[&format!("{path}.other"), &format!("{path}.target")], why);
             }
         }
+    }
+}
+
+/// Whether a target is, among others, the machine that what the fault waits for concerns.
+fn concerns(target: &Target) -> bool {
+    match target {
+        Target::Concerned => true,
+        Target::Several(targets) => targets.iter().any(concerns),
+        _ => false,
     }
 }

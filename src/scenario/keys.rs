@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::plan::Trigger;
 use super::units::bandwidth_text;
 use crate::base::Span;
 use crate::node::limits;
@@ -207,7 +208,7 @@ impl fmt::Display for Kind {
             }
             Kind::Target => {
                 "\"coordinator\", \"voter\", \"busiest worker\", \"worker\", \"random 2\", \"node 7\", a node's name, \
-                 \"minority\", \"all\", or a list of them"
+                 \"minority\", \"all\", \"each\", \"concerned\", or a list of them"
                     .to_owned()
             }
         };
@@ -266,7 +267,15 @@ fn fault_kinds() -> Vec<&'static str> {
     FAULT_KINDS.iter().map(|(name, _)| *name).collect()
 }
 
-/// The kinds of faults, each with the keys that it has beside `at`, `kind` and `target`.
+/// What faults can wait for; the first word is that they do not.
+fn triggers() -> Vec<&'static str> {
+    std::iter::once("time").chain(Trigger::ALL.map(Trigger::name)).collect()
+}
+
+/// The keys of every fault, whatever its kind.
+pub(super) const FAULT_KEYS: [&str; 6] = ["at", "on", "every", "times", "kind", "target"];
+
+/// The kinds of faults, each with the keys that it has beside [`FAULT_KEYS`].
 pub(super) const FAULT_KINDS: [(&str, &[&str]); 20] = [
     ("crash", &["for", "wipe"]),
     ("restart", &[]),
@@ -412,8 +421,11 @@ static KEYS: &[Key] = &[
     key("request.N.give_up", SpanKind(MOMENT, LONGEST), Value("never"), "How long the client waits for an answer before it gives up, and never learns whether it was done.").or("never"),
 
     key("fault.N.at", Draw(Span::ZERO, LONGEST), Required, "When it happens."),
+    key("fault.N.on", Choice(triggers), Value("time"), "What it waits for from then on, for a minute at most, to begin in the midst of it: that a node misses its leader and asks for votes, that a part of a snapshot is on its way, or that the voters' seats change; \"time\": nothing."),
+    key("fault.N.every", Draw(Span::millis(1), LONGEST), Value("never"), "After how long it is due again, each time, counted from when it was due; never before it has ended.").or("never"),
+    key("fault.N.times", Whole(1, 1_000_000), Value("ever"), "How often it happens in all when it has an every; \"ever\": until the trial ends.").or("ever"),
     key("fault.N.kind", Choice(fault_kinds), Required, "What happens."),
-    key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens."),
+    key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens. \"each\": every machine on its own, each with times of its own; \"concerned\": the machine in the midst of what the fault waited for."),
     key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash or corrupt, the time until the process starts again; a rollback must have one. Not for restart, engine_death, stuck.").or("ever"),
     key("fault.N.wipe", Switch, Value("false"), "crash: whether the disk is lost as well."),
     key("fault.N.other", Target, Value("rest"), "cut: the other side; \"rest\" is everyone else.").or("rest"),

@@ -24,7 +24,7 @@ pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use plan::{
     Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan,
-    Plan, RequestPlan, Target, Until,
+    Plan, Repeat, RequestPlan, Target, Trigger, Until,
 };
 pub use shipped::{find_shipped, shipped};
 pub use units::magnitude;

@@ -240,6 +240,44 @@ pub struct Fault {
     pub target: Target,
     /// For how long; `None` is for good. After a crash this is the time until the restart.
     pub lasting: Option<Draw>,
+    /// Whether it happens again.
+    pub repeat: Option<Repeat>,
+    /// What it waits for once its time has come.
+    pub trigger: Option<Trigger>,
+}
+
+/// How a fault happens again and again; never before it has ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Repeat {
+    /// From one time that it is due to the next, drawn anew each time.
+    pub every: Draw,
+    /// How often it happens in all, at least once; `None` is until the trial ends.
+    pub times: Option<u32>,
+}
+
+/// Something in the life of a cluster in the midst of which a fault begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// A node misses its leader and asks whether it would be elected; it is the one concerned.
+    Election,
+    /// A part of a snapshot is on its way to a node, which is the one concerned.
+    Snapshot,
+    /// The voters' seats change on a node, the leader first; it is the one concerned.
+    Seats,
+}
+
+impl Trigger {
+    /// All of them.
+    pub(super) const ALL: [Trigger; 3] = [Trigger::Election, Trigger::Snapshot, Trigger::Seats];
+
+    /// What scenarios call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Trigger::Election => "election",
+            Trigger::Snapshot => "snapshot",
+            Trigger::Seats => "seats",
+        }
+    }
 }
 
 /// What a fault does.
@@ -368,6 +406,10 @@ pub enum Target {
     Minority,
     /// Every machine.
     All,
+    /// Every machine on its own: each draws its own times, as if the fault stood there once for each.
+    Each,
+    /// The machine in the midst of what the fault waited for; see [`Trigger`].
+    Concerned,
     /// Several targets, none of them twice.
     Several(Vec<Target>),
 }

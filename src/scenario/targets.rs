@@ -6,13 +6,15 @@ use super::plan::{FaultKind, NodePlan, Target};
 use super::read::Reading;
 
 /// The targets that are single words, and no machine's name.
-const ROLES: [(&str, Target); 6] = [
+const ROLES: [(&str, Target); 8] = [
     ("coordinator", Target::Coordinator),
     ("voter", Target::Voter),
     ("busiest worker", Target::BusiestWorker),
     ("worker", Target::Worker),
     ("minority", Target::Minority),
     ("all", Target::All),
+    ("each", Target::Each),
+    ("concerned", Target::Concerned),
 ];
 
 /// Whether a machine of this name could not be told from a role or a position.
@@ -111,11 +113,14 @@ pub(super) fn impossible(
             if wanted == 1 { "worker that does not lead is" } else { "workers that do not lead are" };
         return Some(format!("{wanted} {plural} wanted, and this cluster can have {workers}"));
     }
-    if parts.len() > 1 && parts.iter().any(|part| matches!(part, Target::All | Target::Minority)) {
-        return Some("\"all\" and \"minority\" stand alone".to_owned());
+    let alone = |part: &Target| matches!(part, Target::All | Target::Minority | Target::Each);
+    if parts.len() > 1 && parts.iter().any(alone) {
+        return Some("\"all\", \"each\" and \"minority\" stand alone".to_owned());
     }
     for (position, part) in parts.iter().enumerate() {
-        if matches!(part, Target::Node(_) | Target::Coordinator) && parts[..position].contains(part) {
+        if matches!(part, Target::Node(_) | Target::Coordinator | Target::Concerned)
+            && parts[..position].contains(part)
+        {
             return Some(format!("{} stands twice", text(part)));
         }
         if *part == Target::Minority && count < 3 {

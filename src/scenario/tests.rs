@@ -255,6 +255,20 @@ at = "1s..2s"
 kind = "leave"
 target = "node 3"
 [[fault]]
+at = "0s..60s"
+kind = "pause"
+target = "each"
+every = "50s..70s"
+for = "0s..1.5s"
+[[fault]]
+at = "1s"
+on = "snapshot"
+kind = "crash"
+target = ["concerned", "coordinator"]
+every = "10s"
+times = 3
+for = "1s"
+[[fault]]
 at = "1s"
 kind = "slow_disk"
 target = "voter"

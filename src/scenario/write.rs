@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::plan::{Direction, Errand, Fault, FaultKind, Flaw, NodePlan, Plan, RequestPlan, Until};
+use super::plan::{Direction, Errand, Fault, FaultKind, Flaw, NodePlan, Plan, RequestPlan, Trigger, Until};
 use super::read::DATASET;
 use super::targets;
 use super::units::{bandwidth_text, draw_text};
@@ -217,6 +217,11 @@ fn fault(file: &mut File, fault: &Fault) {
     file.quoted("at", draw_text(fault.at));
     file.quoted("kind", fault.kind.name());
     file.put("target", targets::text(&fault.target));
+    file.quoted("on", fault.trigger.map_or("time", Trigger::name));
+    file.quoted("every", fault.repeat.map_or_else(|| "never".to_owned(), |repeat| draw_text(repeat.every)));
+    if let Some(repeat) = fault.repeat {
+        file.or_word("times", repeat.times, "ever");
+    }
     let lasting = |draw: Draw| string(&draw_text(draw));
     match &fault.kind {
         // What happens in a moment has no end to write.

@@ -12,6 +12,10 @@ use crate::scenario::Target;
 /// Looks up who has a role.
 pub(super) struct Aim<'a, 'w, P, W> {
     pub(super) world: &'a World<'w, P, W>,
+    /// The machine that a fault which hits each on its own hits now.
+    pub(super) own: Option<Machine>,
+    /// The machine in the midst of what the fault waited for.
+    pub(super) concerned: Option<Machine>,
 }
 
 impl<P: Process, W: Watcher> Aim<'_, '_, P, W> {
@@ -76,6 +80,8 @@ impl<P: Process, W: Watcher> Aim<'_, '_, P, W> {
                 machines
             }
             Target::All => all().collect(),
+            Target::Each => self.own.filter(is_free).into_iter().collect(),
+            Target::Concerned => self.concerned.filter(is_free).into_iter().collect(),
             Target::Several(targets) => {
                 for target in targets {
                     self.resolve(target, not, chosen, rng)?;

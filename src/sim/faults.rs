@@ -1,96 +1,35 @@
-//! The plan's faults: when each begins and ends, whom it hits, and what it did.
+//! The plan's faults: how each begins and ends, whom it hits, and what it did.
 
 use super::aim::Aim;
+use super::course::Standing;
 use super::host::Process;
 use super::network::{Harm, Machines, Scope};
 use super::world::{Event, World};
-use crate::base::{Draw, Rng, Span, Time};
+use crate::base::Span;
 use crate::history::{FaultEvent, FaultPhase, Machine, Watcher, What};
 use crate::node::Input;
-use crate::scenario::{FaultKind, Plan};
+use crate::scenario::{Fault, FaultKind, Trigger};
 
 /// How often a role that nobody has is looked for again.
 const RETRY_EVERY: Span = Span::millis(10);
 /// For how long a role that nobody has is looked for.
 const RETRY_FOR: Span = Span::secs(5);
+/// For how long a fault waits for what it shall begin in the midst of.
+const WAIT_FOR: Span = Span::secs(60);
 /// From this probability of loss on, a machine with a fault for good counts as broken.
 const BROKEN_LOSS: f64 = 0.5;
 
 /// What happens to a fault.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum FaultStep {
-    /// It is due: it begins, or is tried again when nobody has the role that it aims at.
+    /// It is due: it begins, or waits for something to happen.
+    Due,
+    /// It begins, or is tried again when nobody has the role that it aims at.
     Begin,
+    /// It has waited long enough.
+    GiveUp,
     /// Its time is over.
     End,
-}
-
-/// How far a fault has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Due,
-    InForce,
-    Over,
-    Missed,
-}
-
-/// One fault of the plan.
-#[derive(Debug)]
-struct State {
-    at: Time,
-    lasting: Option<Span>,
-    rng: Rng,
-    machines: Vec<Machine>,
-    /// The lives that a crash ended, to tell whether someone else has started the machine since.
-    lives: Vec<u32>,
-    standing: Standing,
-    took_effect: bool,
-}
-
-/// All faults of a run.
-#[derive(Debug)]
-pub(super) struct Faults {
-    all: Vec<State>,
-    /// Per machine: how many faults that never end keep it from being a useful member.
-    broken: Vec<u32>,
-    /// How many faults are still due, or will end and have not.
-    open: usize,
-}
-
-impl Faults {
-    /// The faults of the plan, each with its times drawn from a fork of `rng`.
-    pub(super) fn new(plan: &Plan, rng: &Rng) -> Faults {
-        let draw = |(number, fault): (usize, &crate::scenario::Fault)| {
-            let mut rng = rng.fork_number(number as u64);
-            State {
-                at: Time::ZERO + fault.at.sample(&mut rng),
-                lasting: fault.lasting.map(|lasting: Draw| lasting.sample(&mut rng)),
-                rng: rng.fork("targets"),
-                machines: Vec::new(),
-                lives: Vec::new(),
-                standing: Standing::Due,
-                took_effect: false,
-            }
-        };
-        let all: Vec<State> = plan.faults.iter().enumerate().map(draw).collect();
-        Faults { open: all.len(), all, broken: vec![0; plan.nodes.len()] }
-    }
-
-    /// When each fault is due.
-    pub(super) fn begins(&self) -> impl Iterator<Item = Time> + use<> {
-        let times: Vec<Time> = self.all.iter().map(|state| state.at).collect();
-        times.into_iter()
-    }
-
-    /// Whether no fault is due or will end any more.
-    pub(super) fn are_over(&self) -> bool {
-        self.open == 0
-    }
-
-    /// Whether a fault that never ends keeps `machine` from being a useful member.
-    pub(super) fn is_broken(&self, machine: Machine) -> bool {
-        self.broken[machine as usize] > 0
-    }
 }
 
 /// Whether a fault of this kind without an end makes its target useless as a member.
@@ -117,45 +56,116 @@ fn breaks(kind: &FaultKind) -> bool {
     }
 }
 
-impl<P: Process, W: Watcher> World<'_, P, W> {
+impl<'a, P: Process, W: Watcher> World<'a, P, W> {
+    /// The fault of the plan whose course has this number.
+    pub(super) fn planned(&self, fault: u32) -> &'a Fault {
+        &self.plan.faults[self.faults.all[fault as usize].fault as usize]
+    }
+
     /// A fault is due, or its time is over.
     pub(super) fn fault(&mut self, fault: u32, step: FaultStep) {
         match step {
-            FaultStep::Begin => match self.aim(fault) {
-                Ok(Aimed { machines, .. }) if machines.is_empty() => {
-                    let reason = match self.plan.faults[fault as usize].kind {
-                        FaultKind::Rollback => "nothing that it aims at runs without a vote",
-                        FaultKind::Corrupt => "nothing is on the disks that it aims at",
-                        _ => "nothing that it aims at runs",
-                    };
-                    self.miss(fault, reason.to_owned());
+            FaultStep::Due => self.due(fault),
+            FaultStep::Begin => self.try_begin(fault),
+            FaultStep::GiveUp => {
+                let course = &self.faults.all[fault as usize];
+                if course.standing == Standing::Waiting && self.now.since(course.at) >= WAIT_FOR {
+                    self.faults.waiting.retain(|waiting| *waiting != fault);
+                    let trigger = self.planned(fault).trigger.map_or("", Trigger::name);
+                    self.miss(
+                        fault,
+                        format!("what it waits for ({trigger}) has not happened for {WAIT_FOR}"),
+                    );
                 }
-                Ok(aimed) => self.begin(fault, &aimed),
-                Err(reason) => {
-                    let since = self.now.since(self.faults.all[fault as usize].at);
-                    if since < RETRY_FOR {
-                        self.queue.push(self.now + RETRY_EVERY, Event::Fault { fault, step });
-                    } else {
-                        self.miss(fault, reason);
-                    }
-                }
-            },
+            }
             FaultStep::End => self.end(fault),
         }
     }
 
-    /// The fault cannot be injected.
+    /// Its time has come, for the first time or again.
+    fn due(&mut self, fault: u32) {
+        let planned = self.planned(fault);
+        // Only what ends by itself, like a stuck query, can still be in force.
+        self.end(fault);
+        let course = &mut self.faults.all[fault as usize];
+        if course.standing != Standing::Due {
+            course.renew(planned, self.now);
+        }
+        if planned.trigger.is_none() {
+            return self.try_begin(fault);
+        }
+        course.standing = Standing::Waiting;
+        let place = self.faults.waiting.partition_point(|waiting| *waiting < fault);
+        self.faults.waiting.insert(place, fault);
+        self.queue.push(self.now + WAIT_FOR, Event::Fault { fault, step: FaultStep::GiveUp });
+    }
+
+    /// Something happens that faults may wait for: they begin in the midst of it, as soon as the step under way is done.
+    pub(super) fn happens(&mut self, trigger: Trigger, machine: Machine) {
+        let waiting = std::mem::take(&mut self.faults.waiting);
+        let (begin, wait) =
+            waiting.into_iter().partition(|fault| self.planned(*fault).trigger == Some(trigger));
+        self.faults.waiting = wait;
+        for fault in begin {
+            let course = &mut self.faults.all[fault as usize];
+            course.standing = Standing::Due;
+            course.concerned = Some(machine);
+            course.at = self.now;
+            self.queue.push(self.now, Event::Fault { fault, step: FaultStep::Begin });
+        }
+    }
+
+    fn try_begin(&mut self, fault: u32) {
+        match self.aim(fault) {
+            Ok(Aimed { machines, .. }) if machines.is_empty() => {
+                let reason = match self.planned(fault).kind {
+                    FaultKind::Rollback => "nothing that it aims at runs without a vote",
+                    FaultKind::Corrupt => "nothing is on the disks that it aims at",
+                    _ => "nothing that it aims at runs",
+                };
+                self.miss(fault, reason.to_owned());
+            }
+            Ok(aimed) => self.begin(fault, &aimed),
+            Err(reason) => {
+                let since = self.now.since(self.faults.all[fault as usize].at);
+                if since < RETRY_FOR {
+                    let step = FaultStep::Begin;
+                    self.queue.push(self.now + RETRY_EVERY, Event::Fault { fault, step });
+                } else {
+                    self.miss(fault, reason);
+                }
+            }
+        }
+    }
+
+    /// The fault cannot be injected this time.
     fn miss(&mut self, fault: u32, reason: String) {
-        self.faults.all[fault as usize].standing = Standing::Missed;
-        self.close();
+        let course = &mut self.faults.all[fault as usize];
+        course.standing = Standing::Missed;
+        course.machines.clear();
+        course.arrive();
         self.report(fault, FaultPhase::Missed { reason: reason.into() });
+        self.again(fault);
+        self.faults.close(fault);
+    }
+
+    /// Queues the fault's next turn, if it has one, not before the present one is over.
+    fn again(&mut self, fault: u32) {
+        let repeat = self.planned(fault).repeat;
+        let course = &mut self.faults.all[fault as usize];
+        let lasting = if course.standing == Standing::InForce { course.lasting } else { None };
+        if let Some(at) = course.again(repeat) {
+            let ends = self.now + lasting.unwrap_or(Span::ZERO);
+            self.queue.push(at.max(ends), Event::Fault { fault, step: FaultStep::Due });
+        }
     }
 
     /// Whom the fault hits now; an error when nobody has a role that it aims at.
     fn aim(&self, fault: u32) -> Result<Aimed, String> {
-        let plan = &self.plan.faults[fault as usize];
-        let mut rng = self.faults.all[fault as usize].rng.clone();
-        let aim = Aim { world: self };
+        let plan = self.planned(fault);
+        let course = &self.faults.all[fault as usize];
+        let mut rng = course.rng.clone();
+        let aim = Aim { world: self, own: course.own, concerned: course.concerned };
         let mut machines = Vec::new();
         aim.resolve(&plan.target, &[], &mut machines, &mut rng)?;
         let applicable = |machine: &Machine| {
@@ -196,14 +206,15 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     }
 
     fn begin(&mut self, fault: u32, aimed: &Aimed) {
-        let kind = &self.plan.faults[fault as usize].kind;
-        let state = &mut self.faults.all[fault as usize];
-        state.machines.clone_from(&aimed.machines);
-        state.standing = Standing::InForce;
+        let kind = &self.planned(fault).kind;
+        let course = &mut self.faults.all[fault as usize];
+        course.machines.clone_from(&aimed.machines);
+        course.standing = Standing::InForce;
+        course.arrive();
         let lasting = match kind {
             // These are over as soon as they have begun, whatever the plan says.
             FaultKind::Restart | FaultKind::EngineDeath => Some(Span::ZERO),
-            _ => state.lasting,
+            _ => course.lasting,
         };
         self.watch.progress = self.now;
         self.report(fault, FaultPhase::Began);
@@ -219,9 +230,12 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                         self.faults.broken[machine as usize] += 1;
                     }
                 }
-                // Nothing waits for the end of what has none.
-                self.close();
             }
+        }
+        self.again(fault);
+        if lasting.is_none_or(|lasting| lasting == Span::ZERO) {
+            // Nothing waits for the end of what has none.
+            self.faults.close(fault);
         }
     }
 
@@ -314,8 +328,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         state.standing = Standing::Over;
         let (machines, lives) = (state.machines.clone(), state.lives.clone());
         self.watch.progress = self.now;
-        self.close();
-        match &self.plan.faults[fault as usize].kind {
+        self.faults.close(fault);
+        match &self.planned(fault).kind {
             FaultKind::Crash { .. } | FaultKind::Restart => {
                 for (&machine, life) in machines.iter().zip(lives) {
                     let host = &self.hosts[machine as usize];
@@ -375,16 +389,13 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     pub(super) fn left(&mut self, machine: Machine) {
         self.crash(machine);
         let leaves = |fault: &u32| {
-            let asked = matches!(self.plan.faults[*fault as usize].kind, FaultKind::Leave);
-            asked && self.faults.all[*fault as usize].machines.contains(&machine)
+            let course = &self.faults.all[*fault as usize];
+            course.standing == Standing::InForce
+                && course.machines.contains(&machine)
+                && matches!(self.planned(*fault).kind, FaultKind::Leave)
         };
-        let faults = (0..self.plan.faults.len() as u32).filter(leaves).collect();
+        let faults = (0..self.faults.all.len() as u32).filter(leaves).collect();
         self.took_effect(faults);
-    }
-
-    /// One fault less is due or will end.
-    fn close(&mut self) {
-        self.faults.open -= 1;
     }
 
     /// These faults did something; reported the first time.
@@ -411,7 +422,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     }
 
     fn report(&mut self, fault: u32, phase: FaultPhase) {
-        let machines = self.faults.all[fault as usize].machines.clone();
+        let course = &self.faults.all[fault as usize];
+        let (fault, machines) = (course.fault, course.machines.clone());
         let kind = self.plan.faults[fault as usize].kind.name().into();
         let machine = if let [one] = machines[..] { Some(one) } else { None };
         self.note(machine, What::Fault(FaultEvent { fault, kind, machines, phase }));

@@ -7,6 +7,7 @@
 mod aim;
 mod book;
 mod client;
+mod course;
 mod disk;
 mod engine;
 mod faults;

@@ -1,5 +1,7 @@
 //! The driver under a stand-in for the node: a process that pings its neighbour, writes, and says what it sees.
 
+mod again;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -189,7 +191,7 @@ fn job(at: Span) -> JobPlan {
 
 fn fault(at: u64, kind: FaultKind, target: Target, lasting: Option<u64>) -> Fault {
     let lasting = lasting.map(|ms| Draw::Fixed(Span::millis(ms)));
-    Fault { at: Draw::Fixed(Span::millis(at)), kind, target, lasting }
+    Fault { at: Draw::Fixed(Span::millis(at)), kind, target, lasting, repeat: None, trigger: None }
 }
 
 fn run(plan: &Plan, seed: u64) -> (Outcome, Vec<Record>) {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::book::{Address, Book};
 use super::client::{Client, ClientStep, Clients};
+use super::course::Faults;
 use super::disk::Disk;
 use super::engine::{Alarm, Engine};
-use super::faults::{FaultStep, Faults};
+use super::faults::FaultStep;
 use super::host::{Host, Local, Process, Waiting};
 use super::network::Network;
 use super::queue::{Popped, Queue};
@@ -16,10 +17,10 @@ use super::{Outcome, Traffic, size};
 use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time, ViewId};
 use crate::history::{Fate, Machine, Record, Sink, Watcher, What};
 use crate::node::{
-    self, Body, Change, Effect, EngineCommand, EngineEvent, Entry, Input, Member, Message, Observation,
-    Outbox, Seats, View,
+    self, Body, Change, Effect, EngineCommand, EngineEvent, Entry, Input, LogMessage, Member, Message,
+    Observation, Outbox, Seats, View,
 };
-use crate::scenario::{Plan, Until};
+use crate::scenario::{Plan, Trigger, Until};
 
 /// How many events pass between two questions whether to stop.
 const STOP_EVERY: u64 = 4096;
@@ -145,7 +146,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             }
         }
         for (fault, at) in self.faults.begins().enumerate() {
-            self.queue.push(at, Event::Fault { fault: fault as u32, step: FaultStep::Begin });
+            self.queue.push(at, Event::Fault { fault: fault as u32, step: FaultStep::Due });
         }
         if self.plan.until == Until::Done {
             self.queue.push(Time::ZERO + watch::EVERY, Event::Check);
@@ -345,8 +346,20 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                 if let Observation::Applied { entry, changes, .. } = &observation {
                     self.applied(entry, changes);
                 }
+                if !self.faults.waiting.is_empty() {
+                    self.witness(machine, &observation);
+                }
                 self.note(Some(machine), What::Node(observation));
             }
+        }
+    }
+
+    /// A node observes something in the midst of which a fault may begin.
+    fn witness(&mut self, machine: Machine, observation: &Observation) {
+        match observation {
+            Observation::Stood { .. } => self.happens(Trigger::Election, machine),
+            Observation::Seated { .. } => self.happens(Trigger::Seats, machine),
+            _ => {}
         }
     }
 
@@ -371,6 +384,9 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             self.watcher.sent(self.now, from, to, &message, Fate::Lost);
             return;
         };
+        if !self.faults.waiting.is_empty() && matches!(message.body, Body::Log(LogMessage::Part(_))) {
+            self.happens(Trigger::Snapshot, machine);
+        }
         let bytes = if self.network.is_metered() { size::of_message(&message) } else { 0 };
         let arrivals = self.network.send(from, machine, bytes, self.now);
         if W::WATCHES {

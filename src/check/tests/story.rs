@@ -67,7 +67,14 @@ fn plan() -> Plan {
         setup: Draw::Fixed(Span::millis(10)),
         per_input: Draw::ZERO,
     };
-    let fault = |kind| Fault { at: Draw::ZERO, kind, target: Target::Coordinator, lasting: None };
+    let fault = |kind| Fault {
+        at: Draw::ZERO,
+        kind,
+        target: Target::Coordinator,
+        lasting: None,
+        repeat: None,
+        trigger: None,
+    };
     Plan {
         name: "story".into(),
         about: String::new(),

@@ -94,6 +94,8 @@ fn whom(plan: &Plan, target: &Target) -> String {
         Target::Random(count) => format!("random {count}"),
         Target::Minority => "minority".to_owned(),
         Target::All => "all".to_owned(),
+        Target::Each => "each".to_owned(),
+        Target::Concerned => "the one concerned".to_owned(),
         Target::Several(several) => several.iter().map(|one| whom(plan, one)).collect::<Vec<_>>().join(", "),
     }
 }
