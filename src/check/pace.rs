@@ -21,8 +21,6 @@
 //! 2·N·K·T / heartbeat  +  10·N·K·V·T  +  4·V²·T / election  +  4·(2V − 1)·(T / beat + 2·E)  +  40·N·(T + 1)
 //! ```
 
-use std::collections::BTreeSet;
-
 use super::roster::Who;
 use super::verdict::{Findings, Invariant, ceiling};
 use crate::base::{Epoch, Span, Time};
@@ -43,7 +41,8 @@ pub(super) struct Pace {
     /// Whether faults are planned.
     faults: bool,
     grace: Span,
-    in_force: BTreeSet<u32>,
+    /// Faults that have begun and not ended.
+    in_force: i64,
     disturbed_at: Time,
     disturbances: u64,
     led: u64,
@@ -106,7 +105,7 @@ impl Pace {
             steady: even && failover.beat * 2 + trip <= failover.election,
             faults: !plan.faults.is_empty(),
             grace: plan.liveness_within,
-            in_force: BTreeSet::new(),
+            in_force: 0,
             disturbed_at: Time::ZERO,
             disturbances: 0,
             led: 0,
@@ -122,12 +121,8 @@ impl Pace {
 
     pub(super) fn on_fault(&mut self, at: Time, event: &FaultEvent) {
         match event.phase {
-            FaultPhase::Began => {
-                self.in_force.insert(event.fault);
-            }
-            FaultPhase::Ended => {
-                self.in_force.remove(&event.fault);
-            }
+            FaultPhase::Began => self.in_force += 1,
+            FaultPhase::Ended => self.in_force -= 1,
             FaultPhase::TookEffect | FaultPhase::Missed { .. } => return,
         }
         self.disturb(at);
@@ -137,7 +132,7 @@ impl Pace {
     pub(super) fn on_led(&mut self, who: Who, epoch: Epoch, whole: bool, findings: &mut Findings) {
         self.led += 1;
         let quiet = who.at.since(self.disturbed_at);
-        if self.steady && whole && self.in_force.is_empty() && quiet > self.grace {
+        if self.steady && whole && self.in_force <= 0 && quiet > self.grace {
             let detail =
                 format_args!("it was elected in epoch {}, and nothing had happened for {quiet}", epoch.0);
             findings.report(Invariant::Bounded, who.at, &[who.machine], detail);
