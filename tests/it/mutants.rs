@@ -43,7 +43,6 @@ const FOUND: &[Case] = {
         Case(M::SnapshotLosesQueued, Churn, &[breaks(LogKept)]),
         Case(M::NoCheckQuorum, Partitions, STANDS_STILL),
         Case(M::ContentForEver, Partitions, STANDS_STILL),
-        Case(M::WipedKeepsIdentity, Swarm, LOST),
         Case(M::ObeysOldReign, Elections, &[breaks(Fenced)]),
         Case(M::DeposedGoesOn, Churn, &[breaks(Fenced)]),
         Case(M::AnswersBeforeCommit, Swarm, &[breaks(PromisesKept)]),
@@ -67,6 +66,7 @@ const FOUND: &[Case] = {
 const SELDOM: &[Case] = {
     use Mutant as M;
     &[
+        Case(M::WipedKeepsIdentity, Profile::Swarm, LOST),
         Case(M::VoteBeforeDurable, Profile::Elections, LOST),
         Case(M::StandsBeforeDurable, Profile::Elections, LOST),
         Case(M::CommitsEarlierTerms, Profile::Elections, LOST),
