@@ -255,7 +255,7 @@ impl Liveness {
             }
             Due::Job(id) => {
                 let job = facts.ledger.jobs.get(&id)?;
-                (!job.ended && !self.stranded.contains(&id))
+                (!job.ended && !job.stopped && !self.stranded.contains(&id))
                     .then(|| (job.progress.max(self.viewed), self.within + self.work.allowance(job, facts)))
             }
         }
@@ -318,6 +318,7 @@ impl Liveness {
         for (id, job) in &facts.ledger.jobs {
             let since = job.progress.max(calm).max(self.viewed);
             if !job.ended
+                && !job.stopped
                 && since + self.within + self.work.stuck <= end
                 && Work::workers(facts) > 0
                 && !self.stranded.contains(id)

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Every file that idunno writes into a folder of results, or ever wrote.
-const OURS: [&str; 14] = [
+const OURS: [&str; 16] = [
     "allocation.csv",
     "assignments.csv",
     "attempts.csv",
@@ -21,18 +21,25 @@ const OURS: [&str; 14] = [
     "recovery.csv",
     "runs.csv",
     "scenario.toml",
+    "settings.toml",
     "summary.csv",
+    "tune.csv",
 ];
 /// The charts among them, each as SVG and as PNG.
-const CHARTS: [&str; 9] = [
+const CHARTS: [&str; 14] = [
     "aggregate_qps",
+    "detection",
+    "election",
+    "eviction",
     "latency",
     "makespan_s",
+    "messages",
     "rate_gap",
     "rates",
     "recovery",
     "start_delay",
     "timeline",
+    "wasted",
     "workers",
 ];
 

@@ -22,6 +22,7 @@ mod kept;
 mod lives;
 mod paint;
 mod queries;
+mod rare;
 mod recovery;
 mod rows;
 mod serving;
@@ -29,6 +30,7 @@ mod stats;
 mod stored;
 mod summary;
 mod sweep;
+pub mod tune;
 mod work;
 
 #[cfg(test)]
@@ -45,6 +47,7 @@ pub use format::{Number, Seconds};
 pub use gather::{Gather, Trial, TrialEnd};
 pub use history::{FileLine, Messages, Repetition, TrialLine};
 pub use paint::{ChartError, Width, WidthError, png, svg};
+pub use rare::Rare;
 pub use rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
     SummaryRow, Tables,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::base::{CostProfile, Draw, Span};
 use crate::node::{Config, DispatchMode, JobSpec, limits};
+#[cfg(debug_assertions)]
+use crate::node::{Mutant, Planted};
 use crate::policy::Options;
 
 /// A checked scenario.
@@ -38,11 +40,21 @@ pub struct Plan {
     pub jobs: Vec<JobPlan>,
     /// Streams of jobs that arrive at random times.
     pub arrivals: Vec<Arrivals>,
+    /// What clients ask beside their jobs, in the order of the file.
+    pub requests: Vec<RequestPlan>,
     /// The faults, in the order of the file.
     pub faults: Vec<Fault>,
 }
 
 impl Plan {
+    /// The same with a bug planted in every node. Release builds have no such function, and no file can say it.
+    #[cfg(debug_assertions)]
+    #[must_use]
+    pub fn planted(mut self, mutant: Mutant) -> Plan {
+        Arc::make_mut(&mut self.config).planted = Planted::with(mutant);
+        self
+    }
+
     /// The longest that an engine may stand still before it runs a query.
     pub fn stall_max(&self) -> Span {
         let stalls = self.nodes.iter().filter(|node| node.worker && node.stall > 0.0);
@@ -166,8 +178,74 @@ pub struct ModelPlan {
 pub struct JobPlan {
     /// When the client asks.
     pub at: Draw,
+    /// How long it waits for an answer before it gives up and never learns the outcome; `None`: for ever.
+    pub give_up: Option<Span>,
     /// What it submits.
     pub spec: JobSpec,
+}
+
+/// A request of a client beside the submission of jobs.
+///
+/// A client asks one thing at a time, in the order of the file. A request about a job waits until that job was accepted,
+/// and is left out when it was refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestPlan {
+    /// When it is asked, at the earliest.
+    pub at: Draw,
+    /// Who asks: a job's name is the client that submitted it; any other name is a client that only asks.
+    pub client: Arc<str>,
+    /// What.
+    pub errand: Errand,
+    /// See [`JobPlan::give_up`].
+    pub give_up: Option<Span>,
+}
+
+/// What a client wants beside the submission of jobs; jobs go by their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// End a job for good.
+    Cancel(Arc<str>),
+    /// Divide what is left of a job into batches of another size.
+    SetBatch {
+        /// The job.
+        job: Arc<str>,
+        /// Inputs per query from then on.
+        batch: u32,
+    },
+    /// Drop a job that has ended.
+    Forget(Arc<str>),
+    /// Give out nothing more of a job.
+    Stop(Arc<str>),
+    /// Go on with a stopped job.
+    Resume(Arc<str>),
+    /// Read how far all jobs are.
+    Jobs,
+}
+
+impl Errand {
+    /// What scenarios call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Errand::Cancel(_) => "cancel",
+            Errand::SetBatch { .. } => "batch",
+            Errand::Forget(_) => "forget",
+            Errand::Stop(_) => "stop",
+            Errand::Resume(_) => "resume",
+            Errand::Jobs => "jobs",
+        }
+    }
+
+    /// The job that it is about.
+    pub fn job(&self) -> Option<&Arc<str>> {
+        match self {
+            Errand::Cancel(job)
+            | Errand::SetBatch { job, .. }
+            | Errand::Forget(job)
+            | Errand::Stop(job)
+            | Errand::Resume(job) => Some(job),
+            Errand::Jobs => None,
+        }
+    }
 }
 
 /// A stream of jobs that differ only in their names and arrival times. The first arrives at `from`, or one gap later.
@@ -354,6 +432,9 @@ pub enum Target {
     BusiestWorker,
     /// A worker that neither leads nor votes, if there is one, else one that does not lead.
     Worker,
+    /// A machine without which the cluster goes on, should it be gone for good or lose its disk: a majority of those who have
+    /// seats keep theirs, and somebody is left who works.
+    Spare,
     /// This many machines at random, whatever their roles.
     Random(u32),
     /// A minority of the machines, as large as possible, without the coordinator.
@@ -377,6 +458,7 @@ impl Target {
             | Target::Voter
             | Target::BusiestWorker
             | Target::Worker
+            | Target::Spare
             | Target::Concerned => 1,
             Target::Random(count) => *count as usize,
             Target::Minority | Target::All | Target::Each => nodes,

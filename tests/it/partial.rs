@@ -2,7 +2,7 @@
 //!
 //! The three cases are those in which elections by plain majority are known to stall: the leader lives without a majority
 //! (quorum loss), the only one who could be elected has an old log (constrained), and those who miss the leader depose it in turn
-//! (chained). See Ng, Haridi and Carbone, Omni-Paxos, EuroSys 2023.
+//! (chained). See Ng, Haridi and Carbone, Omni-Paxos, at the European Conference on Computer Systems 2023.
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::super::config::{Config, limits};
+use super::super::config::{Config, FailoverMode, limits};
 use super::super::entry::{Command, Seats};
+use super::super::mutant::Mutant;
 use super::super::view::{Member, View, ViewChange};
 use super::seating::Seating;
 use super::{Coordinator, Facts, Wish};
@@ -67,10 +68,16 @@ impl Council {
         }
         if facts.now >= self.seats_at {
             self.seats_at = facts.now + SEATS_EVERY;
-            let seating = Seating { me, failover: &config.failover, facts, passed_over: &self.passed_over };
-            if let Some(seats) = seating.next() {
-                self.note_passed_over(&seats, facts);
-                wishes.push_back(Wish::Seat(seats));
+            match config.failover.mode {
+                FailoverMode::Log => {
+                    let seating =
+                        Seating { me, failover: &config.failover, facts, passed_over: &self.passed_over };
+                    if let Some(seats) = seating.next() {
+                        self.note_passed_over(&seats, facts);
+                        wishes.push_back(Wish::Seat(seats));
+                    }
+                }
+                FailoverMode::Standby => wishes.push_back(Wish::Standby),
             }
         }
     }
@@ -135,7 +142,8 @@ impl Coordinator {
     /// A member leaves, or has been suspect for too long.
     pub(in super::super) fn evict(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
         // Whoever leads is heard by a quorum, whatever its observers say.
-        if id != self.me && facts.ledger.view().contains(id, incarnation) {
+        let ignored = self.config.has(Mutant::NobodyIsEvicted);
+        if id != self.me && !ignored && facts.ledger.view().contains(id, incarnation) {
             self.council.leaving.insert(id, incarnation);
             self.council.due = self.council.due.min(facts.now + GATHER);
         }

@@ -7,6 +7,7 @@ use super::super::config::limits;
 use super::super::entry::{Entry, Index, Payload, Position};
 use super::super::io::Outbox;
 use super::super::message::{Append, Body, LogMessage};
+use super::super::mutant::Mutant;
 use super::super::observation::{Observation, StepDown};
 use super::lead::{Follower, Lead, Mode};
 use super::{Log, LogEvent, Role, Turn, storage};
@@ -118,7 +119,8 @@ impl Log {
             }
         };
         let Some(index) = self.reached(matched) else { return };
-        if index <= self.store.commit() || index < lead.first {
+        let earlier = index < lead.first && !self.planted.has(Mutant::CommitsEarlierTerms);
+        if index <= self.store.commit() || earlier {
             return;
         }
         let committed = self.commit_to(t, index);
@@ -167,7 +169,7 @@ impl Log {
                 .get(voter)
                 .map_or(*voter == self.me, |follower| t.now.since(follower.answered_at) < election)
         };
-        if self.reached(answered) == Some(false) {
+        if self.reached(answered) == Some(false) && !self.planted.has(Mutant::NoCheckQuorum) {
             let missing = self.silent_voters(t.now);
             self.step_down(t, StepDown::NoQuorum);
             self.missing = missing;
@@ -252,7 +254,7 @@ impl Log {
         let last = self.store.last().index;
         let me = self.me;
         let holds = |id: &NodeId| *id != me && (seats.voters.contains(id) || seats.learners.contains(id));
-        let beat = self.beat;
+        let (beat, assumes) = (self.beat, self.planted.has(Mutant::AssumesProgress));
         let Some(lead) = self.lead_mut() else { return };
         if lead.followers.is_empty() {
             lead.beat_at = now + beat;
@@ -262,7 +264,11 @@ impl Log {
         added.retain(|id| holds(id) && !lead.followers.contains_key(id));
         for id in added {
             let lead = self.lead_mut().expect("it leads");
-            lead.followers.insert(id, Follower::new(last, lead.round + 1, now));
+            let mut follower = Follower::new(last, lead.round + 1, now);
+            if assumes {
+                follower.matched = last;
+            }
+            lead.followers.insert(id, follower);
             self.send_append(out, id, true);
         }
     }
