@@ -115,9 +115,11 @@ impl Node {
             {
                 self.deliver(now, from, message.body, out);
             }
-            (Life::Living, Body::Membership(MembershipMessage::Announce(_)))
-                if self.cluster == ClusterId(0) =>
-            {
+            // ... or from being told that its life is over already: it was let in, never heard of that, and was evicted.
+            (
+                Life::Living,
+                Body::Membership(MembershipMessage::Announce(_) | MembershipMessage::Expelled { .. }),
+            ) if self.cluster == ClusterId(0) => {
                 self.cluster = message.cluster;
                 out.cluster = message.cluster;
                 out.persist(Record::Cluster(message.cluster));
