@@ -104,6 +104,7 @@ fn plan(nodes: usize, horizon: Span) -> Plan {
         models: BTreeMap::new(),
         jobs: Vec::new(),
         arrivals: Vec::new(),
+        requests: Vec::new(),
         faults: Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! idunno rehearses fault-tolerant inference clusters.
 //!
 //! One body of protocol code (scheduler, membership, failover, job ledger) is written once, as a pure state machine, and
-//! driven by a deterministic simulator that injects faults and replays scenarios.
+//! driven by a deterministic simulator that injects faults and replays scenarios, and by real nodes.
 //!
 //! # The map
 //!
@@ -16,6 +16,8 @@
 //! | [`history`] | what happened, one record per observation, fed to a sink while a run goes on | base, node |
 //! | [`scenario`] | TOML as people write it, checked and turned into a plan | base, node, policy |
 //! | [`sim`] | virtual clock, event queue, network, disks, engines, clients, faults | base, node, history, scenario |
+//! | [`engine`] | what runs a batch on a real node: a child process and its supervisor | base |
+//! | [`cluster`] | real nodes: the same state machine on real disks, sockets and processes; their clients | base, node, scenario, engine |
 //! | [`check`] | the invariants, while a run goes on and over a finished history | base, node, history, scenario |
 //! | [`fuzz`] | a seed becomes a scenario; a failing one is made small | base, history, scenario, sim, check |
 //! | [`report`] | CSV files, statistics, charts | base, history, scenario, check |
@@ -31,6 +33,8 @@
 pub mod base;
 pub mod check;
 pub mod cli;
+pub mod cluster;
+pub mod engine;
 pub mod fuzz;
 pub mod history;
 pub mod node;

@@ -4,6 +4,7 @@ pub mod fold;
 pub mod ids;
 pub mod profile;
 pub mod rng;
+pub mod synthetic;
 pub mod time;
 
 pub use fold::Fold;

@@ -24,6 +24,8 @@ pub(super) struct Job {
     cuts: Vec<(u64, u32)>,
     counted: Cover,
     pub(super) ended: bool,
+    /// Whether a client has stopped it, so that nothing is expected of it.
+    pub(super) stopped: bool,
     forgotten: bool,
 }
 
@@ -156,6 +158,8 @@ impl Ledger {
                     attempts.retain(*job, |_| false);
                 }
                 Change::JobForgotten { job } => self.forget(who, *job, findings),
+                Change::JobStopped { job } => self.stop(who, *job, true, findings),
+                Change::JobResumed { job } => self.stop(who, *job, false, findings),
                 Change::ViewChanged { .. } => {}
             }
         }
@@ -193,6 +197,7 @@ impl Ledger {
             cuts: vec![(0, spec.batch)],
             counted: Cover::default(),
             ended: false,
+            stopped: false,
             forgotten: false,
         };
         if self.jobs.insert(id, job).is_none_or(|before| before.ended) {
@@ -306,6 +311,17 @@ impl Ledger {
         }
     }
 
+    fn stop(&mut self, who: Who, id: JobId, stopped: bool, findings: &mut Findings) {
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.ended && job.stopped != stopped) {
+            job.stopped = stopped;
+            job.progress = who.at;
+        } else {
+            let what = if stopped { "stopped" } else { "resumed" };
+            let detail = format_args!("{id} was {what}, which had ended or was {what} already");
+            findings.report(Invariant::CountedOnce, who.at, &[who.machine], detail);
+        }
+    }
+
     fn forget(&mut self, who: Who, id: JobId, findings: &mut Findings) {
         if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.ended && !job.forgotten) {
             job.forgotten = true;
@@ -320,6 +336,13 @@ impl Ledger {
     pub(super) fn on_asked(&mut self, at: Time, session: SessionId, number: u64, request: &Arc<Request>) {
         let asked = Asked { number, at, request: Arc::clone(request), answered: false };
         self.asked.insert(session, asked);
+    }
+
+    /// A client waits no longer.
+    pub(super) fn on_gave_up(&mut self, session: SessionId, number: u64) {
+        if let Some(asked) = self.asked.get_mut(&session).filter(|asked| asked.number == number) {
+            asked.answered = true;
+        }
     }
 
     /// A client was told something.
@@ -363,7 +386,9 @@ impl Ledger {
                     Some(Request::Forget(id)) => self.jobs.get(id).is_some_and(|job| job.forgotten),
                     Some(Request::Submit(_) | Request::Jobs) => false,
                     // Nothing changes where the size is the old one or nothing is left to divide.
-                    Some(Request::SetBatch { job, .. }) => self.jobs.contains_key(job),
+                    Some(Request::SetBatch { job, .. } | Request::Stop(job) | Request::Resume(job)) => {
+                        self.jobs.contains_key(job)
+                    }
                     None => true,
                 };
                 if !done {

@@ -16,7 +16,7 @@ use super::roster::{Roster, Seat};
 use super::verdict::{Findings, Invariant, ceiling};
 use crate::base::{JobId, NodeId, SessionId, Span, Time, ViewId};
 use crate::history::Machine;
-use crate::node::{Seats, limits};
+use crate::node::{JobSpec, Seats};
 use crate::scenario::{FaultKind, Plan, Until};
 
 /// What is due at a deadline.
@@ -255,7 +255,7 @@ impl Liveness {
             }
             Due::Job(id) => {
                 let job = facts.ledger.jobs.get(&id)?;
-                (!job.ended && !self.stranded.contains(&id))
+                (!job.ended && !job.stopped && !self.stranded.contains(&id))
                     .then(|| (job.progress.max(self.viewed), self.within + self.work.allowance(job, facts)))
             }
         }
@@ -318,6 +318,7 @@ impl Liveness {
         for (id, job) in &facts.ledger.jobs {
             let since = job.progress.max(calm).max(self.viewed);
             if !job.ended
+                && !job.stopped
                 && since + self.within + self.work.stuck <= end
                 && Work::workers(facts) > 0
                 && !self.stranded.contains(id)
@@ -363,7 +364,7 @@ struct Work {
     /// How long an engine may stand still before a query, and how long refusals may put one off.
     stall: Span,
     refusals: Span,
-    /// How long it may take until what is stuck by plan is found to be so, at the first attempt and at a second one.
+    /// How long it may take until what is stuck by plan is found to be so, whatever job it hits.
     stuck: Span,
 }
 
@@ -401,10 +402,16 @@ impl Work {
             let profile = &model.profile;
             (name.clone(), [profile.load, profile.setup, profile.per_input].map(longest))
         });
-        let sticks = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Stuck));
+        let models: BTreeMap<Arc<str>, [Span; 3]> = models.collect();
+        let specs =
+            plan.jobs.iter().map(|job| &job.spec).chain(plan.arrivals.iter().map(|stream| &stream.spec));
+        let query = |spec: &JobSpec| {
+            let [_, setup, per_input] = models.get(&spec.model).copied().unwrap_or_default();
+            plan.stall_max() + setup + per_input * u64::from(spec.batch)
+        };
         Work {
-            stuck: if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO },
-            models: models.collect(),
+            stuck: plan.stuck_max(specs.map(query).max().unwrap_or(Span::ZERO)),
+            models,
             stall: plan.stall_max(),
             refusals: plan.put_off_max(),
             longest: Span::ZERO,

@@ -37,6 +37,8 @@ pub(super) struct Views {
     born: BTreeMap<NodeId, Incarnation>,
     /// Nodes that were given an old copy of their disk, and have not begun a higher life than ever since.
     aged: BTreeSet<NodeId>,
+    /// Those among them whose present life was in a view before it began: it was another process's.
+    haunting: BTreeSet<NodeId>,
     /// Per machine what its present process installed, and the newest view in the log that it applied.
     installed: BTreeMap<Machine, ViewId>,
     applied: BTreeMap<Machine, ViewId>,
@@ -67,6 +69,13 @@ impl Views {
         let before = self.born.get(&who.id).copied();
         let highest = before.map_or(incarnation, |before| before.max(incarnation));
         self.born.insert(who.id, highest);
+        if self.lives.get(&who.id).is_some_and(|life| life.highest >= incarnation)
+            && self.aged.contains(&who.id)
+        {
+            self.haunting.insert(who.id);
+        } else {
+            self.haunting.remove(&who.id);
+        }
         if before.is_none_or(|before| before < incarnation) {
             self.aged.remove(&who.id);
         } else if let Some(before) = before.filter(|_| !self.aged.contains(&who.id)) {
@@ -201,8 +210,8 @@ impl Views {
 
     /// A worker took an order: what it was given was meant for its life, and so nobody else may have had that.
     pub(super) fn on_accepted(&mut self, who: Who, findings: &mut Findings) {
-        if self.aged.contains(&who.id) {
-            let detail = format_args!("it took work in a life that an earlier process on its disk had begun");
+        if self.haunting.contains(&who.id) {
+            let detail = format_args!("it took work in a life that an earlier process of its had before");
             findings.report(Invariant::ViewsOrdered, who.at, &[who.machine], detail);
         }
     }

@@ -14,16 +14,21 @@
 //! | 5 | `fencing` | old reigns are not obeyed |
 //! | 6 | `membership` | views form one line |
 //! | 7, 8 | `liveness` | the cluster becomes whole again, nothing is stranded |
+//! | 9 | `linear`, `order` | what clients are told fits one order of events |
 //! | 11 | the caller | same seed, same trace: compares the digests of two runs |
+//! | 12 | `pace` | leaders and messages stay under their bounds |
 
 mod attempts;
 mod elections;
 mod fencing;
 mod intervals;
 mod ledger;
+mod linear;
 mod liveness;
 mod log;
 mod membership;
+mod order;
+mod pace;
 mod roster;
 #[cfg(test)]
 mod tests;
@@ -37,9 +42,11 @@ use self::attempts::Attempts;
 use self::elections::Elections;
 use self::fencing::Fencing;
 use self::ledger::Ledger;
+use self::linear::Histories;
 use self::liveness::{Facts, Liveness};
 use self::log::Log;
 use self::membership::Views;
+use self::pace::Pace;
 use self::roster::{Roster, Who};
 use self::verdict::Findings;
 use crate::base::{NodeId, Time};
@@ -59,6 +66,8 @@ pub struct Checker {
     fencing: Fencing,
     views: Views,
     liveness: Liveness,
+    histories: Histories,
+    pace: Pace,
 }
 
 /// What deadlines are judged by, borrowed from the fields beside the one that is changed.
@@ -88,12 +97,19 @@ impl Checker {
             fencing: Fencing::default(),
             views: Views::default(),
             liveness: Liveness::new(plan),
+            histories: Histories::default(),
+            pace: Pace::new(plan),
         }
     }
 
     /// It is `at` now, though nothing is recorded: deadlines that have passed are judged. The verdict is the same without.
     pub fn advance(&mut self, at: Time) {
         self.liveness.advance(at, facts!(self), &mut self.findings);
+    }
+
+    /// So many messages of membership and of the log were sent in the whole trial: they are judged when it ends.
+    pub fn count_messages(&mut self, membership: u64, log: u64) {
+        self.pace.count_messages(membership, log);
     }
 
     /// What did not hold so far, in the order in which it was found.
@@ -105,6 +121,8 @@ impl Checker {
     pub fn finish(mut self, ended_at: Time) -> Verdict {
         self.liveness.finish(ended_at, facts!(self), &mut self.findings);
         self.views.finish(&mut self.findings);
+        self.histories.finish(&mut self.findings);
+        self.pace.finish(ended_at, &mut self.findings);
         let Findings { seed, mut violations, found, census, .. } = self.findings;
         violations.sort_by_key(|violation| violation.at);
         Verdict {
@@ -122,6 +140,7 @@ impl Checker {
     fn on_process(&mut self, at: Time, machine: Machine, what: &What) {
         let (What::Up(id) | What::Down(id) | What::Paused(id) | What::Resumed(id)) = *what else { return };
         let who = Who { at, machine, id };
+        self.pace.disturb(at);
         let before = match what {
             What::Up(_) => {
                 self.elections.on_up(who);
@@ -157,6 +176,7 @@ impl Checker {
     }
 
     fn on_fault(&mut self, at: Time, event: &FaultEvent) {
+        self.pace.on_fault(at, event);
         let census = &mut self.findings.census;
         match event.phase {
             FaultPhase::Began => census.faults_began += 1,
@@ -184,10 +204,13 @@ impl Checker {
             ClientEvent::Asked { session, number, request } => {
                 self.ledger.on_asked(at, *session, *number, request);
                 self.liveness.on_asked(at, *session, *number);
+                self.histories.on_asked(at, *session, *number, request);
             }
             ClientEvent::Told { session, number, reply } => {
                 self.ledger.on_told(at, *session, *number, reply, &mut self.findings);
+                self.histories.on_told(at, *session, *number, reply);
             }
+            ClientEvent::GaveUp { session, number } => self.ledger.on_gave_up(*session, *number),
         }
     }
 
@@ -212,6 +235,7 @@ impl Checker {
                 self.elections.on_led(who, *epoch, self.log.committed(), &self.roster, findings);
                 self.fencing.on_led(machine, *epoch);
                 self.liveness.on_lead(at, who.id, true, &self.roster);
+                self.pace.on_led(who, *epoch, self.roster.is_whole(), findings);
             }
             Observation::SteppedDown { .. } => {
                 self.fencing.on_stepped_down(machine);
@@ -322,8 +346,11 @@ impl Checker {
                     let concerned: Vec<NodeId> = listed.chain(running).collect();
                     self.liveness.on_view(who.at, concerned.into_iter(), facts!(self));
                 }
-                Change::JobAdded { job, .. } => self.liveness.on_job(who.at, *job, &self.ledger),
+                Change::JobAdded { job, .. } | Change::JobResumed { job } => {
+                    self.liveness.on_job(who.at, *job, &self.ledger);
+                }
                 Change::Recut { .. }
+                | Change::JobStopped { .. }
                 | Change::Counted { .. }
                 | Change::Uncounted { .. }
                 | Change::JobEnded { .. }

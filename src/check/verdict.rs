@@ -28,13 +28,17 @@ pub enum Invariant {
     WholeAgain,
     /// 8: work goes on.
     NothingStranded,
+    /// 9: clients see one order of events.
+    Linearizable,
     /// 11: a trial can be repeated.
     Repeatable,
+    /// 12: leaders and messages are bounded.
+    Bounded,
 }
 
 impl Invariant {
     /// All of them, in order of their numbers.
-    pub const ALL: [Invariant; 9] = [
+    pub const ALL: [Invariant; 11] = [
         Invariant::OneLeader,
         Invariant::LogKept,
         Invariant::PromisesKept,
@@ -43,7 +47,9 @@ impl Invariant {
         Invariant::ViewsOrdered,
         Invariant::WholeAgain,
         Invariant::NothingStranded,
+        Invariant::Linearizable,
         Invariant::Repeatable,
+        Invariant::Bounded,
     ];
 
     /// Its number in the documentation.
@@ -57,7 +63,9 @@ impl Invariant {
             Invariant::ViewsOrdered => 6,
             Invariant::WholeAgain => 7,
             Invariant::NothingStranded => 8,
+            Invariant::Linearizable => 9,
             Invariant::Repeatable => 11,
+            Invariant::Bounded => 12,
         }
     }
 
@@ -82,6 +90,12 @@ impl Invariant {
             Invariant::NothingStranded => {
                 "once a connected majority stands undisturbed, requests are answered and jobs go on"
             }
+            Invariant::Linearizable => {
+                "what clients are told fits one order of events in which each request takes effect once, between question and answer"
+            }
+            Invariant::Bounded => {
+                "an undisturbed cluster keeps its leader, and leaders and messages stay under their bounds"
+            }
             Invariant::Repeatable => "the same seed gives the same trace",
         }
     }
@@ -96,7 +110,9 @@ impl Invariant {
             | Invariant::CountedOnce
             | Invariant::Fenced
             | Invariant::ViewsOrdered
-            | Invariant::Repeatable => Kind::Safety,
+            | Invariant::Linearizable
+            | Invariant::Repeatable
+            | Invariant::Bounded => Kind::Safety,
         }
     }
 }
@@ -176,6 +192,12 @@ pub struct Census {
     pub views: u64,
     /// Views that nodes installed.
     pub views_installed: u64,
+    /// Jobs for which everything that clients asked and were told was put into one order.
+    pub histories: u64,
+    /// Jobs with so much asked at once that the search for an order was given up.
+    pub histories_unchecked: u64,
+    /// Requests whose outcome their clients do not know.
+    pub outcomes_unknown: u64,
     /// Promises of liveness that were judged, kept or not: of members, coordinators, requests and jobs.
     pub deadlines: u64,
     /// Faults that began.

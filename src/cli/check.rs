@@ -37,7 +37,10 @@ fn again(check: &Check, stop: &AtomicBool) -> Result<Option<(Plan, Findings)>, S
         let checker = Checker::new(&plan, trial.seed);
         let mut sinks = (checker, Gather::stored(&plan, trial.trial, trial.seed));
         stored.read(&trial, &mut sinks)?;
-        let (checker, gather) = sinks;
+        let (mut checker, gather) = sinks;
+        if let Some(messages) = trial.messages {
+            checker.count_messages(messages.membership, messages.log);
+        }
         let tables = gather.finish(TrialEnd::from(&trial));
         findings.add(&tables, checker.finish(trial.ended_at), trial.trace, trial.unfinished);
         bar.inc(1);

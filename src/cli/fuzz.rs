@@ -17,6 +17,8 @@ use super::{Exit, screen, trials};
 use crate::base::Span;
 use crate::check::Kind;
 use crate::fuzz::{Failure, POINTS, Profile, Reached, Trial, scenario, shrink, silence_findings};
+#[cfg(debug_assertions)]
+use crate::scenario::Mutant;
 use crate::scenario::{Plan, span, to_toml};
 
 pub(super) const EXAMPLES: &str = "\
@@ -53,9 +55,50 @@ pub(super) struct Fuzz {
     /// How many scenarios to run at the same time [default: one per core]. What is found does not depend on it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Plant this bug first, to see that it is found. Release builds cannot.
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "NAME", hide = true, value_parser = mutant)]
+    mutant: Option<Mutant>,
     /// Show only what went wrong.
     #[arg(long, short)]
     quiet: bool,
+}
+
+impl Fuzz {
+    /// The scenario of this seed.
+    #[cfg(not(debug_assertions))]
+    fn drawn(&self, seed: u64) -> Plan {
+        scenario(seed, self.profile)
+    }
+
+    /// The scenario of this seed, with the bug that shall be planted.
+    #[cfg(debug_assertions)]
+    fn drawn(&self, seed: u64) -> Plan {
+        let plan = scenario(seed, self.profile);
+        match self.mutant {
+            Some(mutant) => plan.planted(mutant),
+            None => plan,
+        }
+    }
+
+    /// How the bug that shall be planted is said on the command line.
+    #[cfg(debug_assertions)]
+    fn flaw(&self) -> String {
+        self.mutant.map_or_else(String::new, |mutant| format!(" --mutant {}", mutant.name()))
+    }
+
+    /// Nothing is planted in release builds.
+    #[cfg(not(debug_assertions))]
+    fn flaw(&self) -> &'static str {
+        ""
+    }
+}
+
+/// The bug of this name.
+#[cfg(debug_assertions)]
+fn mutant(name: &str) -> std::result::Result<Mutant, String> {
+    let all = || Mutant::ALL.map(|mutant| format!("\n  {}", mutant.name())).concat();
+    Mutant::by_name(name).ok_or_else(|| format!("wanted one of{}", all()))
 }
 
 /// The profile of this name.
@@ -128,7 +171,7 @@ enum Halt {
 pub(super) fn run(fuzz: &Fuzz, stop: &AtomicBool) -> Exit {
     if fuzz.show {
         let seed = fuzz.seeds.map_or(0, |seeds| seeds.from);
-        return screen::say(&to_toml(&scenario(seed, fuzz.profile)));
+        return screen::say(&to_toml(&fuzz.drawn(seed)));
     }
     let threads = fuzz.threads.map_or(0, usize::from);
     let pool = match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
@@ -162,7 +205,7 @@ fn campaign(fuzz: &Fuzz, pool: &ThreadPool, stop: &AtomicBool, began: Instant) -
     let mut campaign = Campaign::default();
     let make = |number: u32| {
         let seed = seeds.from + u64::from(number);
-        let plan = scenario(seed, fuzz.profile);
+        let plan = fuzz.drawn(seed);
         Trial::run(&plan, seed, seed.is_multiple_of(TWICE_EVERY), &|| stop.load(Ordering::Relaxed))
     };
     let take = |number: u32, trial: Trial| {
@@ -257,7 +300,7 @@ fn again(fuzz: &Fuzz, seed: u64) -> String {
         Profile::Swarm => String::new(),
         other => format!(" --profile {}", other.name()),
     };
-    format!("idunno fuzz --seeds {seed}..{}{profile}", seed + 1)
+    format!("idunno fuzz --seeds {seed}..{}{profile}{}", seed + 1, fuzz.flaw())
 }
 
 fn summary(fuzz: &Fuzz, campaign: &Campaign, took: Duration) -> String {
@@ -321,7 +364,7 @@ fn smaller(
 ) -> Result<String> {
     let began = Instant::now();
     let more = || began.elapsed() < SHRINK_FOR && !stop.load(Ordering::Relaxed);
-    let shrunk = shrink(&scenario(seed, fuzz.profile), failure, &more);
+    let shrunk = shrink(&fuzz.drawn(seed), failure, &more);
     let others = others(pool, &shrunk.plan, failure, stop);
     let path = write(&fuzz.out, &shrunk.plan, fuzz, seed, failure, detail, others)?;
     let plan = &shrunk.plan;

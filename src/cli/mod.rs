@@ -1,14 +1,17 @@
 //! The commands: what people type, what they are shown, and how a command ends.
 
 mod allocate;
+mod ask;
 mod check;
 mod compare;
 mod completions;
 mod findings;
 mod fuzz;
+mod key;
 mod man;
 mod rehearsal;
 mod report;
+mod run;
 mod scenarios;
 mod screen;
 mod sim;
@@ -101,21 +104,42 @@ enum Command {
     /// Print the script with which a shell completes commands, flags, scenarios and keys when Tab is pressed.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Completions),
+    /// Be the inference engine of a node.
+    #[command(hide = true, after_help = run::ENGINE_EXAMPLES)]
+    Engine,
     /// Draw scenarios from seeds, faults and all, and look for one that breaks something.
     #[command(after_help = fuzz::EXAMPLES)]
     Fuzz(fuzz::Fuzz),
+    /// Show how far every job of a real cluster is.
+    #[command(after_help = ask::JOBS_EXAMPLES)]
+    Jobs(ask::Look),
+    /// Make the secret of a real cluster.
+    #[command(subcommand, after_help = key::EXAMPLES)]
+    Key(key::Keys),
     /// Print the manual page, or write one for each command.
     #[command(after_help = man::EXAMPLES)]
     Man(man::Manual),
+    /// Show who belongs to a real cluster, who votes and who leads.
+    #[command(after_help = ask::MEMBERS_EXAMPLES)]
+    Members(ask::Look),
     /// Write the CSV files and charts of a run once more, from its history.
     #[command(after_help = REPORT_EXAMPLES)]
     Report(Report),
+    /// Be a node of a real cluster: found one, join one, or go on after a restart.
+    #[command(after_help = run::EXAMPLES)]
+    Run(run::Run),
     /// Run scenarios in the simulator, check every trial, and write the results as CSV files and a chart.
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
     /// List, show and check scenarios, and explain their keys.
     #[command(subcommand, after_help = SCENARIO_EXAMPLES)]
     Scenario(Scenario),
+    /// Show how one node of a real cluster sees itself.
+    #[command(after_help = ask::STATUS_EXAMPLES)]
+    Status(ask::Look),
+    /// Give a real cluster a job.
+    #[command(after_help = ask::SUBMIT_EXAMPLES)]
+    Submit(ask::Submit),
     /// Say which time-outs a cluster should have: how quickly crashes are noticed, against false alarms and messages.
     #[command(after_help = tune::EXAMPLES)]
     Tune(tune::Tune),
@@ -377,7 +401,14 @@ pub fn main() -> ExitCode {
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
         Command::Allocate(allocate) => allocate::run(allocate),
+        Command::Engine => run::engine(),
         Command::Fuzz(fuzz) => fuzz::run(fuzz, &STOP),
+        Command::Jobs(look) => ask::jobs(look),
+        Command::Key(keys) => key::run(keys),
+        Command::Members(look) => ask::members(look),
+        Command::Run(run) => run::run(run, &STOP),
+        Command::Status(look) => ask::status(look),
+        Command::Submit(submit) => ask::submit(submit, &STOP),
         Command::Sim(sim) if !sim.sweep.is_empty() => sweep::run(sim, &STOP),
         Command::Check(check) => check::run(check, &STOP),
         Command::Report(report) => report::run(report, &STOP),

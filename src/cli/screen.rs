@@ -237,6 +237,7 @@ fn target(plan: &Plan, whom: &Target) -> String {
         Target::Voter => "a voter".to_owned(),
         Target::BusiestWorker => "the busiest worker".to_owned(),
         Target::Worker => "a worker".to_owned(),
+        Target::Spare => "a machine that can be spared".to_owned(),
         Target::Random(n) => some(u64::from(*n), "node at random", "nodes at random"),
         Target::Minority => "a minority".to_owned(),
         Target::All => "all nodes".to_owned(),
@@ -264,7 +265,7 @@ fn recovery(label: &str, faults: &[u32], finished: &Finished) -> Option<String> 
 fn checks(findings: &Findings) -> String {
     let census = &findings.census;
     let verdict = if findings.violations_found == 0 {
-        format!("Invariants 1 to 8{} held", if findings.repeated { " and 11" } else { "" })
+        format!("Invariants 1 to 9{} held", if findings.repeated { ", 11 and 12" } else { " and 12" })
     } else {
         format!("{} found", some(findings.violations_found, "violation", "violations"))
     };

@@ -137,18 +137,24 @@ fn trial(plan: &Plan, number: u32, stop: &AtomicBool) -> Made {
     let gather = if number == 0 { gather.with_figures() } else { gather };
     let mut sinks = (Checker::new(plan, seed), gather);
     let outcome = sim::run(plan, seed, &mut sinks, &|| stop.load(Ordering::Relaxed));
-    let (checker, gather) = sinks;
+    let (mut checker, gather) = sinks;
+    checker.count_messages(outcome.sent.membership, outcome.sent.log);
     let verdict = checker.finish(outcome.ended_at);
+    let trial = gather.finish(end_of(&outcome, &verdict));
+    Made::Trial(Box::new((trial, verdict, outcome)))
+}
+
+/// What is known of a trial only at its end.
+pub(super) fn end_of(outcome: &Outcome, verdict: &Verdict) -> TrialEnd {
     let Traffic { membership, log, work, client } = outcome.sent;
-    let trial = gather.finish(TrialEnd {
+    TrialEnd {
         trace: outcome.trace,
         ended_at: outcome.ended_at,
         messages: Some(Messages { membership, log, work, client }),
         queries_lost: verdict.queries_lost,
         queries_doubled: verdict.queries_doubled,
         unfinished: outcome.unfinished.clone(),
-    });
-    Made::Trial(Box::new((trial, verdict, outcome)))
+    }
 }
 
 fn again(plan: &Plan, stop: &AtomicBool) -> Made {

@@ -27,7 +27,7 @@ Examples:
       Time-outs for ten machines on a network that loses one message in a hundred.
   idunno tune my.toml --set network.loss=20% --false-suspicions-per-day 0.1 --trials 240
       What a bad network asks for, known to a tenth of a false alarm per node and day.
-  idunno tune my.toml --set network.latency=60ms..120ms --pause 4s --quiet
+  idunno tune my.toml --set 'network.latency=\"lognormal(80ms,0.3)\"' --pause 4s --quiet
       Machines that are far apart and stand still for seconds; the settings go into a file alone.
 
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;

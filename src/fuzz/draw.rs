@@ -7,9 +7,9 @@ use super::faults::{self, Family, Ground};
 use super::profile::Profile;
 use crate::base::{CostProfile, Draw, Rng, Span};
 use crate::scenario::{
-    Arrivals, Config, Detector, DiskPlan, DispatchConfig, DispatchMode, Failover, Fault, FaultKind, Inputs,
-    JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions, Scheduler,
-    Target, Until, policies, to_toml,
+    Arrivals, Config, Detector, Direction, DiskPlan, DispatchConfig, DispatchMode, Errand, Failover, Fault,
+    FaultKind, Inputs, JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan,
+    PolicyOptions, RequestPlan, Scheduler, Target, Until, policies, to_toml,
 };
 
 /// The bound on liveness: generous, so that what breaks it is stuck and not slow.
@@ -33,14 +33,19 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         config.membership.suspect_after =
             config.membership.suspect_after.max(config.membership.heartbeat * 10);
         config.membership.evict_after = config.membership.suspect_after + Span::secs(2);
+        // Likewise three beats of a leader, where every other one of them may be lost on its way or on the way back.
+        config.failover.election = config.failover.election.max(config.failover.beat * 10);
     }
     let models = models(&mut rng.fork("models"));
     let until = Span::secs(5 + shape.below(25));
-    let (jobs, arrivals) = work(&mut rng.fork("work"), &models, until);
+    let (mut jobs, arrivals) = work(&mut rng.fork("work"), &models, until);
+    let requests = requests(&mut rng.fork("requests"), &mut jobs, until);
     let options = PolicyOptions::default();
     let spare = (config.failover.voters_for(nodes.len()) - 1) / 2;
-    let ground = Ground { nodes: nodes.len() as u32, until };
-    let faults = all_faults(&mut rng.fork("faults"), profile, ground, spare);
+    let hedges = config.dispatch.hedge;
+    let ground = Ground { nodes: nodes.len() as u32, until, hedges };
+    let workers: Vec<bool> = nodes.iter().map(|node| node.worker).collect();
+    let faults = all_faults(&mut rng.fork("faults"), profile, ground, spare, &workers);
     let plan = Plan {
         name: format!("{}_{seed}", profile.name()),
         about: format!("Drawn from seed {seed} of the profile {}.", profile.name()),
@@ -56,6 +61,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         models,
         jobs,
         arrivals,
+        requests,
         faults,
     };
     // What runs is what the file says, to the last digit.
@@ -117,6 +123,7 @@ fn config(rng: &mut Rng, nodes: usize) -> Config {
             beat: Span::millis(beat),
             snapshot_every: pick(rng, &[4, 16, 64, 512, 4_096]),
             voters: pick(rng, &voters),
+            ..usual.failover
         },
         dispatch: DispatchConfig {
             window: pick(rng, &[None, None, Some(1), Some(2), Some(8), Some(64)]),
@@ -128,6 +135,7 @@ fn config(rng: &mut Rng, nodes: usize) -> Config {
             policy: pick(rng, &policies),
             rate_window: Span::secs(pick(rng, &[1, 10, 10])),
         },
+        planted: usual.planted,
     }
 }
 
@@ -199,6 +207,7 @@ fn work(rng: &mut Rng, models: &BTreeMap<Arc<str>, ModelPlan>, until: Span) -> (
         priority: pick(rng, &[0, 0, 0, 1, -1]),
     };
     let jobs = (1..=1 + rng.below(3)).map(|number| JobPlan {
+        give_up: None,
         at: Draw::Fixed(Span::millis(if number == 1 { 0 } else { rng.below(until.0 / 1_000_000) })),
         spec: spec(rng, format!("job{number}"), 300),
     });
@@ -218,8 +227,53 @@ fn work(rng: &mut Rng, models: &BTreeMap<Arc<str>, ModelPlan>, until: Span) -> (
     (jobs, arrivals)
 }
 
+/// What clients ask about their jobs, and about those of others, while faults happen; some of them give up.
+fn requests(rng: &mut Rng, jobs: &mut [JobPlan], until: Span) -> Vec<RequestPlan> {
+    let mut requests: Vec<RequestPlan> = Vec::new();
+    if rng.chance(0.4) {
+        return requests;
+    }
+    let patience =
+        |rng: &mut Rng| pick(rng, &[None, None, None, Some(20), Some(400), Some(2_000)]).map(Span::millis);
+    for job in jobs.iter_mut() {
+        job.give_up = patience(rng).filter(|_| rng.chance(0.3));
+    }
+    let names: Vec<Arc<str>> = jobs.iter().map(|job| Arc::clone(&job.spec.name)).collect();
+    let mut clients: Vec<Arc<str>> = ["reader", "x", "y"].map(Arc::from).to_vec();
+    clients.extend(names.iter().cloned());
+    for _ in 0..=rng.below(16) {
+        let (at, job) = (Span::millis(rng.below(until.0 / 1_000_000)), pick(rng, &names));
+        let batch = pick(rng, &[1, 2, 3, 10, 50]);
+        let errands = [
+            Errand::Jobs,
+            Errand::Jobs,
+            Errand::Jobs,
+            Errand::SetBatch { job: Arc::clone(&job), batch },
+            Errand::SetBatch { job: Arc::clone(&job), batch },
+            Errand::Stop(Arc::clone(&job)),
+            Errand::Resume(Arc::clone(&job)),
+            Errand::Cancel(Arc::clone(&job)),
+            Errand::Forget(Arc::clone(&job)),
+        ];
+        let errand = pick(rng, &errands);
+        let (client, again) = (pick(rng, &clients), pick(rng, &clients));
+        let ask = |at, client, errand, give_up| RequestPlan { at: Draw::Fixed(at), client, errand, give_up };
+        // Most of what was stopped goes on, or little would be left to test.
+        if let Errand::Stop(job) = &errand
+            && rng.chance(0.8)
+        {
+            let later = at + Span::millis(rng.below(5_000));
+            requests.push(ask(later, again, Errand::Resume(Arc::clone(job)), None));
+        }
+        requests.push(ask(at, client, errand, patience(rng)));
+    }
+    // A client asks in the order of the list.
+    requests.sort_by_key(|request| request.at.mean());
+    requests
+}
+
 /// A random subset of the profile's families, a random number of times, and some faults that stay.
-fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize) -> Vec<Fault> {
+fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize, workers: &[bool]) -> Vec<Fault> {
     let mut enabled: Vec<Family> = profile.families();
     rng.shuffle(&mut enabled);
     enabled.truncate(1 + rng.below(enabled.len() as u64) as usize);
@@ -243,15 +297,28 @@ fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize) -> 
         }
         faults.extend(faults::draw(family, ground, rng));
     }
-    faults.extend(lasting(rng, ground, spare));
+    faults.extend(lasting(rng, ground, spare, workers));
     faults
 }
 
-/// Faults that stay, on fewer machines than a quorum can spare.
-fn lasting(rng: &mut Rng, ground: Ground, spare: usize) -> Vec<Fault> {
+/// Faults that stay, on fewer machines than a quorum can spare, and never on the last worker.
+fn lasting(rng: &mut Rng, ground: Ground, spare: usize, workers: &[bool]) -> Vec<Fault> {
     let mut machines: Vec<u32> = (0..ground.nodes).collect();
     rng.shuffle(&mut machines);
     let count = if rng.chance(0.5) { rng.below(spare as u64 + 1) as usize } else { 0 };
+    if count == 1 && ground.hedges && rng.chance(0.3) {
+        // A coordinator that is heard and hears nothing. What it holds as a worker comes back by hedging alone.
+        let kind = FaultKind::Cut { other: None, direction: Direction::In };
+        let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
+        return vec![Fault {
+            at,
+            kind,
+            target: Target::Coordinator,
+            lasting: None,
+            repeat: None,
+            trigger: None,
+        }];
+    }
     let one = |machine: &u32| {
         let kinds = [FaultKind::Crash { wipe: false }, FaultKind::Isolate, FaultKind::Pause];
         let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
@@ -264,7 +331,15 @@ fn lasting(rng: &mut Rng, ground: Ground, spare: usize) -> Vec<Fault> {
             trigger: None,
         }
     };
-    machines[..count].iter().map(one).collect()
+    let works = |machine: &u32| workers[*machine as usize];
+    let mut left = machines.iter().filter(|machine| works(machine)).count();
+    let mut taken: Vec<u32> = machines[..count].to_vec();
+    taken.retain(|machine| {
+        let last = works(machine) && left == 1;
+        left -= usize::from(works(machine) && !last);
+        !last
+    });
+    taken.iter().map(one).collect()
 }
 
 #[cfg(test)]

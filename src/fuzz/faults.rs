@@ -1,5 +1,6 @@
 //! The faults of drawn scenarios, by family: a family is one way in which clusters break, of one fault or several.
 
+use super::patterns;
 use super::profile::Profile;
 use crate::base::{Draw, Rng, Span};
 use crate::scenario::{Direction, Fault, FaultKind, Flaw, Target};
@@ -73,6 +74,12 @@ pub(super) enum Family {
     Corrupt,
     /// A machine that does not vote goes back to an old copy of its disk, and may have died in the meantime.
     Rollback,
+    /// One voter after the other dies for a moment, while the others choose a leader.
+    Storm,
+    /// A coordinator that was cut off is back when its successor dies.
+    OldLeader,
+    /// What was committed is left on one disk, whose machine is dead.
+    LastCopies,
 }
 
 use Profile::{Churn, Disks, Elections, Partitions, Work};
@@ -80,7 +87,7 @@ use Profile::{Churn, Disks, Elections, Partitions, Work};
 /// Every family, with the kind of its faults as scenario files call it, and the profiles that aim at it beside
 /// [`Profile::Swarm`], which takes all.
 #[rustfmt::skip] // One family, one line: it is a table.
-pub(super) const FAMILIES: [(Family, &str, &[Profile]); 33] = [
+pub(super) const FAMILIES: [(Family, &str, &[Profile]); 36] = [
     (Family::Kill, "crash", &[Elections, Churn, Work, Disks]),
     (Family::KillLeader, "crash", &[Elections, Churn, Work]),
     (Family::Wipe, "crash", &[Churn, Disks]),
@@ -114,6 +121,9 @@ pub(super) const FAMILIES: [(Family, &str, &[Profile]); 33] = [
     (Family::FullDisk, "full_disk", &[Disks]),
     (Family::Corrupt, "corrupt", &[Churn, Disks]),
     (Family::Rollback, "rollback", &[Churn, Disks]),
+    (Family::Storm, "crash", &[Elections]),
+    (Family::OldLeader, "cut", &[Elections, Partitions]),
+    (Family::LastCopies, "crash", &[Churn, Disks]),
 ];
 
 impl Family {
@@ -130,7 +140,7 @@ impl Family {
 
     /// Whether it costs a machine its disk.
     pub(super) fn loses_disks(self) -> bool {
-        matches!(self, Family::Wipe | Family::Corrupt)
+        matches!(self, Family::Wipe | Family::Corrupt | Family::LastCopies)
     }
 }
 
@@ -141,6 +151,8 @@ pub(super) struct Ground {
     pub(super) nodes: u32,
     /// When the last fault is over.
     pub(super) until: Span,
+    /// Whether slow queries are hedged.
+    pub(super) hedges: bool,
 }
 
 impl Ground {
@@ -178,7 +190,7 @@ fn several(machines: &[u32]) -> Target {
     }
 }
 
-fn fault(at: Span, lasting: Span, kind: FaultKind, target: Target) -> Fault {
+pub(super) fn fault(at: Span, lasting: Span, kind: FaultKind, target: Target) -> Fault {
     Fault {
         at: Draw::Fixed(at),
         kind,
@@ -229,6 +241,7 @@ pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> 
         Family::SlowDisk | Family::FullDisk | Family::Corrupt | Family::Rollback => {
             disks(family, ground, rng)
         }
+        Family::Storm | Family::OldLeader | Family::LastCopies => patterns::draw(family, ground, rng),
     }
 }
 
@@ -335,11 +348,13 @@ fn noise(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
     let (at, lasting) = ground.time(rng, 50, 10_000);
     let target = if rng.chance(0.3) { Target::All } else { ground.someone(rng) };
     let rate = [0.01, 0.05, 0.2, 0.5, 0.8][rng.below(5) as usize];
+    // Also so late that what was sent in one reign arrives in the next.
+    let longest = if rng.chance(0.3) { 3_000 } else { 600 };
     let kind = match family {
         Family::Loss => FaultKind::Loss(rate),
         Family::Duplicate => FaultKind::Duplicate(rate),
         Family::Reorder => FaultKind::Reorder(rate),
-        _ => FaultKind::Delay(Draw::Uniform(Span::millis(1), Span::millis(2 + rng.below(600)))),
+        _ => FaultKind::Delay(Draw::Uniform(Span::millis(1), Span::millis(2 + rng.below(longest)))),
     };
     vec![fault(at, lasting, kind, target)]
 }
@@ -397,11 +412,16 @@ mod tests {
 
     #[test]
     fn every_family_stands_in_the_table_once_and_draws_what_the_table_says() {
-        let ground = Ground { nodes: 7, until: Span::secs(20) };
+        let ground = Ground { nodes: 7, until: Span::secs(20), hedges: true };
         for (position, (family, kind, _)) in FAMILIES.iter().enumerate() {
             assert_eq!(*family as usize, position, "{family:?}: the table is in the order of the families");
             let faults = (0..20).flat_map(|seed| draw(*family, ground, &mut Rng::new(seed)));
-            let others = if *family == Family::Rollback { "restart" } else { kind };
+            let others = match family {
+                Family::Rollback => "restart",
+                Family::OldLeader => "crash",
+                Family::LastCopies => "isolate",
+                _ => kind,
+            };
             for fault in faults {
                 assert!([*kind, others].contains(&fault.kind.name()), "{family:?} draws {fault:?}");
                 let ends = fault.at.mean() + fault.lasting.map_or(Span::ZERO, Draw::mean);

@@ -7,6 +7,7 @@
 
 mod draw;
 mod faults;
+mod patterns;
 mod points;
 mod profile;
 mod shrink;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::base::{QueryId, SessionId, Span, Time};
 use crate::history::{
-    Change, Dispatch, FaultPhase, GiveUp, Observation, Record, Sink, StepDown, Uncounted, What,
+    Change, ClientEvent, Dispatch, FaultPhase, GiveUp, Observation, Record, Reply, Sink, StepDown, What,
 };
 
 /// The points of interest, each a sentence about a trial.
-pub const POINTS: [&str; 17] = [
+pub const POINTS: [&str; 23] = [
     "a second leader was elected",
     "a leader stepped down without a quorum",
     "a leader handed over",
@@ -21,12 +22,21 @@ pub const POINTS: [&str; 17] = [
     "a query was hedged",
     "a query of a suspect was given to another worker",
     "a query was taken back from a worker",
-    "a result came twice",
+    "two answers to one query arrived",
     "a new coordinator took over attempts",
     "a load failed",
     "an engine died",
     "a job ended under faults",
+    "a batch size changed under way",
+    "a job was cancelled under way",
+    "a stopped job went on",
+    "a client asked again elsewhere",
+    "a client gave up and never knew",
+    "a client read how far jobs are",
 ];
+
+/// From this wait on a client has asked more than one node.
+const PATIENCE: Span = Span::millis(500);
 
 /// What one trial reached, gathered while it runs.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +49,9 @@ pub struct Reached {
     pub effective: BTreeMap<Arc<str>, u64>,
     leaders: u64,
     faults_in_force: i64,
+    /// Queries of which an answer has reached a coordinator.
+    answered: BTreeSet<QueryId>,
+    asked: BTreeMap<(SessionId, u64), Time>,
     voters: Option<BTreeSet<crate::base::NodeId>>,
 }
 
@@ -86,12 +99,19 @@ impl Reached {
                 Dispatch::Suspect => self.reach(10),
                 _ => {}
             },
+            Observation::Arrived { query, answered: true, .. } => self.on_answer(*query),
             Observation::GaveUp { reason: GiveUp::Withdrawn, .. } => self.reach(11),
             Observation::Inherited { .. } => self.reach(13),
             Observation::Loaded { ok: false, .. } => self.reach(14),
             Observation::EngineDied { .. } => self.reach(15),
             Observation::Applied { changes, .. } => self.on_changes(changes),
             _ => {}
+        }
+    }
+
+    fn on_answer(&mut self, query: QueryId) {
+        if !self.answered.insert(query) {
+            self.reach(12);
         }
     }
 
@@ -106,10 +126,32 @@ impl Reached {
                         self.reach(5);
                     }
                 }
-                Change::Uncounted { reason: Uncounted::Duplicate, .. } => self.reach(12),
                 Change::JobEnded { .. } if self.faults_in_force > 0 => self.reach(16),
+                Change::Recut { .. } => self.reach(17),
+                Change::JobResumed { .. } => self.reach(19),
                 _ => {}
             }
+            if let Change::JobEnded { cancelled: true, .. } = change {
+                self.reach(18);
+            }
+        }
+    }
+
+    fn on_client(&mut self, at: Time, event: &ClientEvent) {
+        match event {
+            ClientEvent::Asked { session, number, .. } => {
+                self.asked.insert((*session, *number), at);
+            }
+            ClientEvent::Told { session, number, reply } => {
+                let asked = self.asked.remove(&(*session, *number));
+                if asked.is_some_and(|asked| at.since(asked) > PATIENCE) {
+                    self.reach(20);
+                }
+                if let Reply::Jobs(_) = **reply {
+                    self.reach(22);
+                }
+            }
+            ClientEvent::GaveUp { .. } => self.reach(21),
         }
     }
 }
@@ -127,6 +169,7 @@ impl Sink for Reached {
                 FaultPhase::Ended => self.faults_in_force -= 1,
                 FaultPhase::Missed { .. } => {}
             },
+            What::Client(event) => self.on_client(record.at, event),
             _ => {}
         }
     }

@@ -63,7 +63,8 @@ impl Shrinker<'_> {
             return false;
         }
         // What is kept is what a reader of the file gets.
-        let Ok(candidate) = Plan::read(&text, "a smaller scenario") else { return false };
+        let Ok(mut candidate) = Plan::read(&text, "a smaller scenario") else { return false };
+        Arc::make_mut(&mut candidate.config).planted = self.best.config.planted;
         if !is_survivable(&candidate) {
             return false;
         }
@@ -96,15 +97,34 @@ impl Shrinker<'_> {
         }
     }
 
+    /// Leaves out as many requests as possible, one by one, and lets clients wait for ever.
+    fn requests(&mut self) {
+        self.keep(|plan| plan.requests.clear());
+        for place in (0..self.best.requests.len()).rev() {
+            self.keep(|plan| {
+                plan.requests.remove(place);
+            });
+        }
+        for place in 0..self.best.requests.len() {
+            self.keep(|plan| plan.requests[place].give_up = None);
+        }
+        for place in 0..self.best.jobs.len() {
+            self.keep(|plan| plan.jobs[place].give_up = None);
+        }
+    }
+
     fn work(&mut self) {
+        self.requests();
         for place in (0..self.best.arrivals.len()).rev() {
             self.keep(|plan| {
-                plan.arrivals.remove(place);
+                let prefix = format!("{}-", plan.arrivals.remove(place).spec.name);
+                plan.requests.retain(|one| one.errand.job().is_none_or(|job| !job.starts_with(&prefix)));
             });
         }
         for place in (0..self.best.jobs.len()).rev() {
             self.keep(|plan| {
-                plan.jobs.remove(place);
+                let name = plan.jobs.remove(place).spec.name;
+                plan.requests.retain(|one| one.errand.job() != Some(&name));
             });
         }
         for place in 0..self.best.jobs.len() {
@@ -163,6 +183,8 @@ impl Shrinker<'_> {
         self.change(|config| config.dispatch = usual.dispatch.clone());
         self.change(|config| config.scheduler = usual.scheduler.clone());
         self.change(|config| config.failover.voters = None);
+        self.change(|config| config.failover.backup_every = usual.failover.backup_every);
+        self.change(|config| config.failover.standby = usual.failover.standby.clone());
         self.change(|config| config.failover.snapshot_every = usual.failover.snapshot_every);
         self.change(|config| config.failover.election = usual.failover.election);
         self.change(|config| config.membership.kind = usual.membership.kind);
@@ -221,7 +243,9 @@ impl Shrinker<'_> {
                 self.keep(|plan| plan.faults[place].at = rounded(plan.faults[place].at));
                 self.keep(|plan| {
                     let fault = &mut plan.faults[place];
-                    fault.lasting = fault.lasting.map(rounded).filter(|draw| draw.mean() > Span::ZERO);
+                    // One that lasts no time at all would be one that stays.
+                    let shorter = fault.lasting.map(rounded).filter(|draw| draw.mean() > Span::ZERO);
+                    fault.lasting = shorter.or(fault.lasting);
                 });
             }
             self.keep(|plan| plainer(&mut plan.faults[place]));
@@ -237,7 +261,7 @@ impl Shrinker<'_> {
     }
 }
 
-/// Whether a quorum of disks and machines is left in the end, so that everything accepted has to finish: otherwise a smaller
+/// Whether a quorum of disks and machines is left in the end, and a worker, so that everything accepted has to finish: otherwise a smaller
 /// scenario would fail for a reason of its own.
 fn is_survivable(plan: &Plan) -> bool {
     let voters = plan.config.failover.voters_for(plan.nodes.len());
@@ -257,7 +281,9 @@ fn is_survivable(plan: &Plan) -> bool {
     // Who leaves takes its seat along: with it a disk or a machine less may be one too many.
     let goodbyes = plan.faults.iter().any(|fault| fault.kind == FaultKind::Leave);
     let spare = if goodbyes { 0 } else { (voters - 1) / 2 };
-    taken.iter().all(|fault| alone(fault)) && taken.len() <= spare
+    let gone = |place: usize| taken.iter().any(|fault| fault.target == Target::Node(place as u32));
+    let works = plan.nodes.iter().enumerate().any(|(place, node)| node.worker && !gone(place));
+    taken.iter().all(|fault| alone(fault)) && taken.len() <= spare && works
 }
 
 /// A fault of the same kind that is easier to understand.

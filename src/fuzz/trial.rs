@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use super::points::Reached;
-use crate::check::{Checker, Invariant, Kind, Verdict};
+use crate::check::{Checker, Invariant, Kind, Verdict, Violation};
 use crate::history::Ignore;
 use crate::scenario::Plan;
 use crate::sim;
@@ -64,7 +64,7 @@ impl fmt::Display for Failure {
 pub struct Trial {
     /// The gravest way in which it failed, and what exactly happened; `None` when everything held.
     pub failure: Option<(Failure, String)>,
-    /// What it reached; empty after a panic.
+    /// What it reached; after a panic, what it had reached by then.
     pub reached: Reached,
     /// Inputs that nodes were given.
     pub events: u64,
@@ -78,24 +78,30 @@ impl Trial {
     /// Carries out `plan` under `seed`; with `twice`, two times, to see that both have the same trace (invariant 11). `stop` is
     /// asked now and then and ends it early.
     pub fn run(plan: &Plan, seed: u64, twice: bool, stop: &(dyn Fn() -> bool + Sync)) -> Trial {
-        let run = || Trial::watched(plan, seed, twice, stop);
+        let mut sinks = (Checker::new(plan, seed), Reached::default());
         // A panic is a finding like any other: it has a seed, and can be shrunk.
         let before = WATCHED.replace(true);
+        let run = || Trial::watched(plan, seed, twice, stop, &mut sinks);
         let result = catch_unwind(AssertUnwindSafe(run));
         WATCHED.set(before);
-        result.unwrap_or_else(|panic| Trial {
-            failure: Some((Failure::Panic, message(&*panic))),
-            reached: Reached::default(),
-            events: 0,
-            seconds: 0.0,
-            stopped: false,
+        result.unwrap_or_else(|panic| {
+            // What was wrong before says more than the panic that came of it.
+            let first = sinks.0.violations().iter().find(|violation| violation.kind() == Kind::Safety);
+            let failure = first.map_or_else(|| (Failure::Panic, message(&*panic)), found);
+            Trial { failure: Some(failure), reached: sinks.1, events: 0, seconds: 0.0, stopped: false }
         })
     }
 
-    fn watched(plan: &Plan, seed: u64, twice: bool, stop: &(dyn Fn() -> bool + Sync)) -> Trial {
-        let mut sinks = (Checker::new(plan, seed), Reached::default());
-        let outcome = sim::run(plan, seed, &mut sinks, stop);
-        let (checker, reached) = sinks;
+    fn watched(
+        plan: &Plan,
+        seed: u64,
+        twice: bool,
+        stop: &(dyn Fn() -> bool + Sync),
+        sinks: &mut (Checker, Reached),
+    ) -> Trial {
+        let outcome = sim::run(plan, seed, sinks, stop);
+        let (mut checker, reached) = std::mem::replace(sinks, (Checker::new(plan, seed), Reached::default()));
+        checker.count_messages(outcome.sent.membership, outcome.sent.log);
         let verdict = checker.finish(outcome.ended_at);
         let mut failure = gravest(&verdict);
         if failure.is_none() && !outcome.unfinished.is_empty() {
@@ -118,7 +124,11 @@ impl Trial {
 /// The first violation of the gravest kind.
 fn gravest(verdict: &Verdict) -> Option<(Failure, String)> {
     let first = verdict.violations.iter().min_by_key(|violation| (violation.kind(), violation.at))?;
-    Some((Failure::Invariant(first.invariant), first.to_string()))
+    Some(found(first))
+}
+
+fn found(violation: &Violation) -> (Failure, String) {
+    (Failure::Invariant(violation.invariant), violation.to_string())
 }
 
 /// What a panic says.

@@ -101,6 +101,13 @@ pub enum ClientEvent {
         /// The answer.
         reply: Arc<Reply>,
     },
+    /// The client waited long enough: it will never know whether the request was carried out, or still will be.
+    GaveUp {
+        /// The session.
+        session: SessionId,
+        /// The request's number within the session.
+        number: u64,
+    },
 }
 
 /// Takes in a run while it goes on.

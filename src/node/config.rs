@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::mutant::{Mutant, Planted};
 use crate::base::Span;
 use crate::policy::Policy;
 
@@ -16,6 +17,15 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// Dividing workers among jobs.
     pub scheduler: Scheduler,
+    /// A bug, planted to see that it is found; none by default, and none ever in release builds.
+    pub planted: Planted,
+}
+
+impl Config {
+    /// Whether this bug is planted.
+    pub const fn has(&self, mutant: Mutant) -> bool {
+        self.planted.has(mutant)
+    }
 }
 
 /// Failure detection and membership.
@@ -65,9 +75,15 @@ impl Default for Membership {
     }
 }
 
-/// The quorum log.
+/// What keeps the state when machines die: the quorum log, unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failover {
+    /// Which design. Default [`FailoverMode::Log`].
+    pub mode: FailoverMode,
+    /// With a standby, the time between two backups to it; zero, the default, is at every operation.
+    pub backup_every: Span,
+    /// With a standby, who that is. Default [`StandbyRule::Earliest`].
+    pub standby: StandbyRule,
     /// The shortest time without a leader after which a voter asks to be elected; the longest is twice that. Default 250 ms.
     pub election: Span,
     /// Time between two signs of life of the leader to each voter. Default 50 ms, less than half of `election`.
@@ -80,13 +96,49 @@ pub struct Failover {
 
 impl Default for Failover {
     fn default() -> Failover {
-        Failover { election: Span::millis(250), beat: Span::millis(50), snapshot_every: 4096, voters: None }
+        Failover {
+            mode: FailoverMode::Log,
+            backup_every: Span::ZERO,
+            standby: StandbyRule::Earliest,
+            election: Span::millis(250),
+            beat: Span::millis(50),
+            snapshot_every: 4096,
+            voters: None,
+        }
     }
+}
+
+/// What keeps the state when machines die.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailoverMode {
+    /// A quorum of voters.
+    #[default]
+    Log,
+    /// The classic design: one hot standby that takes over when membership says that the coordinator is dead. **Not safe**: it
+    /// splits its brain when the network parts, and forgets what it was not sent.
+    Standby,
+}
+
+/// Who is the standby in the classic design. A coordinator chooses when it begins, and again when its standby is dead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StandbyRule {
+    /// The member that has belonged longest.
+    #[default]
+    Earliest,
+    /// The coordinator's next neighbour in the ring.
+    Successor,
+    /// The machine of this name and no other.
+    Named(Arc<str>),
 }
 
 impl Failover {
     /// How many voters a cluster of `members` shall have.
+    ///
+    /// With a standby it is one, the coordinator.
     pub fn voters_for(&self, members: usize) -> usize {
+        if self.mode == FailoverMode::Standby {
+            return 1;
+        }
         let fitting = match members {
             0..=2 => 1,
             3..=4 => 3,
@@ -165,6 +217,10 @@ pub mod limits {
     /// How long the first attempt at a query may take before anything is known about its job; one that takes longer is stuck.
     /// Each further attempt may take twice as long.
     pub const QUERY_UNKNOWN_MAX: Span = Span::secs(60);
+    /// Later on a query is stuck when it takes this many times what one in a hundred takes, or as the slowest of a few.
+    pub const STUCK_FACTOR: u64 = 20;
+    /// The time that an attempt may take is doubled at most this often.
+    pub const DOUBLINGS_MAX: u32 = 6;
     /// Client sessions remembered; the least recently used leaves.
     pub const SESSIONS_MAX: usize = 10_000;
     /// Jobs that the ledger holds, ended ones that were not forgotten among them.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::record::Disk;
 use crate::base::{Epoch, Incarnation, NodeId, ViewId};
 
@@ -39,7 +41,7 @@ pub enum Start {
 }
 
 /// What a node is at one moment, for drivers that aim faults at roles and for status displays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Its life.
     pub incarnation: Incarnation,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, Index, JobSpec, Outcome, Position, Seats};
+use super::record::Snapshot;
 use super::update::ViewUpdate;
 use super::view::Member;
 use crate::base::{
@@ -34,6 +35,8 @@ pub enum Body {
     Work(WorkMessage),
     /// Client requests on their way to the coordinator, and its answers on their way back.
     Client(ClientMessage),
+    /// The classic design instead of the quorum log: coordinator and standby.
+    Standby(StandbyMessage),
 }
 
 const _: () = assert!(size_of::<Message>() <= 64, "messages are copied through queues");
@@ -248,6 +251,40 @@ pub struct Part {
     pub bytes: Vec<u8>,
 }
 
+/// A coordinator of the classic design and its standby.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StandbyMessage {
+    /// The coordinator to its standby: the state, or what is new in it. Answered by [`Self::Kept`]; repeated until then.
+    Backup(Arc<Backup>),
+    /// The standby to the coordinator; also anyone to one whose reign is over.
+    Kept {
+        /// The newest reign that the sender knows.
+        epoch: Epoch,
+        /// Where the sender's copy ends; the beginning of everything when it has none.
+        last: Position,
+    },
+}
+
+/// The body of [`StandbyMessage::Backup`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Backup {
+    /// The coordinator's reign.
+    pub epoch: Epoch,
+    /// The whole state, for one that has none of it.
+    pub whole: Option<Whole>,
+    /// At most 1 MiB of entries that follow, without gaps.
+    pub entries: Vec<Entry>,
+}
+
+/// The whole state of a coordinator of the classic design.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Whole {
+    /// The state.
+    pub snapshot: Arc<Snapshot>,
+    /// The members, those who have belonged longest first.
+    pub seniority: Vec<NodeId>,
+}
+
 /// Coordinator and workers. Both sides speak in whole states, so that a lost or repeated message never matters: the
 /// coordinator says what should be on a worker's **desk**, the worker **reports** what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -376,7 +413,7 @@ pub enum ClientMessage {
 pub enum Request {
     /// Run a job. Answered by [`Reply::Submitted`].
     Submit(JobSpec),
-    /// Stop a job; what is complete stays. Answered by [`Reply::Done`].
+    /// End a job for good; what is complete stays. Answered by [`Reply::Done`].
     Cancel(JobId),
     /// Divide what a job has left into batches of another size. Answered by [`Reply::Done`].
     SetBatch {
@@ -389,6 +426,11 @@ pub enum Request {
     Forget(JobId),
     /// How far every job is, as of now (linearizable). Answered by [`Reply::Jobs`].
     Jobs,
+    /// Give out no more queries of a job until [`Request::Resume`], and take back what workers hold; what is complete stays, and
+    /// an answer that is on its way still counts. Nothing happens when it is stopped already. Answered by [`Reply::Done`].
+    Stop(JobId),
+    /// Go on with a stopped job; nothing happens when it is not stopped. Answered by [`Reply::Done`].
+    Resume(JobId),
 }
 
 /// What a client is told.
@@ -415,8 +457,12 @@ pub struct JobStatus {
     pub inputs_done: u64,
     /// Inputs that ended as failures.
     pub inputs_failed: u64,
-    /// Whether anything is left to do.
+    /// Whether nothing is left to do.
     pub ended: bool,
+    /// Whether a client has stopped it.
+    pub stopped: bool,
+    /// Inputs per query at present.
+    pub batch: u32,
 }
 
 /// Why a request was not carried out. Nothing has changed, except where it says that this is unknown.

@@ -7,7 +7,8 @@
 //! routes in a fixed order:
 //!
 //! - `membership`: who is alive, who belongs: heartbeats, alerts, suspicion, views.
-//! - `log`: the quorum log: elections, replication, snapshots, seats.
+//! - `log`: the quorum log: elections, replication, snapshots, seats. Or `standby`: the classic design in its place, which is not
+//!   safe; `replica` is what the rest sees of either.
 //! - `ledger`: the replicated state, a pure function of the committed entries.
 //! - `coordinator`: exists on the leader alone: dispatch, client requests, view and seat changes.
 //! - `worker`: runs queries on the inference engine.
@@ -21,9 +22,12 @@ mod ledger;
 mod log;
 mod membership;
 mod message;
+mod mutant;
 mod observation;
 mod record;
+mod replica;
 mod route;
+mod standby;
 mod timer;
 mod update;
 mod view;
@@ -33,13 +37,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use config::{
-    Config, Detector, Dispatch as DispatchConfig, DispatchMode, Failover, Membership as MembershipConfig,
-    Scheduler, limits,
+    Config, Detector, Dispatch as DispatchConfig, DispatchMode, Failover, FailoverMode,
+    Membership as MembershipConfig, Scheduler, StandbyRule, limits,
 };
 pub use entry::*;
 pub use identity::{Identity, Start, Status};
 pub use io::{Effect, EngineCommand, EngineEvent, Input, Outbox, Token};
 pub use message::*;
+pub use mutant::{Mutant, Planted};
 pub use observation::*;
 pub use record::{Ballot, Disk, Record, Snapshot};
 pub use timer::Timer;
@@ -49,8 +54,9 @@ pub use view::{Member, View, ViewChange};
 use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time};
 use coordinator::{Coordinator, Wish};
 use ledger::Ledger;
-use log::{Log, LogEvent};
+use log::LogEvent;
 use membership::{Membership, MembershipEvent};
+use replica::Replica;
 use worker::{Worker, WorkerFacts};
 
 /// A step that comes later than this after its deadline means that the node itself was held up.
@@ -66,7 +72,7 @@ pub struct Node {
     last_token: Token,
     life: Life,
     membership: Membership,
-    log: Log,
+    log: Replica,
     ledger: Ledger,
     worker: Worker,
     coordinator: Option<Coordinator>,
@@ -120,11 +126,8 @@ impl Node {
             address: identity.address,
         };
         let log_rng = rng.fork("log");
-        let log = match disk {
-            Some(disk) => Log::restart(identity.id, disk, &config.failover, log_rng),
-            None => Log::new(identity.id, &config.failover, log_rng),
-        };
-        Node {
+        let log = Replica::new(identity.id, disk, &config.failover, log_rng);
+        let mut node = Node {
             me: identity.id,
             cluster: disk.map_or(ClusterId(0), |disk| disk.cluster),
             last_token: Token(0),
@@ -143,7 +146,18 @@ impl Node {
             life: Life::Unborn(start),
             config,
             rng,
-        }
+        };
+        node.plant();
+        node
+    }
+
+    /// Tells the parts which bug is planted, if any.
+    fn plant(&mut self) {
+        let planted = self.config.planted;
+        self.log.plant(planted);
+        self.membership.planted = planted;
+        self.ledger.planted = planted;
+        self.worker.planted = planted;
     }
 
     /// When [`Node::step`] shall be called with [`Input::Wake`].

@@ -297,6 +297,16 @@ pub enum Change {
         /// The job.
         job: JobId,
     },
+    /// A client stopped a job.
+    JobStopped {
+        /// The job.
+        job: JobId,
+    },
+    /// A stopped job goes on.
+    JobResumed {
+        /// The job.
+        job: JobId,
+    },
     /// The membership changed.
     ViewChanged {
         /// The new view.

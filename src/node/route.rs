@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::coordinator::{self, Coordinator, Wish};
 use super::log::LogEvent;
 use super::membership::{self, MembershipEvent};
+use super::mutant::Mutant;
 use super::observation::{Change, Observation, StepDown};
 use super::update::{Memo, ViewUpdate};
 use super::{
@@ -26,6 +27,7 @@ macro_rules! membership_facts {
             epoch: $node.log.epoch(),
             coordinator: $node.log.leader(),
             leads: $node.log.leads(),
+            jurors: $node.log.jurors(),
             seats: &$node.seats,
         }
     };
@@ -40,6 +42,7 @@ macro_rules! coordinator_facts {
             ledger: &$node.ledger,
             seats: $node.log.seats(),
             lag: &|id| $node.log.lag(id),
+            silence: &|id| $node.log.silence(id, $now),
             suspect: &|id| $node.membership.is_suspect(id),
         }
     };
@@ -131,6 +134,9 @@ impl Node {
                 self.membership.receive(now, from, message, &facts, out, &mut self.membership_events);
             }
             Body::Log(message) => self.log_message(now, from, message, out),
+            Body::Standby(message) => {
+                self.log.receive_standby(now, from, message, out, &mut self.log_events);
+            }
             Body::Work(message) => self.work(now, from, message, out),
             Body::Client(message) => self.client_message(now, from, message, out),
         }
@@ -261,6 +267,9 @@ impl Node {
             // The coordinator is made when the first entry of the reign is applied, see `commit`.
             LogEvent::Led { .. } | LogEvent::Follow { .. } | LogEvent::Seated(_) => {}
             LogEvent::Unled { reason, .. } => {
+                if self.config.has(Mutant::DeposedGoesOn) {
+                    return;
+                }
                 if let Some(mut coordinator) = self.coordinator.take()
                     && reason == StepDown::NoQuorum
                 {
@@ -268,6 +277,10 @@ impl Node {
                 }
             }
             LogEvent::Commit(entry) => self.commit(now, entry, out),
+            LogEvent::Compact(last) => {
+                self.compacted = last;
+                self.log.compact(now, last, self.ledger.encode(), out);
+            }
             LogEvent::Restore(snapshot) => self.restore(now, &snapshot, out),
             LogEvent::Readable { .. } => {
                 if let Some(coordinator) = &mut self.coordinator {
@@ -306,11 +319,14 @@ impl Node {
             if let Some((session, number, reply)) = applied.reply {
                 coordinator.replied(session, number, reply, out);
             }
+            if let Payload::Seats(_) = &*payload {
+                coordinator.reseated(now);
+            }
             self.announce(&payload, &changes, out);
         }
         if position.index.0 >= self.compacted.0 + self.config.failover.snapshot_every {
             self.compacted = position.index;
-            self.log.compact(position.index, self.ledger.encode(), out);
+            self.log.compact(now, position.index, self.ledger.encode(), out);
         }
     }
 
@@ -337,6 +353,7 @@ impl Node {
     fn restore(&mut self, now: Time, snapshot: &Snapshot, out: &mut Outbox) {
         self.ledger = Ledger::decode(&snapshot.state)
             .expect("snapshots are checked where they are stored and received");
+        self.ledger.planted = self.config.planted;
         self.compacted = snapshot.last.index;
         out.observe(Observation::Restored { last: snapshot.last, state: self.ledger.digest() });
         if snapshot.seats.number > self.seats.number {
@@ -364,9 +381,12 @@ impl Node {
                 self.leave_at = Time::NEVER;
                 out.left();
             }
+            MembershipEvent::Evict(id, _) => {
+                self.log.dead(now, id, &self.seats, out, &mut self.log_events);
+                self.advise(now, event);
+            }
             MembershipEvent::Suspected(..)
             | MembershipEvent::Trusted(..)
-            | MembershipEvent::Evict(..)
             | MembershipEvent::Joining(_)
             | MembershipEvent::Leaving(..) => self.advise(now, event),
         }
@@ -397,7 +417,9 @@ impl Node {
     /// This life was evicted: its work is dropped, and a new life asks to be let in.
     fn expelled(&mut self, now: Time, out: &mut Outbox) {
         self.worker.expel(now, out);
-        let incarnation = self.membership.me().incarnation.next();
+        self.log.expelled(out, &mut self.log_events);
+        let before = self.membership.me().incarnation;
+        let incarnation = if self.config.has(Mutant::EvictedReturns) { before } else { before.next() };
         self.membership.reborn(incarnation);
         self.expect(incarnation, out);
     }
@@ -413,7 +435,7 @@ impl Node {
         let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
         let heir = others
             .filter(|&voter| !self.membership.is_suspect(voter))
-            .filter_map(|voter| self.log.lag(voter).map(|lag| (lag, voter)))
+            .map(|voter| (self.log.lag(voter).unwrap_or(u64::MAX), voter))
             .min();
         match heir {
             Some((_, heir)) => {
@@ -445,8 +467,12 @@ impl Node {
             Wish::Seat(seats) => {
                 self.log.propose_seats(now, seats, out, &mut self.log_events);
             }
+            Wish::Standby => {
+                let suspect = |id| self.membership.is_suspect(id);
+                self.log.choose(now, self.ledger.view(), suspect, out, &mut self.log_events);
+            }
             Wish::Read => {
-                if self.log.read(now, out).is_none()
+                if self.log.read(now, out, &mut self.log_events).is_none()
                     && let Some(coordinator) = &mut self.coordinator
                 {
                     coordinator.not_readable(out);

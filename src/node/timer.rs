@@ -43,6 +43,8 @@ pub enum Timer {
     Gather,
     /// The seats of the voters are looked at.
     Seats,
+    /// The standby of the classic design is sent what is new, or what it did not answer.
+    Backup,
 }
 
 /// The earliest of some timers; `Time::NEVER` when none is set.

@@ -20,6 +20,7 @@ use super::config::{Dispatch, DispatchMode};
 use super::entry::{Answer, Failure, Outcome};
 use super::io::{EngineEvent, Outbox};
 use super::message::{Body, Desk, Held, Order, Progress, Report, WorkMessage};
+use super::mutant::{Mutant, Planted};
 use super::observation::Observation;
 use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Rng, Span, Time};
 
@@ -44,6 +45,7 @@ pub(super) struct WorkerFacts {
 /// The part of a node that runs queries.
 #[derive(Debug)]
 pub(super) struct Worker {
+    pub(super) planted: Planted,
     takes_queries: bool,
     /// How likely it refuses an order, and the stream from which that is drawn.
     refuse: f64,
@@ -90,6 +92,7 @@ impl Worker {
     /// A worker with an empty desk and a cold engine. One that does not take queries answers surveys and nothing else.
     pub(super) fn new(takes_queries: bool, refuse: f64, config: &Dispatch, rng: Rng) -> Worker {
         Worker {
+            planted: Planted::default(),
             takes_queries,
             refuse,
             rng,
@@ -110,14 +113,19 @@ impl Worker {
 
     /// When to call [`Self::wake`].
     pub(super) fn deadline(&self) -> Time {
-        let repeat = self.told.front().map_or(Time::NEVER, |result| result.told + self.repeat);
-        repeat.min(self.engine.stuck_at(!self.waiting.is_empty())).min(self.ask_at())
+        self.repeat_at().min(self.engine.stuck_at(!self.waiting.is_empty())).min(self.ask_at())
     }
 
     /// When it asks for work because none came.
     fn ask_at(&self) -> Time {
         let has_room = |(_, window): &(Span, usize)| self.held() < *window;
         self.asks.filter(has_room).map_or(Time::NEVER, |(backoff, _)| self.reported + backoff)
+    }
+
+    /// When the next unsettled result is reported again.
+    fn repeat_at(&self) -> Time {
+        let again = self.told.front().filter(|_| !self.planted.has(Mutant::NoSecondResult));
+        again.map_or(Time::NEVER, |result| result.told + self.repeat)
     }
 
     /// Orders that wait or run; unsettled results are not among them.
@@ -131,8 +139,7 @@ impl Worker {
             return;
         }
         self.engine.check(now, !self.waiting.is_empty(), out);
-        let overdue = self.told.front().is_some_and(|result| result.told + self.repeat <= now);
-        if overdue || self.ask_at() <= now {
+        if self.repeat_at() <= now || self.ask_at() <= now {
             self.report_unasked(now, facts, out);
         }
     }
@@ -226,7 +233,7 @@ impl Worker {
     /// Whether the coordinator of `epoch` may command; if not, it is told so.
     fn obeys(&mut self, from: NodeId, epoch: Epoch, facts: WorkerFacts, out: &mut Outbox) -> bool {
         let newest = self.newest(facts);
-        if epoch < newest {
+        if epoch < newest && !self.planted.has(Mutant::ObeysOldReign) {
             out.send(from, Body::Work(WorkMessage::Deposed { epoch: newest }));
             return false;
         }
@@ -235,7 +242,8 @@ impl Worker {
     }
 
     fn on_desk(&mut self, now: Time, from: NodeId, desk: &Desk, facts: WorkerFacts, out: &mut Outbox) {
-        if self.followed.0 < desk.epoch {
+        let obeys_all = self.planted.has(Mutant::ObeysOldReign) && self.followed.0 != desk.epoch;
+        if self.followed.0 < desk.epoch || obeys_all {
             self.followed = (desk.epoch, 0);
         }
         if desk.version < self.followed.1 {
@@ -393,7 +401,8 @@ impl Worker {
 
     /// The results to report now, which count as told from now on.
     fn results(&mut self, now: Time, results: Results) -> Vec<Held> {
-        let due = |result: &Unsettled| results == Results::All || result.told + self.repeat <= now;
+        let again = !self.planted.has(Mutant::NoSecondResult);
+        let due = |result: &Unsettled| again && (results == Results::All || result.told + self.repeat <= now);
         let overdue = self.told.iter().take_while(|result| due(result)).count();
         let told: Vec<Unsettled> = self.told.drain(..overdue).chain(self.fresh.drain(..)).collect();
         let held = told.iter().map(|result| result.held.clone()).collect();

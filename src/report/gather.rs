@@ -225,7 +225,7 @@ impl<'a> Gather<'a> {
             false_evictions: self.cluster.false_evictions,
             messages: end.messages.filter(|_| node_seconds > 0.0).map(|messages| {
                 let Messages { membership, log, work, .. } = messages;
-                [messages.total(), membership, log, work].map(|n| n as f64 / node_seconds)
+                [membership + log, membership, log, work].map(|n| n as f64 / node_seconds)
             }),
             lost: end.queries_lost,
             doubled: end.queries_doubled,

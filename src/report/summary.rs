@@ -71,7 +71,7 @@ const METRICS: [&str; 20] = [
     "messages_per_node_s",
     "messages_membership_per_node_s",
     "messages_log_per_node_s",
-    "messages_work_per_node_s",
+    "work_messages_per_node_s",
     "queries_lost",
     "queries_doubled",
 ];
@@ -86,9 +86,9 @@ const METRICS: [&str; 20] = [
 /// Jain's index of those over 10 s, at the seconds that count for `rate_gap_10s`), `aggregate_qps` (queries counted per second
 /// from the first submission to the last end), `utilisation` (the part of the workers' time from the first submission to the
 /// last end in which queries ran that counted), `model_loads` (how often a worker began to load a model), `false_suspicions`
-/// and `false_evictions` (of nodes that no fault had silenced), `messages_per_node_s` (messages sent between nodes),
-/// `messages_membership_per_node_s` (heartbeats, alerts and views among them), `messages_log_per_node_s` (the quorum log),
-/// `messages_work_per_node_s` (dispatch and results), `queries_lost`, `queries_doubled`.
+/// and `false_evictions` (of nodes that no fault had silenced), `messages_per_node_s` (messages sent between nodes
+/// without those of work and clients), `messages_membership_per_node_s` (heartbeats, alerts and views among them),
+/// `messages_log_per_node_s` (the quorum log), `work_messages_per_node_s` (dispatch and results), `queries_lost`, `queries_doubled`.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// For each fault of the scenario, its kind and the samples of each of [`SPANS`].

@@ -194,7 +194,11 @@ impl Work {
                     let attempts = &self.attempts;
                     self.open.retain(|attempt| attempts[attempt].query.job != *job);
                 }
-                Change::Recut { .. } | Change::JobForgotten { .. } | Change::ViewChanged { .. } => {}
+                Change::Recut { .. }
+                | Change::JobForgotten { .. }
+                | Change::JobStopped { .. }
+                | Change::JobResumed { .. }
+                | Change::ViewChanged { .. } => {}
             }
         }
     }

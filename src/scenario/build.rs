@@ -6,17 +6,18 @@ use std::sync::Arc;
 use super::check;
 use super::document::Document;
 use super::error::{ScenarioError, Wrong, nearest};
-use super::keys::{FAULT_KEYS, FAULT_KINDS, FAULTS_MAX, NODES_MAX};
+use super::keys::{FAULT_KEYS, FAULT_KINDS, FAULTS_MAX, NODES_MAX, REQUEST_KINDS, REQUESTS_MAX};
 use super::plan::{
-    Arrivals, Direction, DiskPlan, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan,
-    Repeat, Target, Trigger, Until,
+    Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan,
+    Plan, Repeat, RequestPlan, Target, Trigger, Until,
 };
 use super::read::{Problems, Section, is_name};
 use super::shape::check_shape;
 use super::targets;
 use crate::base::{CostProfile, Draw};
 use crate::node::{
-    Config, Detector, DispatchConfig, DispatchMode, Failover, JobSpec, MembershipConfig, Scheduler, limits,
+    Config, Detector, DispatchConfig, DispatchMode, Failover, FailoverMode, JobSpec, MembershipConfig,
+    Planted, Scheduler, StandbyRule, limits,
 };
 use crate::policy;
 
@@ -72,6 +73,7 @@ fn plan(document: &Document, problems: &Problems) -> Plan {
         disk: DiskPlan { sync: root.table("disk").draw("sync") },
         jobs: jobs(&root, &batches),
         arrivals: arrivals(&root, &batches),
+        requests: requests(&root),
         faults: faults(&root, &nodes, &batches),
         models,
         nodes,
@@ -161,6 +163,16 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
             observers: small(&membership, "observers"),
         },
         failover: Failover {
+            mode: match failover.choice("mode") {
+                Some("standby") => FailoverMode::Standby,
+                _ => FailoverMode::Log,
+            },
+            backup_every: failover.span("backup_every"),
+            standby: match &*failover.name("standby") {
+                "earliest" => StandbyRule::Earliest,
+                "successor" => StandbyRule::Successor,
+                name => StandbyRule::Named(name.into()),
+            },
             election: failover.span("election"),
             beat: failover.span("beat"),
             snapshot_every: failover.whole("snapshot_every") as u64,
@@ -185,6 +197,7 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
                 .unwrap_or_else(policy::default),
             rate_window: scheduler.span("rate_window"),
         },
+        planted: Planted::default(),
     }
 }
 
@@ -227,6 +240,7 @@ fn jobs(root: &Section<'_>, batches: &Batches) -> Vec<JobPlan> {
     let sections = root.list("job", "job.N");
     let job = |(position, section): (usize, &Section<'_>)| JobPlan {
         at: section.draw("at"),
+        give_up: section.unless_word("give_up", Section::span),
         spec: spec(section, &format!("job{}", position + 1), batches),
     };
     let jobs: Vec<JobPlan> = sections.iter().enumerate().map(job).collect();
@@ -234,6 +248,41 @@ fn jobs(root: &Section<'_>, batches: &Batches) -> Vec<JobPlan> {
         root.refuse("job", Wrong::Contradiction(format!("more than {} jobs", limits::JOBS_MAX)));
     }
     jobs
+}
+
+fn requests(root: &Section<'_>) -> Vec<RequestPlan> {
+    let sections = root.list("request", "request.N");
+    if sections.len() > REQUESTS_MAX {
+        root.refuse("request", Wrong::Contradiction(format!("more than {REQUESTS_MAX} requests")));
+        return Vec::new();
+    }
+    sections.iter().enumerate().filter_map(|(position, section)| request(section, position)).collect()
+}
+
+fn request(section: &Section<'_>, position: usize) -> Option<RequestPlan> {
+    let common = ["at", "kind", "client", "give_up"];
+    let kind = section.choice("kind");
+    let (at, give_up) = (section.draw("at"), section.unless_word("give_up", Section::span));
+    let client = section.if_written("client", Section::name);
+    let client = client.unwrap_or_else(|| format!("request{}", position + 1).into());
+    let kind = kind?;
+    let (_, own) =
+        REQUEST_KINDS.iter().find(|(name, _)| *name == kind).expect("a choice is one of the kinds");
+    let known = |name: &&str| common.contains(name) || own.contains(name);
+    for name in section.names().filter(|name| ["job", "batch"].contains(name) && !known(name)) {
+        let known = common.iter().chain(*own).copied().collect::<Vec<_>>().join(", ");
+        section.refuse(name, Wrong::NotOfKind { what: "request", kind: kind.to_owned(), known });
+    }
+    let errand = match kind {
+        "cancel" => Errand::Cancel(section.name("job")),
+        "batch" => Errand::SetBatch { job: section.name("job"), batch: section.whole("batch") as u32 },
+        "forget" => Errand::Forget(section.name("job")),
+        "stop" => Errand::Stop(section.name("job")),
+        "resume" => Errand::Resume(section.name("job")),
+        "jobs" => Errand::Jobs,
+        other => unreachable!("{other} is in the table of requests and has no meaning"),
+    };
+    Some(RequestPlan { at, client, errand, give_up })
 }
 
 fn arrivals(root: &Section<'_>, batches: &Batches) -> Vec<Arrivals> {
@@ -306,7 +355,7 @@ fn fault(section: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Option
         .collect();
     for name in foreign {
         let known = FAULT_KEYS.iter().chain(*own).copied().collect::<Vec<_>>().join(", ");
-        section.refuse(name, Wrong::NotOfKind { kind: kind.to_owned(), known });
+        section.refuse(name, Wrong::NotOfKind { what: "fault", kind: kind.to_owned(), known });
     }
     let lasting = if own.contains(&"for") { section.unless_word("for", Section::draw) } else { None::<Draw> };
     let kind = match kind {

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::document::Document;
-use super::error::Wrong;
+use super::error::{Wrong, nearest};
 use super::keys::grouped;
 use super::plan::{Fault, FaultKind, Plan, Target, Until};
 use super::read::Problems;
 use super::targets;
 use super::units::{draw_range, draw_text};
 use crate::base::{Draw, Span};
-use crate::node::{Detector, JobSpec, limits};
+use crate::node::{Detector, FailoverMode, JobSpec, StandbyRule, limits};
 
 /// The most faults that those which hit each machine on its own may amount to.
 const OWN_MAX: usize = 100_000;
@@ -22,6 +22,7 @@ pub(super) fn contradictions(plan: &Plan, document: &Document, problems: &Proble
     check.cluster();
     check.names();
     check.work();
+    check.requests();
     check.faults();
 }
 
@@ -88,6 +89,7 @@ impl Check<'_> {
             self.refuse(&["node"], "no machine at all; wanted at least one [[node]]".to_owned());
             return;
         }
+        self.standby();
         if let Some(voters) = self.plan.config.failover.voters
             && usize::from(voters) > count
         {
@@ -100,6 +102,26 @@ impl Check<'_> {
         if !self.plan.nodes.iter().any(|node| node.worker) {
             let why = "no machine takes queries; wanted worker = true for at least one".to_owned();
             self.refuse(&["node"], why);
+        }
+    }
+
+    fn standby(&self) {
+        let failover = &self.plan.config.failover;
+        if failover.mode != FailoverMode::Standby {
+            return;
+        }
+        if failover.voters.is_some_and(|voters| voters > 1) {
+            let why =
+                "nobody votes where a standby takes over (failover.mode); wanted \"auto\" or 1".to_owned();
+            self.refuse(&["cluster.voters", "failover.mode"], why);
+        }
+        if let StandbyRule::Named(name) = &failover.standby
+            && !self.plan.nodes.iter().any(|node| node.name == *name)
+        {
+            let why = format!(
+                "no machine is called {name:?}; wanted \"earliest\", \"successor\" or a machine's name"
+            );
+            self.refuse(&["failover.standby"], why);
         }
     }
 
@@ -153,6 +175,25 @@ impl Check<'_> {
         }
         for (position, stream) in plan.arrivals.iter().enumerate() {
             self.before_the_end(&format!("arrivals.{position}.from"), Draw::Fixed(stream.from));
+        }
+    }
+
+    /// Requests are about jobs that there are.
+    fn requests(&self) {
+        let jobs = self.plan.jobs.iter().map(|job| job.spec.name.to_string());
+        let streams = self.plan.arrivals.iter();
+        let streamed = streams.flat_map(|s| (1..=s.count).map(|serial| format!("{}-{serial}", s.spec.name)));
+        let known: BTreeSet<String> = jobs.chain(streamed).collect();
+        for (position, request) in self.plan.requests.iter().enumerate() {
+            let path = format!("request.{position}");
+            self.before_the_end(&format!("{path}.at"), request.at);
+            let Some(job) = request.errand.job().filter(|job| !known.contains(&***job)) else { continue };
+            let near = nearest(job, known.iter().map(String::as_str));
+            let hint = near.map_or_else(
+                || "wanted the name of a [[job]], or of one of [[arrivals]] such as \"s-1\"".to_owned(),
+                |near| format!("did you mean {near:?}?"),
+            );
+            self.refuse(&[&format!("{path}.job"), &path], format!("no job is called {job:?}; {hint}"));
         }
     }
 

@@ -112,10 +112,12 @@ pub enum Wrong {
         /// The keys that may stand there.
         known: String,
     },
-    /// A key that this kind of fault does not have.
-    #[error("a fault of the kind {kind:?} has no such key; it knows {known}")]
+    /// A key that this kind of fault or request does not have.
+    #[error("a {what} of the kind {kind:?} has no such key; it knows {known}")]
     NotOfKind {
-        /// The fault's kind.
+        /// What it is: a fault or a request.
+        what: &'static str,
+        /// Its kind.
         kind: String,
         /// The keys that it has.
         known: String,

@@ -74,6 +74,8 @@ pub enum Kind {
 
 /// The most machines of a cluster.
 pub(super) const NODES_MAX: usize = 100_000;
+/// The most requests of a scenario beside its jobs.
+pub(super) const REQUESTS_MAX: usize = 10_000;
 /// The most faults of a scenario.
 pub(super) const FAULTS_MAX: usize = 10_000;
 /// The most trials.
@@ -205,8 +207,8 @@ impl fmt::Display for Kind {
                     .to_owned()
             }
             Kind::Target => {
-                "\"coordinator\", \"voter\", \"busiest worker\", \"worker\", \"random 2\", \"node 7\", a node's name, \
-                 \"minority\", \"all\", \"each\", \"concerned\", or a list of them"
+                "\"coordinator\", \"voter\", \"busiest worker\", \"worker\", \"spare\", \"random 2\", \"node 7\", a node's \
+                 name, \"minority\", \"all\", \"each\", \"concerned\", or a list of them"
                     .to_owned()
             }
         };
@@ -247,6 +249,10 @@ fn engines() -> Vec<&'static str> {
 
 fn dispatch_modes() -> Vec<&'static str> {
     vec!["push", "pull"]
+}
+
+fn failover_modes() -> Vec<&'static str> {
+    vec!["log", "standby"]
 }
 
 fn detectors() -> Vec<&'static str> {
@@ -296,6 +302,20 @@ pub(super) const FAULT_KINDS: [(&str, &[&str]); 20] = [
     ("bad_output", &["for", "flaw"]),
     ("repeat_output", &["for"]),
 ];
+
+/// The kinds of requests, each with the keys that it has beside `at`, `kind`, `client` and `give_up`.
+pub(super) const REQUEST_KINDS: [(&str, &[&str]); 6] = [
+    ("cancel", &["job"]),
+    ("batch", &["job", "batch"]),
+    ("forget", &["job"]),
+    ("stop", &["job"]),
+    ("resume", &["job"]),
+    ("jobs", &[]),
+];
+
+fn request_kinds() -> Vec<&'static str> {
+    REQUEST_KINDS.iter().map(|(name, _)| *name).collect()
+}
 
 const BATCH: Kind = Kind::Whole(1, limits::BATCH_MAX as i128);
 const WEIGHT: Kind = Kind::Number(1e6);
@@ -360,6 +380,9 @@ static KEYS: &[Key] = &[
     key("membership.evict_after", SpanKind(Span::millis(2), DAY), Value("2s"), "How long a node is suspect before it is evicted; longer than suspect_after, but with ring as short as one likes."),
     key("membership.observers", Whole(1, 16), Value("5"), "How many distinct observers each node has; of no meaning with ring, where it is one."),
 
+    key("failover.mode", Choice(failover_modes), Value("log"), "What keeps the state when machines die: with log a quorum of voters; with standby, as classic systems do it and not safe, one hot standby that takes over when membership says that the coordinator is dead. The first machine is the first coordinator then, and all is kept in memory."),
+    key("failover.backup_every", SpanKind(Span::ZERO, HOUR), Value("0s"), "standby: time between two backups to the standby; \"0s\" is at every operation, which counts only once the standby has it."),
+    key("failover.standby", Name, Value("earliest"), "standby: who that is. earliest: the member that has belonged longest; successor: the coordinator's neighbour in the ring; or the name of a machine, and no other."),
     key("failover.election", SpanKind(Span::millis(2), HOUR), Value("250ms"), "The shortest silence of the coordinator after which a voter asks to be elected, the longest is twice that; at least two beats."),
     key("failover.beat", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "Time between two signs of life of the coordinator to each voter."),
     key("failover.snapshot_every", Whole(1, 1_000_000_000), Value("4096"), "Entries of the log between two snapshots."),
@@ -383,6 +406,7 @@ static KEYS: &[Key] = &[
     key("job.N.inputs", Inputs, Required, "What to run it on."),
     key("job.N.batch", BATCH, Derived("the model's batch"), "Inputs per query."),
     key("job.N.at", Draw(Span::ZERO, LONGEST), Value("0s"), "When the client submits it."),
+    key("job.N.give_up", SpanKind(MOMENT, LONGEST), Value("never"), "How long the client waits for an answer to its submission before it gives up, and never learns whether it was accepted.").or("never"),
     key("job.N.weight", WEIGHT, Value("1"), "Its share relative to other jobs."),
     key("job.N.priority", PRIORITY, Value("0"), "Higher goes first where the policy has a meaning for it."),
 
@@ -396,12 +420,19 @@ static KEYS: &[Key] = &[
     key("arrivals.N.weight", WEIGHT, Value("1"), "The share of each, relative to other jobs."),
     key("arrivals.N.priority", PRIORITY, Value("0"), "Higher goes first where the policy has a meaning for it."),
 
+    key("request.N.at", Draw(Span::ZERO, LONGEST), Value("0s"), "When a client asks; later if its request before this one is not answered yet, or the job is not accepted yet."),
+    key("request.N.kind", Choice(request_kinds), Required, "What it asks: end a job for good, divide what is left of it into other batches, drop one that has ended, stop it, let it go on, or read how far all jobs are."),
+    key("request.N.job", Name, Required, "cancel, batch, forget, stop, resume: which job, by its name; those of a stream are called s-1, s-2, … for a stream s."),
+    key("request.N.batch", BATCH, Required, "batch: inputs per query from then on."),
+    key("request.N.client", Name, Derived("request and the position from 1"), "Who asks: requests of one client go one after the other, in the order of the file. A job's name is the client that submitted it."),
+    key("request.N.give_up", SpanKind(MOMENT, LONGEST), Value("never"), "How long the client waits for an answer before it gives up, and never learns whether it was done.").or("never"),
+
     key("fault.N.at", Draw(Span::ZERO, LONGEST), Required, "When it happens."),
     key("fault.N.on", Choice(triggers), Value("time"), "What it waits for from then on, for a minute at most, to begin in the midst of it: that a node misses its leader and asks for votes, that a part of a snapshot is on its way, or that the voters' seats change; \"time\": nothing."),
     key("fault.N.every", Draw(Span::millis(1), LONGEST), Value("never"), "After how long it is due again, each time, counted from when it was due; never before it has ended.").or("never"),
     key("fault.N.times", Whole(1, 1_000_000), Value("ever"), "How often it happens in all when it has an every; \"ever\": until the trial ends.").or("ever"),
     key("fault.N.kind", Choice(fault_kinds), Required, "What happens."),
-    key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens. \"each\": every machine on its own, each with times of its own; \"concerned\": the machine in the midst of what the fault waited for."),
+    key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens. \"spare\" is a machine without which a majority of the voters, and a worker, are left; \"each\": every machine on its own, each with times of its own; \"concerned\": the machine in the midst of what the fault waited for."),
     key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash or corrupt, the time until the process starts again; a rollback must have one. Not for restart, engine_death, stuck.").or("ever"),
     key("fault.N.wipe", Switch, Value("false"), "crash: whether the disk is lost as well."),
     key("fault.N.other", Target, Value("rest"), "cut: the other side; \"rest\" is everyone else.").or("rest"),

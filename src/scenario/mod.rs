@@ -11,6 +11,7 @@ mod error;
 mod keys;
 mod plan;
 mod read;
+mod settings;
 mod shape;
 mod shipped;
 mod targets;
@@ -23,9 +24,10 @@ pub use crate::policy::Options;
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use plan::{
-    Arrivals, Direction, DiskPlan, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan,
-    Repeat, Target, Trigger, Until,
+    Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, ModelPlan, NetworkPlan, NodePlan,
+    Plan, Repeat, RequestPlan, Target, Trigger, Until,
 };
+pub use settings::Settings;
 pub use shipped::{find_shipped, shipped};
 pub use units::magnitude;
 pub use units::readable_span as span;
@@ -33,6 +35,7 @@ pub use write::to_toml;
 
 /// What plans are made of, for those who make plans without knowing nodes.
 pub use crate::node::{
-    Config, Detector, DispatchConfig, DispatchMode, Failover, Inputs, JobSpec, MembershipConfig, Scheduler,
+    Config, Detector, DispatchConfig, DispatchMode, Failover, FailoverMode, Inputs, JobSpec,
+    MembershipConfig, Mutant, Planted, Scheduler, StandbyRule,
 };
 pub use crate::policy::{Options as PolicyOptions, all as policies};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{CostProfile, Draw, Span};
-use crate::node::{Config, DispatchMode, JobSpec};
+use crate::node::{Config, DispatchMode, JobSpec, limits};
+#[cfg(debug_assertions)]
+use crate::node::{Mutant, Planted};
 use crate::policy::Options;
 
 /// A checked scenario.
@@ -38,11 +40,21 @@ pub struct Plan {
     pub jobs: Vec<JobPlan>,
     /// Streams of jobs that arrive at random times.
     pub arrivals: Vec<Arrivals>,
+    /// What clients ask beside their jobs, in the order of the file.
+    pub requests: Vec<RequestPlan>,
     /// The faults, in the order of the file.
     pub faults: Vec<Fault>,
 }
 
 impl Plan {
+    /// The same with a bug planted in every node. Release builds have no such function, and no file can say it.
+    #[cfg(debug_assertions)]
+    #[must_use]
+    pub fn planted(mut self, mutant: Mutant) -> Plan {
+        Arc::make_mut(&mut self.config).planted = Planted::with(mutant);
+        self
+    }
+
     /// The longest that an engine may stand still before it runs a query.
     pub fn stall_max(&self) -> Span {
         let stalls = self.nodes.iter().filter(|node| node.worker && node.stall > 0.0);
@@ -61,6 +73,26 @@ impl Plan {
         };
         let unasked = u64::from(dispatch.mode == DispatchMode::Pull);
         pause * (refused + unasked)
+    }
+
+    /// How long it may take until queries of a job are found to be stuck, one attempt after another, where a healthy query takes at most
+    /// `longest`. Every failure doubles the time that the next attempt may take.
+    pub fn stuck_max(&self, longest: Span) -> Span {
+        let stuck = self.faults.iter().filter(|fault| fault.kind == FaultKind::Stuck);
+        let times: usize = stuck.map(|fault| fault.target.machines_max(self.nodes.len())).sum();
+        let attempts = u64::from(self.config.dispatch.retries_max) + 1;
+        let times = attempts.min(times as u64);
+        // Attempts that fail for other reasons come first at worst.
+        let fails = |fault: &Fault| {
+            matches!(
+                fault.kind,
+                FaultKind::LoadFailure { .. } | FaultKind::EngineDeath | FaultKind::BadOutput(_)
+            )
+        };
+        let first = if self.faults.iter().any(fails) { attempts - times } else { 0 };
+        let limit = limits::QUERY_UNKNOWN_MAX.max(longest * limits::STUCK_FACTOR);
+        let doubled = |failures: u64| limit * (1 << failures.min(limits::DOUBLINGS_MAX.into()));
+        (first..first + times).fold(Span::ZERO, |sum, failures| sum + doubled(failures))
     }
 }
 
@@ -144,8 +176,74 @@ pub struct ModelPlan {
 pub struct JobPlan {
     /// When the client asks.
     pub at: Draw,
+    /// How long it waits for an answer before it gives up and never learns the outcome; `None`: for ever.
+    pub give_up: Option<Span>,
     /// What it submits.
     pub spec: JobSpec,
+}
+
+/// A request of a client beside the submission of jobs.
+///
+/// A client asks one thing at a time, in the order of the file. A request about a job waits until that job was accepted,
+/// and is left out when it was refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestPlan {
+    /// When it is asked, at the earliest.
+    pub at: Draw,
+    /// Who asks: a job's name is the client that submitted it; any other name is a client that only asks.
+    pub client: Arc<str>,
+    /// What.
+    pub errand: Errand,
+    /// See [`JobPlan::give_up`].
+    pub give_up: Option<Span>,
+}
+
+/// What a client wants beside the submission of jobs; jobs go by their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// End a job for good.
+    Cancel(Arc<str>),
+    /// Divide what is left of a job into batches of another size.
+    SetBatch {
+        /// The job.
+        job: Arc<str>,
+        /// Inputs per query from then on.
+        batch: u32,
+    },
+    /// Drop a job that has ended.
+    Forget(Arc<str>),
+    /// Give out nothing more of a job.
+    Stop(Arc<str>),
+    /// Go on with a stopped job.
+    Resume(Arc<str>),
+    /// Read how far all jobs are.
+    Jobs,
+}
+
+impl Errand {
+    /// What scenarios call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Errand::Cancel(_) => "cancel",
+            Errand::SetBatch { .. } => "batch",
+            Errand::Forget(_) => "forget",
+            Errand::Stop(_) => "stop",
+            Errand::Resume(_) => "resume",
+            Errand::Jobs => "jobs",
+        }
+    }
+
+    /// The job that it is about.
+    pub fn job(&self) -> Option<&Arc<str>> {
+        match self {
+            Errand::Cancel(job)
+            | Errand::SetBatch { job, .. }
+            | Errand::Forget(job)
+            | Errand::Stop(job)
+            | Errand::Resume(job) => Some(job),
+            Errand::Jobs => None,
+        }
+    }
 }
 
 /// A stream of jobs that differ only in their names and arrival times. The first arrives at `from`, or one gap later.
@@ -332,6 +430,9 @@ pub enum Target {
     BusiestWorker,
     /// A worker that neither leads nor votes, if there is one, else one that does not lead.
     Worker,
+    /// A machine without which the cluster goes on, should it be gone for good or lose its disk: a majority of those who have
+    /// seats keep theirs, and somebody is left who works.
+    Spare,
     /// This many machines at random, whatever their roles.
     Random(u32),
     /// A minority of the machines, as large as possible, without the coordinator.
@@ -344,4 +445,22 @@ pub enum Target {
     Concerned,
     /// Several targets, none of them twice.
     Several(Vec<Target>),
+}
+
+impl Target {
+    /// How many machines of `nodes` it can be at most.
+    pub fn machines_max(&self, nodes: usize) -> usize {
+        match self {
+            Target::Node(_)
+            | Target::Coordinator
+            | Target::Voter
+            | Target::BusiestWorker
+            | Target::Worker
+            | Target::Spare
+            | Target::Concerned => 1,
+            Target::Random(count) => *count as usize,
+            Target::Minority | Target::All | Target::Each => nodes,
+            Target::Several(targets) => targets.iter().map(|target| target.machines_max(nodes)).sum(),
+        }
+    }
 }

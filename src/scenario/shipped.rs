@@ -9,6 +9,10 @@ macro_rules! shipped {
 /// Every shipped scenario: its name, which is that of its file in `scenarios/`, and its source; in order of the names.
 pub fn shipped() -> &'static [(&'static str, &'static str)] {
     shipped![
+        "classic_pull",
+        "classic_query_counts",
+        "classic_successor",
+        "classic_time_shares",
         "coord_and_voter_fail",
         "coord_fail",
         "fair_many_jobs",
@@ -16,6 +20,9 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         "handover",
         "late_job",
         "lossy_network",
+        "partial_chained",
+        "partial_constrained",
+        "partial_quorum_loss",
         "partition_leader_one_way",
         "partition_minority",
         "pause_coordinator",
@@ -28,6 +35,9 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         "second_job",
         "second_job_busy",
         "second_job_swapped",
+        "standby_lagging_backup",
+        "standby_partition",
+        "standby_works",
         "steady",
         "stragglers",
         "three_at_once",

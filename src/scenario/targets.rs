@@ -6,11 +6,12 @@ use super::plan::{FaultKind, NodePlan, Target};
 use super::read::Reading;
 
 /// The targets that are single words, and no machine's name.
-const ROLES: [(&str, Target); 8] = [
+const ROLES: [(&str, Target); 9] = [
     ("coordinator", Target::Coordinator),
     ("voter", Target::Voter),
     ("busiest worker", Target::BusiestWorker),
     ("worker", Target::Worker),
+    ("spare", Target::Spare),
     ("minority", Target::Minority),
     ("all", Target::All),
     ("each", Target::Each),
@@ -112,6 +113,9 @@ pub(super) fn impossible(
         let plural =
             if wanted == 1 { "worker that does not lead is" } else { "workers that do not lead are" };
         return Some(format!("{wanted} {plural} wanted, and this cluster can have {workers}"));
+    }
+    if parts.contains(&Target::Spare) && count == 1 {
+        return Some("the only machine cannot be spared".to_owned());
     }
     let alone = |part: &Target| matches!(part, Target::All | Target::Minority | Target::Each);
     if parts.len() > 1 && parts.iter().any(alone) {

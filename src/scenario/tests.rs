@@ -111,6 +111,8 @@ suspect_after = "0.1s"
 evict_after = "1s"
 observers = 3
 [failover]
+backup_every = "1.5s"
+standby = "plain"
 election = "200ms"
 beat = "30ms"
 snapshot_every = 100
@@ -134,6 +136,7 @@ model = "llama-3.1"
 inputs = "imagenet:100..1100"
 batch = 10
 at = "1s..2s"
+give_up = "40s"
 weight = 2.5
 priority = -3
 [[job]]
@@ -154,6 +157,32 @@ every = "done"
 count = 2
 model = "llama-3.1"
 inputs = 1
+[[request]]
+at = "3s..4s"
+kind = "batch"
+job = "a"
+batch = 7
+client = "a"
+[[request]]
+kind = "jobs"
+client = "reader"
+give_up = "2s"
+[[request]]
+at = "5s"
+kind = "stop"
+job = "s-20"
+[[request]]
+at = "6s"
+kind = "resume"
+job = "s-20"
+[[request]]
+at = "7s"
+kind = "cancel"
+job = "job2"
+[[request]]
+at = "8s"
+kind = "forget"
+job = "job2"
 [[fault]]
 at = "1s"
 kind = "crash"
@@ -255,7 +284,7 @@ for = "2s"
 [[fault]]
 at = "1s"
 kind = "corrupt"
-target = "node 3"
+target = "spare"
 for = "1s..2s"
 [[fault]]
 at = "1s"
@@ -306,6 +335,10 @@ fn every_key_is_read_and_written() {
         }
     );
     assert_eq!(plan.faults[10].target, Target::Node(0));
+    assert_eq!((plan.jobs[0].give_up, plan.jobs[1].give_up), (Some(Span::secs(40)), None));
+    assert_eq!(plan.requests[0].errand, Errand::SetBatch { job: "a".into(), batch: 7 });
+    assert_eq!((&*plan.requests[0].client, &*plan.requests[2].client), ("a", "request3"));
+    assert_eq!((plan.requests[1].give_up, plan.requests[2].give_up), (Some(Span::secs(2)), None));
 
     let written = format!("{}{}", to_toml(&plan), to_toml(&read(BASE)));
     for key in keys() {
@@ -336,7 +369,9 @@ fn the_table_of_keys_says_what_the_defaults_are() {
     for key in keys() {
         if let (Preset::Value(value), path) =
             (key.default, key.path.replace("NAME", "m").replace(".N.", ".0."))
-            && !["node", "arrivals", "fault"].iter().any(|table| path.starts_with(&format!("{table}.")))
+            && !["node", "arrivals", "fault", "request"]
+                .iter()
+                .any(|table| path.starts_with(&format!("{table}.")))
         {
             overrides.push(format!("{path}={value}"));
         }
@@ -494,4 +529,18 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_stuck_again_and_again_takes_twice_as_long_each_time() {
+    let with = |faults: &str| read(&format!("nodes = 5\n{BASE}{faults}"));
+    let stuck = "[[fault]]\nat = \"1s\"\nkind = \"stuck\"\ntarget = \"random 2\"\n";
+    let failing = "[[fault]]\nat = \"1s\"\nkind = \"engine_death\"\ntarget = \"node 1\"\n";
+    let quick = Span::millis(1);
+    assert_eq!(with("").stuck_max(quick), Span::ZERO);
+    assert_eq!(with(stuck).stuck_max(quick), Span::secs(60 + 120));
+    // Four attempts are made, of which others than the stuck ones may be the first.
+    assert_eq!(with(&stuck.repeat(9)).stuck_max(quick), Span::secs(60 + 120 + 240 + 480));
+    assert_eq!(with(&format!("{stuck}{failing}")).stuck_max(quick), Span::secs(240 + 480));
+    assert_eq!(with(stuck).stuck_max(Span::secs(10)), Span::secs(200 + 400));
 }

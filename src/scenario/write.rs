@@ -2,13 +2,14 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::plan::{Direction, Fault, FaultKind, Flaw, NodePlan, Plan, Trigger, Until};
+use super::plan::{Direction, Errand, Fault, FaultKind, Flaw, NodePlan, Plan, RequestPlan, Trigger, Until};
 use super::read::DATASET;
 use super::targets;
 use super::units::{bandwidth_text, draw_text};
 use crate::base::Draw;
 use crate::node::{
-    Config, Detector, DispatchConfig, DispatchMode, Failover, Inputs, JobSpec, MembershipConfig, Scheduler,
+    Config, Detector, DispatchConfig, DispatchMode, Failover, FailoverMode, Inputs, JobSpec,
+    MembershipConfig, Scheduler, StandbyRule,
 };
 use crate::policy::Options;
 
@@ -37,6 +38,7 @@ pub fn to_toml(plan: &Plan) -> String {
     for job in &plan.jobs {
         file.line("\n[[job]]");
         file.quoted("at", draw_text(job.at));
+        file.quoted("give_up", job.give_up.map_or_else(|| "never".to_owned(), |span| span.to_string()));
         spec(&mut file, &job.spec);
     }
     for stream in &plan.arrivals {
@@ -45,6 +47,9 @@ pub fn to_toml(plan: &Plan) -> String {
         file.quoted("every", stream.every.map_or_else(|| "done".to_owned(), draw_text));
         file.put("count", stream.count);
         spec(&mut file, &stream.spec);
+    }
+    for one in &plan.requests {
+        request(&mut file, one);
     }
     for one in &plan.faults {
         fault(&mut file, one);
@@ -127,9 +132,11 @@ fn top(file: &mut File, plan: &Plan) {
 
 /// Takes the settings apart completely, so that a new one cannot be forgotten here.
 fn config(file: &mut File, config: &Config, options: &Options) {
-    let Config { membership, failover, dispatch, scheduler } = config;
+    // A planted bug is no part of a scenario.
+    let Config { membership, failover, dispatch, scheduler, planted: _ } = config;
     let MembershipConfig { kind, heartbeat, suspect_after, evict_after, observers } = membership;
-    let Failover { election, beat, snapshot_every, voters } = failover;
+    let Failover { mode: failover_mode, backup_every, standby, election, beat, snapshot_every, voters } =
+        failover;
     let DispatchConfig { mode, window, retries_max, backoff, hedge, repeat, survey } = dispatch;
     let Scheduler { policy, rate_window } = scheduler;
     let Options { at_least_one, cap, hysteresis, slack } = options;
@@ -169,6 +176,22 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.quoted("evict_after", evict_after);
     file.put("observers", observers);
     file.line("\n[failover]");
+    file.quoted(
+        "mode",
+        match failover_mode {
+            FailoverMode::Log => "log",
+            FailoverMode::Standby => "standby",
+        },
+    );
+    file.quoted("backup_every", backup_every);
+    file.quoted(
+        "standby",
+        match standby {
+            StandbyRule::Earliest => "earliest",
+            StandbyRule::Successor => "successor",
+            StandbyRule::Named(name) => name,
+        },
+    );
     file.quoted("election", election);
     file.quoted("beat", beat);
     file.put("snapshot_every", snapshot_every);
@@ -191,6 +214,21 @@ fn spec(file: &mut File, spec: &JobSpec) {
     file.put("batch", batch);
     file.put("weight", weight);
     file.put("priority", priority);
+}
+
+fn request(file: &mut File, request: &RequestPlan) {
+    let RequestPlan { at, client, errand, give_up } = request;
+    file.line("\n[[request]]");
+    file.quoted("at", draw_text(*at));
+    file.quoted("kind", errand.name());
+    if let Some(job) = errand.job() {
+        file.quoted("job", job);
+    }
+    if let Errand::SetBatch { batch, .. } = errand {
+        file.put("batch", batch);
+    }
+    file.quoted("client", client);
+    file.quoted("give_up", give_up.map_or_else(|| "never".to_owned(), |span| span.to_string()));
 }
 
 fn fault(file: &mut File, fault: &Fault) {

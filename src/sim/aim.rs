@@ -66,6 +66,13 @@ impl<P: Process, W: Watcher> Aim<'_, '_, P, W> {
                 }
                 one_of(&plain, rng)
             }
+            Target::Spare => {
+                let spare = self.running().map(|(machine, _)| machine).filter(|machine| {
+                    let lost: Vec<Machine> = chosen.iter().copied().chain([*machine]).collect();
+                    is_free(machine) && self.world.can_spare(&lost)
+                });
+                one_of(&spare.collect::<Vec<_>>(), rng)
+            }
             Target::Random(count) => {
                 let mut machines: Vec<Machine> = all().collect();
                 rng.shuffle(&mut machines);

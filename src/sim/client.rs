@@ -1,6 +1,6 @@
-//! The clients: each submits one job, through any node that lives, and asks again elsewhere until it has an answer.
+//! The clients: each asks one thing at a time, of any node that lives, and asks again elsewhere until it has an answer or gives up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::host::{Local, Process};
@@ -8,55 +8,94 @@ use super::world::{Event, World};
 use crate::base::{JobId, Rng, SessionId, Span, Time};
 use crate::history::{ClientEvent, Machine, Watcher, What};
 use crate::node::{JobSpec, Refusal, Reply, Request};
-use crate::scenario::Plan;
+use crate::scenario::{Errand, Plan};
 
 /// How long a client waits for an answer before it asks another node.
 const PATIENCE: Span = Span::millis(500);
 /// How long a client waits after a refusal that may be gone elsewhere or later.
 const BACK_OFF: Span = Span::millis(50);
-/// The number of a client's only request.
-const NUMBER: u64 = 1;
 
 /// What happens to a client. `attempt` counts how often it has asked; what belongs to an earlier one is void.
 #[derive(Debug)]
 pub(super) enum ClientStep {
+    /// Its next request may be due.
+    Begin,
     /// It asks some node.
     Ask { attempt: u32 },
     /// Its request arrives at a machine.
     Arrive { attempt: u32, machine: Machine },
     /// An answer arrives.
     Answer { attempt: u32, reply: Arc<Reply> },
+    /// It has waited long enough for an answer to its request number `serial`, from 1.
+    GiveUp { serial: u32 },
 }
 
-/// How far a client has come.
+/// How far a client's job has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It has no final answer; the last refusal, if there was one.
+    /// There is no final answer; the last refusal, if there was one.
     Waiting(Option<Refusal>),
-    /// Its job was accepted.
+    /// The job was accepted.
     Accepted(JobId),
-    /// Its job was refused for good.
+    /// The job was refused for good.
     Refused(Refusal),
+    /// The client gave up before it knew.
+    Unknown,
+    /// It has none.
+    Jobless,
+}
+
+/// Something that a client will ask.
+#[derive(Debug)]
+struct Wanted {
+    /// When, at the earliest; `Time::NEVER` while it waits for another client's job to end.
+    at: Time,
+    what: Intent,
+    give_up: Option<Span>,
+}
+
+#[derive(Debug)]
+enum Intent {
+    Submit(Arc<Request>),
+    Errand(Errand),
+}
+
+/// What a client has asked and waits for.
+#[derive(Debug)]
+struct Pending {
+    session: SessionId,
+    number: u64,
+    request: Arc<Request>,
+    give_up: Option<Span>,
+    /// Whether it has gone out.
+    asked: bool,
+    refusal: Option<Refusal>,
 }
 
 /// One client.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// When it asks first; `Time::NEVER` while it waits for another client's job to end.
-    pub(super) at: Time,
+    wanted: VecDeque<Wanted>,
+    pending: Option<Pending>,
     /// The client that asks once this one's job has ended.
     next: Option<u32>,
-    pub(super) session: SessionId,
-    pub(super) request: Arc<Request>,
-    /// The job's name.
+    /// Its session for changes, and the number of the last one.
+    session: SessionId,
+    number: u64,
+    /// Its session for reads: these are not written to the log, and what opens a session must be.
+    reads: SessionId,
+    reads_number: u64,
+    /// How many requests it has begun.
+    serial: u32,
+    /// Its job's name, or its own if it has none.
     pub(super) name: Arc<str>,
     pub(super) attempt: u32,
     /// The life of the process that it is connected to.
-    pub(super) link: Option<(Machine, u32)>,
+    link: Option<(Machine, u32)>,
     /// The machine that it asked last.
-    pub(super) asked: Option<Machine>,
+    asked: Option<Machine>,
     pub(super) standing: Standing,
-    pub(super) rng: Rng,
+    rng: Rng,
 }
 
 /// All clients of a run.
@@ -64,16 +103,18 @@ pub(super) struct Client {
 pub(super) struct Clients {
     pub(super) all: Vec<Client>,
     by_session: BTreeMap<SessionId, u32>,
+    by_name: BTreeMap<Arc<str>, u32>,
 }
 
 impl Clients {
-    /// One client per job of the plan and per job of its arrivals, with times drawn from forks of `rng`.
+    /// One client per job of the plan and per job of its arrivals, and one per further name under `[[request]]`; with times
+    /// drawn from forks of `rng`.
     pub(super) fn new(plan: &Plan, rng: &Rng) -> Clients {
-        let mut clients = Clients { all: Vec::new(), by_session: BTreeMap::new() };
+        let mut clients = Clients { all: Vec::new(), by_session: BTreeMap::new(), by_name: BTreeMap::new() };
         for (number, job) in plan.jobs.iter().enumerate() {
             let mut rng = rng.fork("job").fork_number(number as u64);
             let at = Time::ZERO + job.at.sample(&mut rng);
-            clients.add(at, job.spec.clone(), rng);
+            clients.submit(at, job.give_up, job.spec.clone(), rng);
         }
         for (number, stream) in plan.arrivals.iter().enumerate() {
             let rng = rng.fork("arrivals").fork_number(number as u64);
@@ -91,51 +132,114 @@ impl Clients {
                 }
                 let mut spec = stream.spec.clone();
                 spec.name = format!("{}-{serial}", spec.name).into();
-                clients.add(at, spec, rng.fork_number(u64::from(serial)));
+                clients.submit(at, None, spec, rng.fork_number(u64::from(serial)));
             }
+        }
+        for (number, request) in plan.requests.iter().enumerate() {
+            let mut rng = rng.fork("request").fork_number(number as u64);
+            let at = Time::ZERO + request.at.sample(&mut rng);
+            let asks = match clients.by_name.get(&request.client) {
+                Some(&asks) => asks,
+                None => clients.add(&request.client, Standing::Jobless, rng),
+            };
+            let what = Intent::Errand(request.errand.clone());
+            clients.all[asks as usize].wanted.push_back(Wanted { at, what, give_up: request.give_up });
         }
         clients
     }
 
-    fn add(&mut self, at: Time, spec: JobSpec, mut rng: Rng) {
+    fn submit(&mut self, at: Time, give_up: Option<Span>, spec: JobSpec, rng: Rng) {
+        let number = self.add(&spec.name, Standing::Waiting(None), rng);
+        let what = Intent::Submit(Arc::new(Request::Submit(spec)));
+        self.all[number as usize].wanted.push_back(Wanted { at, what, give_up });
+    }
+
+    fn add(&mut self, name: &Arc<str>, standing: Standing, mut rng: Rng) -> u32 {
+        let number = self.all.len() as u32;
         let session = SessionId(rng.bits());
-        let name = Arc::clone(&spec.name);
-        let before = self.by_session.insert(session, self.all.len() as u32);
-        assert!(before.is_none(), "two clients drew the same 64 random bits");
+        let reads = SessionId(rng.fork("reads").bits());
         self.all.push(Client {
-            at,
+            wanted: VecDeque::new(),
+            pending: None,
             next: None,
             session,
-            request: Arc::new(Request::Submit(spec)),
-            name,
+            number: 0,
+            reads,
+            reads_number: 0,
+            serial: 0,
+            name: Arc::clone(name),
             attempt: 0,
             link: None,
             asked: None,
-            standing: Standing::Waiting(None),
+            standing,
             rng,
         });
+        self.own(session, number);
+        self.own(reads, number);
+        self.by_name.entry(Arc::clone(name)).or_insert(number);
+        number
     }
 
-    /// Whose session this is.
-    pub(super) fn of_session(&self, session: SessionId) -> Option<u32> {
-        self.by_session.get(&session).copied()
+    fn own(&mut self, session: SessionId, client: u32) {
+        let before = self.by_session.insert(session, client);
+        assert!(before.is_none(), "two sessions have the same 64 random bits");
     }
 }
 
 impl Client {
-    /// Takes in an answer to the request: whether it is the final one.
-    pub(super) fn take(&mut self, reply: &Reply) -> bool {
-        self.standing = match reply {
-            Reply::Submitted(job) => Standing::Accepted(*job),
-            Reply::Refused(
-                refusal @ (Refusal::NoCoordinator | Refusal::NoQuorum { .. } | Refusal::Busy { .. }),
-            ) => Standing::Waiting(Some(refusal.clone())),
-            Reply::Refused(refusal) => Standing::Refused(refusal.clone()),
-            Reply::Done | Reply::Jobs(_) => {
-                Standing::Refused(Refusal::Invalid("the answer belongs to another kind of request".into()))
-            }
+    /// When it begins its next request, if it waits for nothing but that time.
+    pub(super) fn next_at(&self) -> Option<Time> {
+        let next = self.wanted.front().filter(|_| self.pending.is_none())?;
+        Some(next.at)
+    }
+
+    /// The job that it was told of.
+    pub(super) fn job(&self) -> Option<JobId> {
+        match self.standing {
+            Standing::Accepted(job) => Some(job),
+            _ => None,
+        }
+    }
+
+    /// What it waits for an answer to beside its job, in words.
+    pub(super) fn unanswered(&self) -> Option<String> {
+        let pending =
+            self.pending.as_ref().filter(|pending| !matches!(*pending.request, Request::Submit(_)))?;
+        let why = pending.refusal.as_ref().map_or_else(String::new, |refusal| format!(": {refusal}"));
+        Some(format!("a request of {} was not answered in {} attempts{why}", self.name, self.attempt))
+    }
+
+    /// Takes in an answer to what is pending: whether it is the final one.
+    fn take(&mut self, reply: &Reply) -> bool {
+        let pending = self.pending.as_mut().expect("answers to nothing are not taken in");
+        let submits = matches!(*pending.request, Request::Submit(_));
+        let again = match reply {
+            Reply::Refused(Refusal::NoCoordinator | Refusal::NoQuorum { .. }) => true,
+            // There may be room for a job later; a change that the ledger finds too much it always will.
+            Reply::Refused(Refusal::Busy { .. }) => submits,
+            Reply::Submitted(_) | Reply::Done | Reply::Jobs(_) | Reply::Refused(_) => false,
         };
-        !matches!(self.standing, Standing::Waiting(_))
+        if let (true, Reply::Refused(refusal)) = (again, reply) {
+            pending.refusal = Some(refusal.clone());
+        }
+        if submits {
+            self.standing = match reply {
+                Reply::Submitted(job) => Standing::Accepted(*job),
+                Reply::Refused(refusal) if again => Standing::Waiting(Some(refusal.clone())),
+                Reply::Refused(refusal) => Standing::Refused(refusal.clone()),
+                Reply::Done | Reply::Jobs(_) => Standing::Refused(Refusal::Invalid(
+                    "the answer belongs to another kind of request".into(),
+                )),
+            };
+        }
+        !again
+    }
+
+    /// Nothing is pending any more, and what is still under way is void.
+    fn rest(&mut self) {
+        self.pending = None;
+        self.attempt += 1;
+        self.link = None;
     }
 }
 
@@ -154,44 +258,57 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let client = &self.clients.all[client];
         let over = match &client.standing {
             Standing::Accepted(job) => self.watch.has_ended(*job),
-            Standing::Refused(_) => true,
-            Standing::Waiting(_) => false,
+            Standing::Refused(_) | Standing::Unknown => true,
+            Standing::Waiting(_) | Standing::Jobless => false,
         };
         let Some(next) = client.next.filter(|_| over) else { return };
-        let waiting = &mut self.clients.all[next as usize];
-        if waiting.at == Time::NEVER {
+        let waiting = self.clients.all[next as usize].wanted.front_mut();
+        if let Some(waiting) = waiting.filter(|waiting| waiting.at == Time::NEVER) {
             waiting.at = self.now;
-            let step = ClientStep::Ask { attempt: 0 };
-            self.queue.push(self.now, Event::Client { client: next, step });
+            self.queue.push(self.now, Event::Client { client: next, step: ClientStep::Begin });
         }
     }
 
     /// Something happens to a client.
     pub(super) fn client(&mut self, number: u32, step: ClientStep) {
         let client = &mut self.clients.all[number as usize];
-        let (ClientStep::Ask { attempt }
-        | ClientStep::Arrive { attempt, .. }
-        | ClientStep::Answer { attempt, .. }) = step;
-        if attempt != client.attempt || !matches!(client.standing, Standing::Waiting(_)) {
-            return;
-        }
         match step {
+            ClientStep::Begin => return self.next_request(number),
+            ClientStep::GiveUp { serial } => {
+                if serial == client.serial && client.pending.is_some() {
+                    self.give_up(number);
+                }
+                return;
+            }
+            ClientStep::Ask { attempt }
+            | ClientStep::Arrive { attempt, .. }
+            | ClientStep::Answer { attempt, .. } => {
+                if attempt != client.attempt {
+                    return;
+                }
+            }
+        }
+        let Some(pending) = &client.pending else { return };
+        match step {
+            ClientStep::Begin | ClientStep::GiveUp { .. } => unreachable!("handled above"),
             ClientStep::Ask { .. } => self.ask(number),
             ClientStep::Arrive { machine, .. } => {
                 let host = &self.hosts[machine as usize];
                 if host.runs() && self.network.admits_clients(machine) {
                     client.link = Some((machine, host.life));
-                    let (session, request) = (client.session, Arc::clone(&client.request));
-                    self.local(machine, Local::Client { session, number: NUMBER, request });
+                    let (session, number) = (pending.session, pending.number);
+                    let request = Arc::clone(&pending.request);
+                    self.local(machine, Local::Client { session, number, request });
                 }
             }
             ClientStep::Answer { reply, .. } => {
+                let (session, serial) = (pending.session, pending.number);
                 if client.take(&reply) {
-                    let event = ClientEvent::Told { session: client.session, number: NUMBER, reply };
+                    client.rest();
+                    let event = ClientEvent::Told { session, number: serial, reply };
                     self.watch.progress = self.now;
                     self.note(None, What::Client(event));
-                    // A short job may have ended before its client heard that it was accepted.
-                    self.follow(number as usize);
+                    self.settled(number);
                 } else {
                     client.attempt += 1;
                     client.link = None;
@@ -200,6 +317,109 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 }
             }
         }
+    }
+
+    /// A client has done with a request: its next one may be due, and those who wait for its job may go on.
+    fn settled(&mut self, number: u32) {
+        // A short job may have ended before its client heard that it was accepted.
+        self.follow(number as usize);
+        if self.plan.requests.is_empty() {
+            return;
+        }
+        let name = Arc::clone(&self.clients.all[number as usize].name);
+        let waits = |client: &Client| {
+            let next = client.wanted.front().filter(|_| client.pending.is_none());
+            next.is_some_and(
+                |next| matches!(&next.what, Intent::Errand(errand) if errand.job() == Some(&name)),
+            )
+        };
+        let all = self.clients.all.iter().enumerate();
+        let waiting: Vec<u32> =
+            all.filter(|(_, client)| waits(client)).map(|(place, _)| place as u32).collect();
+        for client in waiting.into_iter().filter(|&client| client != number).chain([number]) {
+            self.next_request(client);
+        }
+    }
+
+    /// Begins the next request of a client, if nothing is pending, its time has come, and the job that it is about is known.
+    fn next_request(&mut self, number: u32) {
+        loop {
+            let client = &self.clients.all[number as usize];
+            let Some(next) = client.wanted.front().filter(|_| client.pending.is_none()) else { return };
+            if next.at > self.now {
+                if next.at != Time::NEVER {
+                    self.queue.push(next.at, Event::Client { client: number, step: ClientStep::Begin });
+                }
+                return;
+            }
+            let request = match &next.what {
+                Intent::Submit(request) => Some(Arc::clone(request)),
+                Intent::Errand(errand) => match self.resolved(errand) {
+                    Resolved::Later => return,
+                    Resolved::Never => None,
+                    Resolved::Now(request) => Some(Arc::new(request)),
+                },
+            };
+            let client = &mut self.clients.all[number as usize];
+            let wanted = client.wanted.pop_front().expect("it was seen above");
+            let Some(request) = request else { continue };
+            let (session, serial) = if *request == Request::Jobs {
+                client.reads_number += 1;
+                (client.reads, client.reads_number)
+            } else {
+                client.number += 1;
+                (client.session, client.number)
+            };
+            client.serial += 1;
+            client.pending = Some(Pending {
+                session,
+                number: serial,
+                request,
+                give_up: wanted.give_up,
+                asked: false,
+                refusal: None,
+            });
+            return self.ask(number);
+        }
+    }
+
+    /// What a client has to ask, now that it knows about the job.
+    fn resolved(&self, errand: &Errand) -> Resolved {
+        let Some(name) = errand.job() else { return Resolved::Now(Request::Jobs) };
+        let owner = self.clients.by_name.get(name).expect("plans name jobs that there are");
+        let job = match &self.clients.all[*owner as usize].standing {
+            Standing::Accepted(job) => *job,
+            Standing::Waiting(_) => return Resolved::Later,
+            Standing::Refused(_) | Standing::Unknown | Standing::Jobless => return Resolved::Never,
+        };
+        Resolved::Now(match errand {
+            Errand::Cancel(_) => Request::Cancel(job),
+            Errand::SetBatch { batch, .. } => Request::SetBatch { job, batch: *batch },
+            Errand::Forget(_) => Request::Forget(job),
+            Errand::Stop(_) => Request::Stop(job),
+            Errand::Resume(_) => Request::Resume(job),
+            Errand::Jobs => Request::Jobs,
+        })
+    }
+
+    /// A client has waited long enough.
+    fn give_up(&mut self, number: u32) {
+        let client = &mut self.clients.all[number as usize];
+        let Some(pending) = client.pending.take() else { return };
+        client.rest();
+        if matches!(*pending.request, Request::Submit(_)) {
+            client.standing = Standing::Unknown;
+        }
+        let event = ClientEvent::GaveUp { session: pending.session, number: pending.number };
+        if pending.session == client.session && pending.number == 1 {
+            // Nobody knows whether the session was opened: what follows needs another one.
+            (client.session, client.number) = (SessionId(client.rng.bits()), 0);
+            let session = client.session;
+            self.clients.own(session, number);
+        }
+        self.watch.progress = self.now;
+        self.note(None, What::Client(event));
+        self.settled(number);
     }
 
     /// A client asks a node that runs, another one than the last time if there is one.
@@ -213,7 +433,6 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             .clone()
             .find(|machine| live(machine) && Some(*machine) != client.asked)
             .or_else(|| candidates.clone().find(live));
-        let is_first = client.attempt == 0;
         client.attempt += 1;
         client.link = None;
         client.asked = chosen;
@@ -225,18 +444,26 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         }
         self.queue
             .push(self.now + PATIENCE, Event::Client { client: number, step: ClientStep::Ask { attempt } });
-        if is_first {
-            let (session, request) = (client.session, Arc::clone(&client.request));
+        let pending = client.pending.as_mut().expect("only what is pending is asked");
+        if !std::mem::replace(&mut pending.asked, true) {
+            if let Some(span) = pending.give_up {
+                let step = ClientStep::GiveUp { serial: client.serial };
+                self.queue.push(self.now + span, Event::Client { client: number, step });
+            }
+            let (session, serial) = (pending.session, pending.number);
+            let request = Arc::clone(&pending.request);
             self.watch.progress = self.now;
-            self.note(None, What::Client(ClientEvent::Asked { session, number: NUMBER, request }));
+            self.note(None, What::Client(ClientEvent::Asked { session, number: serial, request }));
         }
     }
 
     /// A node answers a client, which hears it if it is still connected.
     pub(super) fn reply(&mut self, machine: Machine, session: SessionId, number: u64, reply: Arc<Reply>) {
-        let Some(index) = self.clients.of_session(session).filter(|_| number == NUMBER) else { return };
+        let Some(&index) = self.clients.by_session.get(&session) else { return };
         let client = &mut self.clients.all[index as usize];
-        if client.link != Some((machine, self.hosts[machine as usize].life))
+        let is_pending = |pending: &Pending| (pending.session, pending.number) == (session, number);
+        if !client.pending.as_ref().is_some_and(is_pending)
+            || client.link != Some((machine, self.hosts[machine as usize].life))
             || !self.network.admits_clients(machine)
         {
             return;
@@ -245,4 +472,14 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let step = ClientStep::Answer { attempt: client.attempt, reply };
         self.queue.push(self.now + latency, Event::Client { client: index, step });
     }
+}
+
+/// What a request about a job comes to.
+enum Resolved {
+    /// It can be asked.
+    Now(Request),
+    /// It is not known yet whether the job is accepted.
+    Later,
+    /// The job was refused, or nobody will know.
+    Never,
 }

@@ -189,6 +189,14 @@ impl Disk {
         self.settled = Token::default();
     }
 
+    /// The log and the ballot are lost, and who the disk belongs to is not. This is a bug, to be planted.
+    pub(super) fn wipe_but_identity(&mut self) {
+        self.crash();
+        let node::Disk { cluster, incarnation, view, .. } = self.durable.clone();
+        self.wipe();
+        self.durable = node::Disk { cluster, incarnation, view, ..node::Disk::default() };
+    }
+
     /// The disk is lost: an empty one takes its place.
     pub(super) fn wipe(&mut self) {
         self.crash();

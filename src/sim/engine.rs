@@ -1,10 +1,9 @@
 //! An inference engine, emulated: it takes the time that the model's cost profile says, and can be slow, stuck or dead.
 
 use std::collections::BTreeMap;
-use std::hash::Hasher;
 use std::sync::Arc;
 
-use crate::base::{Fold, Rng, Span};
+use crate::base::{Rng, Span, synthetic};
 use crate::node::{Answer, EngineCommand, EngineEvent, Failure};
 use crate::scenario::{FaultKind, Flaw, ModelPlan, NodePlan};
 
@@ -12,8 +11,6 @@ use crate::scenario::{FaultKind, Flaw, ModelPlan, NodePlan};
 const RESTART: Span = Span::millis(5);
 /// How long it takes to find that there is no such model.
 const LOOK_UP: Span = Span::millis(1);
-/// Bytes of prediction per input.
-const PREDICTION_BYTES: usize = 4;
 /// Why an input has no prediction when the model computed something that is no number.
 const NOT_A_NUMBER: &str = "the prediction is not a number";
 
@@ -134,7 +131,8 @@ impl Engine {
                     self.activity = Activity::Stuck;
                     return None;
                 }
-                let answer = self.answer(|input| predict(&model, &dataset, from + u64::from(input)), inputs);
+                let answer = self
+                    .answer(|input| synthetic::prediction(&model, &dataset, from + u64::from(input)), inputs);
                 Some(self.busy(took, EngineEvent::Finished { attempt, answer, took }))
             }
             EngineCommand::Kill => unreachable!("kills are carried out above"),
@@ -142,7 +140,7 @@ impl Engine {
     }
 
     /// The answer to a query of `inputs` inputs, of which `predict` says what is right.
-    fn answer(&mut self, predict: impl Fn(u32) -> [u8; PREDICTION_BYTES], inputs: u32) -> Answer {
+    fn answer(&mut self, predict: impl Fn(u32) -> [u8; synthetic::PREDICTION_BYTES], inputs: u32) -> Answer {
         let predictions = |of: &dyn Fn(&u32) -> bool, inputs| -> Arc<[u8]> {
             (0..inputs).filter(of).flat_map(&predict).collect::<Vec<u8>>().into()
         };
@@ -282,16 +280,6 @@ impl Engine {
         self.bad.retain(|(of, _)| *of != fault);
         self.repeat.retain(|of| *of != fault);
     }
-}
-
-/// What a model predicts for an input: four bytes, the same whoever computes them.
-fn predict(model: &str, dataset: &str, input: u64) -> [u8; PREDICTION_BYTES] {
-    let mut fold = Fold::new(0);
-    fold.write(model.as_bytes());
-    fold.write(dataset.as_bytes());
-    fold.write_u64(input);
-    let bytes = fold.finish().to_le_bytes();
-    std::array::from_fn(|place| bytes[place])
 }
 
 #[cfg(test)]

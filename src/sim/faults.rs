@@ -1,14 +1,14 @@
 //! The plan's faults: how each begins and ends, whom it hits, and what it did.
 
 use super::aim::Aim;
-use super::course::Standing;
+use super::course::{Course, Faults, Standing};
 use super::host::Process;
 use super::network::{Harm, Machines, Scope};
 use super::world::{Event, World};
 use crate::base::Span;
 use crate::history::{FaultEvent, FaultPhase, Machine, Watcher, What};
 use crate::node::Input;
-use crate::scenario::{Fault, FaultKind, Trigger};
+use crate::scenario::{Fault, FaultKind, Plan, Trigger};
 
 /// How often a role that nobody has is looked for again.
 const RETRY_EVERY: Span = Span::millis(10);
@@ -32,13 +32,31 @@ pub(super) enum FaultStep {
     End,
 }
 
+impl Faults {
+    /// Whether `machine` is gone or broken by a fault without an end, or on its way out of the cluster.
+    pub(super) fn takes_for_good(&self, machine: Machine, plan: &Plan) -> bool {
+        let takes = |course: &Course| {
+            let fault: &Fault = &plan.faults[course.fault as usize];
+            let gone = match fault.kind {
+                FaultKind::Leave => true,
+                FaultKind::Crash { .. } | FaultKind::FullDisk | FaultKind::Pause => course.lasting.is_none(),
+                ref kind => course.lasting.is_none() && breaks(kind),
+            };
+            gone && course.standing == Standing::InForce && course.machines.contains(&machine)
+        };
+        self.all.iter().any(takes)
+    }
+}
+
 /// Whether a fault of this kind without an end makes its target useless as a member.
 fn breaks(kind: &FaultKind) -> bool {
     match kind {
-        FaultKind::Pause | FaultKind::Isolate | FaultKind::Cut { .. } => true,
+        FaultKind::Isolate | FaultKind::Cut { .. } => true,
         FaultKind::Loss(p) => *p >= BROKEN_LOSS,
         FaultKind::Delay(by) => by.mean() >= Span::millis(100),
+        // These end with the life of a process, so that they are seen on it: it may have been started anew since.
         FaultKind::Crash { .. }
+        | FaultKind::Pause
         | FaultKind::Restart
         | FaultKind::Leave
         | FaultKind::Duplicate(_)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::base::{NodeId, Rng, SessionId, Time};
 use crate::node::{
-    Config, EngineEvent, Identity, Input, Message, Node, Outbox, Request, Start, Status, Timer,
+    Config, EngineEvent, Identity, Input, Message, Node, Outbox, Request, Seats, Start, Status, Timer,
 };
 
 /// What messages a process that stands still keeps at most; the oldest are dropped.
@@ -62,6 +62,8 @@ pub(super) struct Host<P> {
     pub(super) paused: bool,
     /// Whether a process is to begin as soon as the disk has room.
     pub(super) awaits_room: bool,
+    /// The seats that the process has said it acts by.
+    pub(super) seats: Option<Arc<Seats>>,
     /// The process, unless it is dead.
     pub(super) process: Option<P>,
 }
@@ -77,6 +79,7 @@ impl<P: Process> Host<P> {
             armed: Time::NEVER,
             paused: false,
             awaits_room: false,
+            seats: None,
             process: None,
         }
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::book::Address;
-use super::client::Standing;
+use super::client::{Client, Standing};
 use super::host::{Process, Waiting};
 use super::world::{World, identity};
-use crate::base::{NodeId, Time};
+use crate::base::{JobId, NodeId, Time};
 use crate::history::{Machine, Watcher, What};
-use crate::node::{Identity, Input, Start};
+use crate::node::{Identity, Input, Mutant, Start};
 
 impl<P: Process, W: Watcher> World<'_, P, W> {
     /// A process begins on `machine`, where none runs, from what its disk holds; on one that holds no view it joins. Where the
@@ -61,6 +61,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         }
         host.armed = Time::NEVER;
         host.paused = false;
+        host.seats = None;
         // What is under way for this life finds another one, or none, from now on.
         host.life += 1;
         let id = host.id;
@@ -74,6 +75,10 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
 
     /// The disk of `machine`, whose process is dead, is lost: the machine gets an empty disk and a new identity.
     pub(super) fn wipe(&mut self, machine: Machine) {
+        if self.plan.config.has(Mutant::WipedKeepsIdentity) {
+            self.disks[machine as usize].wipe_but_identity();
+            return;
+        }
         self.disks[machine as usize].wipe();
         let host = &mut self.hosts[machine as usize];
         assert!(!host.runs(), "the disk of a process that runs is not taken away");
@@ -126,7 +131,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     pub(super) fn finished(&mut self) -> Option<Vec<String>> {
         // Whoever waits for another one's job counts among the unfinished.
         let comes = |at: Time| at > self.now && at != Time::NEVER;
-        if !self.faults.are_over() || self.clients.all.iter().any(|client| comes(client.at)) {
+        let asks_later = |client: &Client| client.next_at().is_some_and(comes);
+        if !self.faults.are_over() || self.clients.all.iter().any(asks_later) {
             return None;
         }
         let jobs = self.unfinished_jobs();
@@ -142,8 +148,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     /// The jobs that have not ended, each with a word on how far it is.
     fn unfinished_jobs(&self) -> Vec<String> {
         let clients = self.clients.all.iter();
-        let told = clients.filter_map(|client| match &client.standing {
-            Standing::Accepted(job) if self.watch.has_ended(*job) => None,
+        let told = clients.clone().filter_map(|client| match &client.standing {
+            Standing::Accepted(job) if self.watch.has_ended(*job) || self.watch.is_stopped(*job) => None,
             Standing::Accepted(job) => {
                 let counted = self.watch.counted(*job);
                 Some(format!(
@@ -151,7 +157,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                     client.name
                 ))
             }
-            Standing::Refused(_) => None,
+            Standing::Refused(_) | Standing::Unknown | Standing::Jobless => None,
             Standing::Waiting(None) => {
                 Some(format!("{} was not answered in {} attempts", client.name, client.attempt))
             }
@@ -159,10 +165,16 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 Some(format!("{} was not accepted in {} attempts: {refusal}", client.name, client.attempt))
             }
         });
-        told.collect()
+        let known: BTreeSet<JobId> = clients.clone().filter_map(Client::job).collect();
+        let nobodys = self.watch.open().filter(|job| !known.contains(job));
+        let nobodys = nobodys.map(|job| format!("{job} has not ended, and no client knows of it"));
+        // A job is in the log before its client hears of it, which is then among those that wait.
+        let unknown = clients.clone().any(|client| client.standing == Standing::Unknown);
+        let nobodys = nobodys.filter(|_| unknown);
+        told.chain(clients.filter_map(Client::unanswered)).chain(nobodys).collect()
     }
 
-    /// What keeps the cluster from being whole: every process that runs, and is not broken for good, belongs to the newest
+    /// What keeps the cluster from being whole: every process that runs, and neither stands still nor is broken for good, belongs to the newest
     /// view, knows it, and follows the leader; nobody else belongs to it.
     fn unsound(&self) -> Vec<String> {
         let mut left = Vec::new();
@@ -170,7 +182,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let mut leader = None;
         for (machine, host) in self.hosts.iter().enumerate() {
             let name = &self.plan.nodes[machine].name;
-            if self.faults.is_broken(machine as Machine) {
+            if host.paused || self.faults.is_broken(machine as Machine) {
                 known.insert(host.id);
                 continue;
             }

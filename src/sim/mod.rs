@@ -17,6 +17,7 @@ mod network;
 mod queue;
 mod sampler;
 mod size;
+mod spare;
 mod storage;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 
 use crate::node::{
     Answer, Body, ClientMessage, Command, Entry, Held, Inputs, JobSpec, LogMessage, MembershipMessage,
-    Message, Outcome, Payload, Progress, Reply, Request, ViewChange, ViewUpdate, WorkMessage,
+    Message, Outcome, Payload, Progress, Reply, Request, StandbyMessage, ViewChange, ViewUpdate, Whole,
+    WorkMessage,
 };
 
 /// Frame, authentication and addresses of any message.
@@ -26,7 +27,11 @@ pub(super) fn of_message(message: &Message) -> u64 {
             Body::Log(LogMessage::Append(append)) => 48 + of_entries(&append.entries),
             Body::Log(LogMessage::Suffix(suffix)) => 32 + of_entries(&suffix.entries),
             Body::Log(LogMessage::Part(part)) => 48 + part.bytes.len() as u64,
-            Body::Log(_) => 32,
+            Body::Log(_) | Body::Standby(StandbyMessage::Kept { .. }) => 32,
+            Body::Standby(StandbyMessage::Backup(backup)) => {
+                let whole = |whole: &Whole| (whole.snapshot.state.len() + 8 * whole.seniority.len()) as u64;
+                48 + backup.whole.as_ref().map_or(0, whole) + of_entries(&backup.entries)
+            }
             Body::Work(WorkMessage::Desk(desk)) => {
                 32 + 12 * desk.keep.len() as u64 + 80 * desk.orders.len() as u64
             }

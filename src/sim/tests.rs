@@ -17,7 +17,8 @@ use crate::node::{
     WorkMessage,
 };
 use crate::scenario::{
-    Direction, DiskPlan, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target, Until,
+    Direction, DiskPlan, Failover, Fault, FaultKind, JobPlan, ModelPlan, NetworkPlan, NodePlan, Plan, Target,
+    Until,
 };
 
 /// From one ping to the next, and from one write to the next.
@@ -125,7 +126,12 @@ impl Process for Echo {
                 }
             }
             Input::Persisted(token) => observe(Observation::Led { epoch: Epoch(token.0) }),
-            Input::Leave => out.push(Effect::Left),
+            Input::Leave => {
+                out.push(Effect::Left);
+                // It has left, and still wants something.
+                let record = node::Record::Incarnation(Incarnation(u32::MAX));
+                out.push(Effect::Persist { token: Token(self.written + 1), record });
+            }
         }
     }
 
@@ -172,6 +178,7 @@ fn plan(kinds: &[&str]) -> Plan {
         models: BTreeMap::from([("letters".into(), ModelPlan { engine: "synthetic".into(), profile })]),
         jobs: Vec::new(),
         arrivals: Vec::new(),
+        requests: Vec::new(),
         faults: Vec::new(),
     }
 }
@@ -185,7 +192,7 @@ fn job(at: Span) -> JobPlan {
         weight: 1.0,
         priority: 0,
     };
-    JobPlan { at: Draw::Fixed(at), spec }
+    JobPlan { at: Draw::Fixed(at), give_up: None, spec }
 }
 
 fn fault(at: u64, kind: FaultKind, target: Target, lasting: Option<u64>) -> Fault {
@@ -506,6 +513,22 @@ fn a_node_that_has_left_is_down() {
     assert!(matches!(history.last(), Some(Record { machine: Some(1), what: What::Down(_), .. })));
 }
 
+#[test]
+fn what_a_node_wants_after_it_has_left_is_not_done() {
+    let mut plan = plan(&["silent"; 2]);
+    plan.until = Until::At(Span::secs(3));
+    plan.faults.push(fault(1000, FaultKind::Leave, Target::Node(1), Some(500)));
+    let history = run(&plan, 1).1;
+    let after: Vec<&Observation> =
+        seen(&history, 1).into_iter().filter(|(at, _)| *at >= 1500).map(|(_, seen)| seen).collect();
+    let born = after.iter().find_map(|seen| match seen {
+        Observation::Born { incarnation } => Some(incarnation.0),
+        _ => None,
+    });
+    assert!(born.is_some_and(|life| life < 1000), "{born:?}");
+    assert!(after.iter().any(|seen| matches!(seen, Observation::Led { .. })), "its disk works again");
+}
+
 /// The real thing: five nodes, a job, and the coordinator's death in the middle of it.
 #[test]
 fn real_nodes_finish_their_job_through_a_coordinators_death_and_do_so_twice_alike() {
@@ -527,5 +550,44 @@ fn real_nodes_finish_their_job_through_a_coordinators_death_and_do_so_twice_alik
         assert_eq!(reported(&history, 0, &FaultPhase::TookEffect).len(), 1, "seed {seed}");
         let led = history.iter().filter(|r| matches!(r.what, What::Node(Observation::Led { .. }))).count();
         assert!(led >= 2, "seed {seed}: nobody took over");
+    }
+}
+
+/// Of three voters one can be spared and nobody else as long as its seat is empty; a fault that stays counts, one that ends does
+/// not; the only worker is never spared.
+#[test]
+fn only_who_leaves_a_majority_and_a_worker_behind_is_spared() {
+    let crash = |wipe| FaultKind::Crash { wipe };
+    let hit = |plan: &Plan, seed, fault| {
+        let (_, history) = run(plan, seed);
+        history.iter().find_map(|record| match &record.what {
+            What::Fault(event) if event.fault == fault && event.phase == FaultPhase::Began => {
+                Some(event.machines[0])
+            }
+            _ => None,
+        })
+    };
+    for seed in 0..20 {
+        let mut plan = plan(&["silent"; 3]);
+        plan.config = Arc::new(Config {
+            failover: Failover { voters: Some(3), ..Failover::default() },
+            ..Config::default()
+        });
+        plan.until = Until::At(Span::secs(8));
+        plan.faults.push(fault(100, crash(false), Target::Node(0), Some(300)));
+        plan.faults.push(fault(200, crash(true), Target::Spare, Some(50)));
+        plan.faults.push(fault(500, crash(false), Target::Spare, None));
+        let wiped = hit(&plan, seed, 1);
+        assert!(matches!(wiped, Some(1 | 2)), "seed {seed}: who is dead for a while is not lost");
+        assert_eq!(hit(&plan, seed, 2), wiped, "seed {seed}: only the one that has come back without a seat");
+        plan.faults.remove(1);
+        plan.faults.push(fault(600, FaultKind::Pause, Target::Spare, None));
+        assert!(hit(&plan, seed, 1).is_some(), "seed {seed}");
+        assert_eq!(hit(&plan, seed, 2), None, "seed {seed}: one is gone for good");
+        plan.faults.truncate(1);
+        plan.nodes[1].worker = false;
+        plan.nodes[2].worker = false;
+        plan.faults[0] = fault(100, FaultKind::Isolate, Target::Spare, None);
+        assert!(matches!(hit(&plan, seed, 0), Some(1 | 2)), "seed {seed}: machine 0 is the only worker");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{JobId, NodeId, Span, Time};
-use crate::node::{Change, Entry, Index, View, limits};
+use crate::node::{Change, Entry, Index, Payload, Seats, View};
 use crate::scenario::{FaultKind, Plan};
 
 /// How often a run is asked whether it is done.
@@ -21,9 +21,13 @@ pub(super) struct Watch {
     applied: Index,
     /// The newest committed view.
     pub(super) view: Arc<View>,
+    /// The newest committed seats.
+    pub(super) seats: Arc<Seats>,
     /// Inputs counted per job.
     counted: BTreeMap<JobId, u64>,
+    added: BTreeSet<JobId>,
     ended: BTreeSet<JobId>,
+    stopped: BTreeSet<JobId>,
     /// When a query was last counted, a job submitted or ended, or a fault began or ended.
     pub(super) progress: Time,
     /// Since when nothing is left to do.
@@ -33,13 +37,16 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// The watch over a run that begins with `view`.
-    pub(super) fn new(plan: &Plan, view: Arc<View>) -> Watch {
+    /// The watch over a run that begins with `view` and `seats`.
+    pub(super) fn new(plan: &Plan, view: Arc<View>, seats: Arc<Seats>) -> Watch {
         Watch {
             applied: Index(0),
             view,
+            seats,
             counted: BTreeMap::new(),
+            added: BTreeSet::new(),
             ended: BTreeSet::new(),
+            stopped: BTreeSet::new(),
             progress: Time::ZERO,
             settled: None,
             patience: plan.liveness_within + allowance(plan),
@@ -52,6 +59,9 @@ impl Watch {
             return false;
         }
         self.applied = entry.position.index;
+        if let Payload::Seats(seats) = &*entry.payload {
+            self.seats = Arc::clone(seats);
+        }
         for change in changes {
             match change {
                 Change::Counted { query, inputs, .. } => {
@@ -62,11 +72,19 @@ impl Watch {
                     self.ended.insert(*job);
                     self.progress = now;
                 }
+                Change::JobStopped { job } => {
+                    self.stopped.insert(*job);
+                    self.progress = now;
+                }
+                Change::JobResumed { job } => {
+                    self.stopped.remove(job);
+                    self.progress = now;
+                }
                 Change::ViewChanged { view, .. } => self.view = Arc::clone(view),
-                Change::JobAdded { .. }
-                | Change::Recut { .. }
-                | Change::Uncounted { .. }
-                | Change::JobForgotten { .. } => {}
+                Change::JobAdded { job, .. } => {
+                    self.added.insert(*job);
+                }
+                Change::Recut { .. } | Change::Uncounted { .. } | Change::JobForgotten { .. } => {}
             }
         }
         true
@@ -75,6 +93,16 @@ impl Watch {
     /// Whether a job has ended.
     pub(super) fn has_ended(&self, job: JobId) -> bool {
         self.ended.contains(&job)
+    }
+
+    /// The jobs that were accepted, have not ended and are not stopped.
+    pub(super) fn open(&self) -> impl Iterator<Item = JobId> {
+        self.added.difference(&self.ended).copied().filter(|job| !self.stopped.contains(job))
+    }
+
+    /// Whether a client has stopped a job, so that nothing more is expected of it for now.
+    pub(super) fn is_stopped(&self, job: JobId) -> bool {
+        self.stopped.contains(&job)
     }
 
     /// How many inputs of a job were counted.
@@ -115,10 +143,7 @@ fn allowance(plan: &Plan) -> Span {
         })
         .max()
         .unwrap_or(Span::ZERO);
-    // What is stuck is found to be so only then, when it hits the first queries of a job.
-    let sticks = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Stuck));
     let injected = plan.stall_max().scaled(WORK_FACTOR) + plan.put_off_max();
-    longest.scaled(WORK_FACTOR / pace)
-        + injected
-        + if sticks { limits::QUERY_UNKNOWN_MAX * 3 } else { Span::ZERO }
+    let longest = longest.scaled(WORK_FACTOR / pace);
+    longest + injected + plan.stuck_max(longest)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::book::{Address, Book};
-use super::client::{ClientStep, Clients};
+use super::client::{Client, ClientStep, Clients};
 use super::course::Faults;
 use super::disk::Disk;
 use super::engine::{Alarm, Engine};
@@ -122,7 +122,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             network: Network::new(&plan.network, ids.len(), &rng.fork("network")),
             clients: Clients::new(plan, &rng.fork("workload")),
             faults: Faults::new(plan, &rng.fork("faults")),
-            watch: Watch::new(plan, Arc::clone(&view)),
+            watch: Watch::new(plan, Arc::clone(&view), seats),
             outbox: Outbox::new(),
             wrote: false,
             trace: Trace::new(seed),
@@ -139,10 +139,11 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
 
     /// Queues what the plan says will happen.
     fn queue_plan(&mut self) {
-        let planned = self.clients.all.iter().map(|client| client.at).enumerate();
-        for (client, at) in planned.filter(|(_, at)| *at != Time::NEVER) {
-            let step = ClientStep::Ask { attempt: 0 };
-            self.queue.push(at, Event::Client { client: client as u32, step });
+        let planned = self.clients.all.iter().map(Client::next_at).enumerate();
+        for (client, at) in planned.filter_map(|(client, at)| Some((client, at?))) {
+            if at != Time::NEVER {
+                self.queue.push(at, Event::Client { client: client as u32, step: ClientStep::Begin });
+            }
         }
         for (fault, at) in self.faults.begins().enumerate() {
             self.queue.push(at, Event::Fault { fault: fault as u32, step: FaultStep::Due });
@@ -274,10 +275,13 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         if !self.outbox.effects().is_empty() {
             let mut outbox = std::mem::take(&mut self.outbox);
             for effect in outbox.drain() {
-                self.carry_out(machine, effect);
+                // A node that has left does nothing more, whatever it still wanted to.
+                if self.hosts[machine as usize].runs() {
+                    self.carry_out(machine, effect);
+                }
             }
             self.outbox = outbox;
-            if std::mem::take(&mut self.wrote) {
+            if std::mem::take(&mut self.wrote) && self.hosts[machine as usize].runs() {
                 self.sync(machine);
             }
         }
@@ -342,8 +346,12 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             // A node that has left needs its process no more.
             Effect::Left => self.left(machine),
             Effect::Observe(observation) => {
-                if let Observation::Applied { entry, changes, .. } = &observation {
-                    self.applied(entry, changes);
+                match &observation {
+                    Observation::Applied { entry, changes, .. } => self.applied(entry, changes),
+                    Observation::Seated { seats } => {
+                        self.hosts[machine as usize].seats = Some(Arc::clone(seats));
+                    }
+                    _ => {}
                 }
                 if !self.faults.waiting.is_empty() {
                     self.witness(machine, &observation);
@@ -375,7 +383,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     pub(super) fn send(&mut self, from: Machine, to: NodeId, message: Message) {
         match &message.body {
             Body::Membership(_) => self.sent.membership += 1,
-            Body::Log(_) => self.sent.log += 1,
+            Body::Log(_) | Body::Standby(_) => self.sent.log += 1,
             Body::Work(_) => self.sent.work += 1,
             Body::Client(_) => self.sent.client += 1,
         }

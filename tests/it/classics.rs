@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use idunno::base::{NodeId, Span, Time};
-use idunno::check::{Checker, Verdict};
-use idunno::history::{Observation, Record, What};
-use idunno::scenario::Plan;
+use idunno::check::{Checker, Invariant, Kind, Verdict};
+use idunno::fuzz::{self, Profile};
+use idunno::history::{FaultPhase, Observation, Record, What};
+use idunno::scenario::{Fault, Plan, find_shipped, to_toml};
 use idunno::sim::{self, Outcome};
 
 /// Five machines, one job after another.
@@ -191,4 +192,179 @@ fn a_ring_on_a_bad_network_evicts_the_living_and_loses_nothing() {
         expelled += trial.observations().filter(gone).count();
     }
     assert!(expelled > 0, "nobody was evicted, so that this shows nothing");
+}
+
+fn shipped(name: &str, overrides: &[&str]) -> Plan {
+    read(find_shipped(name).unwrap_or_else(|| panic!("{name} is not shipped")), overrides)
+}
+
+impl Trial {
+    fn fault(&self, number: u32) -> Time {
+        let began = self.records.iter().find_map(|record| match &record.what {
+            What::Fault(event) if event.fault == number && event.phase == FaultPhase::Began => {
+                Some(record.at)
+            }
+            _ => None,
+        });
+        began.expect("the fault began")
+    }
+
+    /// From the second fault, which is the coordinator's death, to the first dispatch of a later reign.
+    fn coordinator_recovery(&self) -> Span {
+        let at = self.fault(1);
+        let reign = self.observations().filter_map(|(time, _, seen)| match seen {
+            Observation::Led { epoch } if time < at => Some(*epoch),
+            _ => None,
+        });
+        let reign = reign.max().expect("someone led");
+        let next = self.observations().find_map(|(time, _, seen)| match seen {
+            Observation::Dispatched { attempt, .. } if attempt.epoch > reign => Some(time),
+            _ => None,
+        });
+        next.expect("a later reign dispatches").since(at)
+    }
+
+    /// From the first fault, which is a worker's death, to the first dispatch because of it.
+    fn worker_recovery(&self) -> Span {
+        use idunno::node::Dispatch;
+        let at = self.fault(0);
+        let again = self.observations().find_map(|(time, _, seen)| match seen {
+            Observation::Dispatched { reason: Dispatch::Suspect | Dispatch::Gone, .. } if time > at => {
+                Some(time)
+            }
+            _ => None,
+        });
+        again.expect("what it held is dispatched again").since(at)
+    }
+
+    /// The last allocation before `at`.
+    fn shares(&self, at: Span) -> Vec<u32> {
+        let allocated = self.observations().filter_map(|(time, _, seen)| match seen {
+            Observation::Allocated { workers } if time < Time::ZERO + at => {
+                Some(workers.iter().map(|&(_, workers)| workers).collect())
+            }
+            _ => None,
+        });
+        allocated.last().unwrap_or_default()
+    }
+}
+
+fn median(mut spans: Vec<Span>) -> f64 {
+    spans.sort_unstable();
+    spans[spans.len() / 2].as_secs()
+}
+
+#[test]
+fn a_standby_without_a_partition_loses_nothing() {
+    let plan = shipped("standby_works", &[]);
+    for seed in 1..=10 {
+        let trial = clean(&plan, seed);
+        assert_eq!((trial.verdict.queries_lost, trial.verdict.queries_counted), (0, 2000), "seed {seed}");
+        let recovery = trial.coordinator_recovery();
+        assert!(recovery > Span::secs(1) && recovery < Span::secs(2), "seed {seed}: {recovery}");
+        let voted = |(_, _, seen): &(Time, u32, &Observation)| matches!(seen, Observation::Led { .. });
+        assert_eq!(trial.observations().filter(voted).count(), 2, "seed {seed}: it leads once each");
+    }
+}
+
+#[test]
+fn a_partition_splits_the_brain_of_a_standby_and_not_that_of_a_quorum() {
+    let (standby, log) =
+        (shipped("standby_partition", &[]), shipped("standby_partition", &["failover.mode=log"]));
+    let kept = |violation: &idunno::check::Violation| violation.invariant == Invariant::LogKept;
+    let two_histories = |seed: &u64| run(&standby, *seed).verdict.violations.iter().any(kept);
+    let split: Vec<u64> = (1..=10).filter(two_histories).collect();
+    assert!(split.len() >= 8, "only the seeds {split:?} of 1 to 10 have two histories");
+    for seed in 1..=10 {
+        let trial = clean(&log, seed);
+        assert_eq!((trial.verdict.queries_lost, trial.verdict.queries_counted), (0, 2000), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_backup_every_so_often_forgets_what_one_at_each_operation_keeps() {
+    let name = "standby_lagging_backup";
+    let lagging = shipped(name, &[]);
+    for seed in 1..=10 {
+        assert_eq!(run(&lagging, seed).verdict.gravest(), Some(Kind::Safety), "seed {seed}");
+        for kept in ["failover.mode=log", "failover.backup_every=0s"] {
+            let trial = clean(&shipped(name, &[kept]), seed);
+            let counted = (trial.verdict.queries_lost, trial.verdict.queries_counted);
+            assert_eq!(counted, (0, 2000), "seed {seed}, {kept}");
+        }
+    }
+}
+
+/// Where the design decides how long a recovery takes, ours is of the order of the published one.
+#[test]
+fn earlier_systems_recover_as_slowly_here_as_they_did() {
+    // The scenario, and what was published of a worker's and of the coordinator's death, in seconds.
+    let published = [
+        ("classic_query_counts", 3.88, 3.57),
+        ("classic_time_shares", 3.0, 3.0),
+        ("classic_pull", 5.43, 8.0),
+        ("classic_successor", 1.26, 3.59),
+    ];
+    for (name, worker, coordinator) in published {
+        let plan = shipped(name, &[]);
+        let trials: Vec<Trial> = (1..=9).map(|seed| clean(&plan, seed)).collect();
+        let ours = (
+            median(trials.iter().map(Trial::worker_recovery).collect()),
+            median(trials.iter().map(Trial::coordinator_recovery).collect()),
+        );
+        for (ours, published) in [(ours.0, worker), (ours.1, coordinator)] {
+            let ratio = ours / published;
+            assert!((0.25..4.0).contains(&ratio), "{name}: {ours} s, and {published} s were published");
+        }
+        let detection = plan.config.membership.suspect_after.as_secs();
+        assert!(
+            ours.0 > 0.8 * detection && ours.1 > 0.8 * detection,
+            "{name}: {ours:?} begins with detection"
+        );
+    }
+}
+
+#[test]
+fn earlier_systems_share_their_machines_as_published() {
+    // The two methods of sharing weigh what was measured in the last seconds, so a division comes and goes.
+    let comes_to = |name, wanted: [u32; 2], from, to| {
+        let plan = shipped(name, &[]);
+        for seed in 1..=5 {
+            let trial = clean(&plan, seed);
+            let shares: Vec<_> = (from..=to).map(|at| trial.shares(Span::secs(at))).collect();
+            assert!(shares.iter().any(|shares| **shares == wanted), "{name}, seed {seed}: {shares:?}");
+        }
+    };
+    comes_to("classic_pull", [6, 4], 40, 60);
+    comes_to("classic_successor", [5, 5], 4, 4);
+}
+
+/// Unsafe is not the same as broken: whatever happens, the code of the classic design goes on.
+#[test]
+fn a_standby_never_panics_in_storms() {
+    let seeds =
+        std::env::var("IDUNNO_SEEDS").map_or(60, |text| text.parse().expect("IDUNNO_SEEDS is a number"));
+    let mut ran = 0;
+    for seed in 0..seeds {
+        let mut plan = fuzz::scenario(seed, Profile::Swarm);
+        let every = ["0s", "1s"][seed as usize % 2];
+        let standby = ["earliest", "successor"][seed as usize / 2 % 2];
+        let overrides = [
+            "failover.mode=standby".to_owned(),
+            "cluster.voters=auto".to_owned(),
+            format!("failover.backup_every={every}"),
+            format!("failover.standby={standby}"),
+            "until=40s".to_owned(),
+        ];
+        let readable = |plan: &Plan| Plan::with_overrides(&to_toml(plan), "storm.toml", &overrides);
+        // Nobody votes there, so that faults of voters are left out.
+        let possible =
+            |fault: &Fault| readable(&Plan { faults: vec![fault.clone()], ..plan.clone() }).is_ok();
+        let faults = plan.faults.iter().filter(|fault| possible(fault)).cloned().collect();
+        plan.faults = faults;
+        let Ok(plan) = readable(&plan) else { continue };
+        run(&plan, seed);
+        ran += 1;
+    }
+    assert!(ran > seeds / 2, "only {ran} of {seeds} could be run");
 }

@@ -2,17 +2,23 @@
 
 mod ailments;
 mod classics;
+#[cfg(target_os = "linux")]
+mod cluster;
 mod command;
 mod compare;
 mod fairness;
 #[expect(unreachable_pub, reason = "it is what the README shows, for a library of its own")]
 mod fewest_left;
 mod figures;
+#[cfg(debug_assertions)]
+mod mutants;
 mod pages;
+mod partial;
 mod policies;
 mod readme;
 mod regressions;
 mod rehearsals;
+mod requests;
 mod shares;
 mod shells;
 mod stored;

@@ -13,6 +13,9 @@ use idunno::node::{Observation, StepDown};
 use idunno::scenario::{Plan, Until, find_shipped, shipped};
 use idunno::sim::{self, Outcome};
 
+/// What these show is how the classic standby breaks its promises; `classics` tests that they do.
+const BROKEN_BY_DESIGN: [&str; 2] = ["standby_lagging_backup", "standby_partition"];
+
 /// How many seeds each shipped scenario is run with; `IDUNNO_SEEDS` asks for more.
 const SEEDS: u64 = 10;
 
@@ -172,7 +175,7 @@ fn quantile(mut spans: Vec<Span>, q: f64) -> Span {
 fn every_shipped_scenario_is_clean() {
     let seeds =
         std::env::var("IDUNNO_SEEDS").map_or(SEEDS, |text| text.parse().expect("IDUNNO_SEEDS is a number"));
-    for (name, _) in shipped() {
+    for (name, _) in shipped().iter().filter(|(name, _)| !BROKEN_BY_DESIGN.contains(name)) {
         trials(name, seeds, |trial| {
             let took = |record: &&Record| matches!(&record.what, What::Fault(event) if event.phase == FaultPhase::TookEffect);
             let took = trial.records.iter().filter(took).count();

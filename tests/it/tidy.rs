@@ -5,17 +5,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every allowed import: a folder under `src`, and the folders that it may name.
-const IMPORTS: [(&str, &[&str]); 10] = [
+const IMPORTS: [(&str, &[&str]); 12] = [
     ("base", &[]),
     ("policy", &["base"]),
     ("node", &["base", "policy"]),
     ("history", &["base", "node"]),
     ("scenario", &["base", "node", "policy"]),
+    ("engine", &["base"]),
+    ("cluster", &["base", "node", "scenario", "engine"]),
     ("check", &["base", "node", "history", "scenario"]),
     ("sim", &["base", "node", "history", "scenario"]),
     ("fuzz", &["base", "history", "scenario", "check", "sim"]),
     ("report", &["base", "history", "scenario", "check"]),
-    ("cli", &["base", "policy", "node", "history", "scenario", "check", "sim", "fuzz", "report"]),
+    (
+        "cli",
+        &[
+            "base", "policy", "node", "history", "scenario", "engine", "cluster", "check", "sim", "fuzz",
+            "report",
+        ],
+    ),
 ];
 
 /// Folders whose code is a function of its arguments.

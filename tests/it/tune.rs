@@ -58,7 +58,7 @@ fn a_bad_network_asks_for_patience_and_the_advice_is_the_same_with_any_number_of
     let (good, bytes) = advised(folder.path(), "0%", "1");
     let (_, again) = advised(folder.path(), "0%", "2");
     assert_eq!(bytes, again);
-    let (bad, _) = advised(folder.path(), "40%", "2");
+    let (bad, _) = advised(folder.path(), "20%", "2");
     let missed = |advice: &serde_json::Value| {
         milliseconds(advice, "membership.suspect_after") / milliseconds(advice, "membership.heartbeat")
     };
@@ -70,16 +70,16 @@ fn a_bad_network_asks_for_patience_and_the_advice_is_the_same_with_any_number_of
     assert!(stages.iter().all(|stage| stage["alarms_kept"] == true), "{good:#}");
 
     // What is advised can be pasted.
-    let settings = fs::read_to_string(folder.path().join("40%-2/three/tune/settings.toml")).unwrap();
+    let settings = fs::read_to_string(folder.path().join("20%-2/three/tune/settings.toml")).unwrap();
     let pasted = folder.path().join("pasted.toml");
     fs::write(&pasted, format!("{THREE}\n{settings}")).unwrap();
-    let resolved = folder.path().join("40%-2/three/tune/scenario.toml");
+    let resolved = folder.path().join("20%-2/three/tune/scenario.toml");
     for file in [pasted, resolved] {
         let checked = output(&["scenario", "check", file.to_str().unwrap()]);
         assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
     }
     for chart in ["detection", "messages", "wasted", "eviction", "election"] {
-        let path = folder.path().join(format!("40%-2/three/tune/{chart}.png"));
+        let path = folder.path().join(format!("20%-2/three/tune/{chart}.png"));
         assert!(path.is_file(), "{chart} is drawn");
     }
 }

@@ -1,5 +1,6 @@
 //! Runs that went well are clean, and each way of telling them wrongly breaks the invariant that it should.
 
+mod linear;
 mod liveness;
 mod safety;
 mod story;
@@ -75,13 +76,14 @@ fn at_most_a_hundred_violations_are_kept_and_all_are_counted() {
         story.node(3, Observation::Led { epoch: Epoch(2) });
     }
     let verdict = story.verdict();
-    assert_eq!((verdict.violations.len(), verdict.violations_found), (VIOLATIONS_MAX, 250));
+    // So many leaders are a violation of their own as well.
+    assert_eq!((verdict.violations.len(), verdict.violations_found), (VIOLATIONS_MAX, 251));
 }
 
 #[test]
 fn every_invariant_has_its_own_number_and_words() {
     let numbers: Vec<u8> = Invariant::ALL.iter().map(|invariant| invariant.number()).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 11]);
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12]);
     for invariant in Invariant::ALL {
         assert!(!invariant.statement().ends_with('.'));
         assert_eq!(invariant.kind() == Kind::Liveness, matches!(invariant.number(), 7 | 8));

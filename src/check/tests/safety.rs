@@ -278,7 +278,7 @@ fn an_answer_that_names_someone_elses_job_is_noticed() {
     let job = story.submit(100, 10);
     let number = story.ask(Request::Submit(spec(50, 10)));
     story.tell(number, Reply::Submitted(job));
-    assert_eq!(story.broken(), [3]);
+    assert_eq!(story.broken(), [3, 9]);
 }
 
 #[test]
@@ -311,14 +311,16 @@ fn a_list_of_jobs_lacks_none_and_exaggerates_nothing() {
     let mut story = Story::begin();
     let job = story.submit(100, 10);
     story.serve(job, 0, 1);
-    let status =
-        |inputs_done| JobStatus { job, spec: spec(100, 10), inputs_done, inputs_failed: 0, ended: false };
+    let status = |inputs_done| {
+        let spec = spec(100, 10);
+        JobStatus { job, spec, inputs_done, inputs_failed: 0, ended: false, stopped: false, batch: 10 }
+    };
     for (list, broken) in [
         (vec![status(10)], vec![]),
         (vec![status(0)], vec![]),
         (vec![status(20)], vec![3]),
-        (vec![JobStatus { ended: true, ..status(10) }], vec![3]),
-        (vec![], vec![3]),
+        (vec![JobStatus { ended: true, ..status(10) }], vec![3, 9]),
+        (vec![], vec![3, 9]),
     ] {
         let mut story = story.clone();
         let number = story.ask(Request::Jobs);

@@ -94,8 +94,9 @@ fn plan() -> Plan {
         },
         disk: DiskPlan { sync: Draw::Fixed(Span::millis(1)) },
         models: [("m".into(), ModelPlan { engine: "synthetic".into(), profile })].into(),
-        jobs: vec![JobPlan { at: Draw::ZERO, spec: spec(100, 10) }],
+        jobs: vec![JobPlan { at: Draw::ZERO, give_up: None, spec: spec(100, 10) }],
         arrivals: Vec::new(),
+        requests: Vec::new(),
         faults: vec![fault(FaultKind::Crash { wipe: false }), fault(FaultKind::Isolate)],
     }
 }

@@ -57,6 +57,7 @@ fn timer(timer: Timer) -> &'static str {
         Timer::Rested => "rest after a refusal",
         Timer::Gather => "view change",
         Timer::Seats => "seats",
+        Timer::Backup => "backup",
     }
 }
 

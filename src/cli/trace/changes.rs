@@ -193,6 +193,14 @@ fn applied(entry: &Entry, changes: &Arc<[Change]>, first: bool, names: &Names) -
                 kind = Kind::Client;
                 said.push(format!("{} is forgotten", names.job(*job)));
             }
+            Change::JobStopped { job } => {
+                kind = Kind::Client;
+                said.push(format!("{} is stopped", names.job(*job)));
+            }
+            Change::JobResumed { job } => {
+                kind = Kind::Client;
+                said.push(format!("{} goes on", names.job(*job)));
+            }
             Change::ViewChanged { view, change } => {
                 kind = Kind::Membership;
                 let joined = change.joined.iter().map(|member| (member.id, format!("+{}", member.name)));
@@ -286,6 +294,9 @@ pub(super) fn client(event: &ClientEvent, names: &Names) -> (String, Told) {
         }
         ClientEvent::Told { session, number: _, reply: answer } => {
             (session, format!("is told: {}", reply(answer, names)))
+        }
+        ClientEvent::GaveUp { session, number: _ } => {
+            (session, "gives up, and will not know whether it was done".to_owned())
         }
     };
     (names.client(*session), Told::new(Kind::Client, text).job(names.sessions.get(session).cloned()))

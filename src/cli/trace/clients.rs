@@ -14,6 +14,8 @@ pub(super) fn request(request: &Request, names: &Names) -> String {
         Request::Cancel(job) => format!("cancel {}", names.job(*job)),
         Request::SetBatch { job, batch } => format!("set the batch of {} to {batch}", names.job(*job)),
         Request::Forget(job) => format!("forget {}", names.job(*job)),
+        Request::Stop(job) => format!("stop {}", names.job(*job)),
+        Request::Resume(job) => format!("resume {}", names.job(*job)),
         Request::Jobs => "how far are the jobs?".to_owned(),
     }
 }

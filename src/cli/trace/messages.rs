@@ -6,7 +6,7 @@ use crate::base::QueryId;
 use crate::cli::text::{duration, some};
 use crate::node::{
     Body, ClientMessage, Command, Desk, Entry, Index, LogMessage, MembershipMessage, Payload, Position,
-    Progress, Report, WorkMessage,
+    Progress, Report, StandbyMessage, WorkMessage,
 };
 
 /// What a message says.
@@ -16,6 +16,7 @@ pub(super) fn body(body: &Body, names: &Names) -> Told {
         Body::Log(message) => log(message, names),
         Body::Work(message) => work(message, names),
         Body::Client(message) => client(message, names),
+        Body::Standby(message) => standby(message, names),
     }
 }
 
@@ -99,6 +100,21 @@ fn log(message: &LogMessage, names: &Names) -> Told {
             told(format!("snapshot at {}, bytes {} to {end} of {}", place(part.last), part.offset, part.size))
         }
         M::TransferNow { epoch } => vote(format!("I hand over e{}: stand now", epoch.0)),
+    }
+}
+
+fn standby(message: &StandbyMessage, names: &Names) -> Told {
+    let told = |text: String| Told::new(Kind::Log, text);
+    match message {
+        StandbyMessage::Backup(backup) => {
+            let whole = backup
+                .whole
+                .as_ref()
+                .map_or_else(String::new, |whole| format!("all up to {}, ", place(whole.snapshot.last)));
+            let entries = entries(&backup.entries, names);
+            told(format!("backup e{}: {whole}{entries}", backup.epoch.0)).queries(queries(&backup.entries))
+        }
+        StandbyMessage::Kept { epoch, last } => told(format!("kept up to {}, e{}", place(*last), epoch.0)),
     }
 }
 
@@ -227,6 +243,6 @@ fn other(payload: &Payload, names: &Names) -> Option<String> {
 pub(super) fn bare_commit(body: &Body) -> Option<Index> {
     match body {
         Body::Log(LogMessage::Append(append)) if append.entries.is_empty() => Some(append.commit),
-        Body::Log(_) | Body::Membership(_) | Body::Work(_) | Body::Client(_) => None,
+        Body::Log(_) | Body::Membership(_) | Body::Work(_) | Body::Client(_) | Body::Standby(_) => None,
     }
 }

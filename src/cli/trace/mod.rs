@@ -23,14 +23,15 @@ use anyhow::{Context, Result, bail};
 
 use self::filter::Filter;
 use self::tracer::Tracer;
+use super::sim::end_of;
 use super::text::{count, some};
 use super::{Exit, Sim, scenarios, screen};
 use crate::base::Time;
 use crate::check::{self, Verdict};
 use crate::history::{Ignore, Sink};
-use crate::report::{Finished, Gather, Messages, ReportError, Results, TrialEnd};
+use crate::report::{Finished, Gather, ReportError, Results};
 use crate::scenario::{Plan, to_toml};
-use crate::sim::{self, Outcome, Traffic};
+use crate::sim::{self, Outcome};
 
 /// Runs the trial that was asked for and writes its lines to the standard output.
 pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
@@ -126,16 +127,7 @@ fn keep(
     outcome: &Outcome,
     verdict: &Verdict,
 ) -> Result<Finished, ReportError> {
-    let Traffic { membership, log, work, client } = outcome.sent;
-    let trial = gather.finish(TrialEnd {
-        trace: outcome.trace,
-        ended_at: outcome.ended_at,
-        messages: Some(Messages { membership, log, work, client }),
-        queries_lost: verdict.queries_lost,
-        queries_doubled: verdict.queries_doubled,
-        unfinished: outcome.unfinished.clone(),
-    });
-    results.add(trial)?;
+    results.add(gather.finish(end_of(outcome, verdict)))?;
     results.finish()
 }
 

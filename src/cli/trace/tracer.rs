@@ -283,7 +283,7 @@ impl<'a, O: Write> Tracer<'a, O> {
             | What::Paused(_)
             | What::Resumed(_)
             | What::Fault(_)
-            | What::Client(ClientEvent::Told { .. }) => {}
+            | What::Client(ClientEvent::Told { .. } | ClientEvent::GaveUp { .. }) => {}
         }
     }
 
@@ -464,7 +464,7 @@ fn sign(body: &Body) -> Option<Sign> {
             // With entries it is news, and so may be the next one without.
             bare_commit(body).map(|commit| Sign::Commit(append.epoch, commit))
         }
-        Body::Log(_) | Body::Membership(_) | Body::Work(_) | Body::Client(_) => None,
+        Body::Log(_) | Body::Membership(_) | Body::Work(_) | Body::Client(_) | Body::Standby(_) => None,
     }
 }
 

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::super::config::{Config, limits};
+use super::super::config::{Config, FailoverMode, limits};
 use super::super::entry::{Command, Seats};
+use super::super::mutant::Mutant;
 use super::super::view::{Member, View, ViewChange};
+use super::seating::Seating;
 use super::{Coordinator, Facts, Wish};
 use crate::base::{Incarnation, NodeId, Span, Time};
 
@@ -15,8 +17,6 @@ const GATHER: Span = Span::millis(100);
 const SEATS_EVERY: Span = Span::millis(100);
 /// A view change that has not committed after this long is proposed again.
 const PATIENCE: Span = Span::secs(1);
-/// A learner this close to the end of the log has caught up.
-const CAUGHT_UP: u64 = 64;
 
 /// Arrivals and departures that wait for a view change.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(super) struct Council {
     /// Until when the one that is proposed may take.
     proposed_until: Option<Time>,
     seats_at: Time,
+    /// When learners that did not answer had to make room for others.
+    passed_over: BTreeMap<NodeId, Time>,
 }
 
 impl Council {
@@ -38,6 +40,7 @@ impl Council {
             due: Time::NEVER,
             proposed_until: None,
             seats_at: now + SEATS_EVERY,
+            passed_over: BTreeMap::new(),
         }
     }
 
@@ -65,9 +68,32 @@ impl Council {
         }
         if facts.now >= self.seats_at {
             self.seats_at = facts.now + SEATS_EVERY;
-            if let Some(seats) = next_seats(me, config, facts) {
-                wishes.push_back(Wish::Seat(seats));
+            match config.failover.mode {
+                FailoverMode::Log => {
+                    let seating =
+                        Seating { me, failover: &config.failover, facts, passed_over: &self.passed_over };
+                    if let Some(seats) = seating.next() {
+                        self.note_passed_over(&seats, facts);
+                        wishes.push_back(Wish::Seat(seats));
+                    }
+                }
+                FailoverMode::Standby => wishes.push_back(Wish::Standby),
             }
+        }
+    }
+
+    /// Seats were changed: the next step may follow at once.
+    pub(super) fn reseated(&mut self, now: Time) {
+        self.seats_at = now;
+    }
+
+    /// Remembers who has to make room by this step without having learnt.
+    fn note_passed_over(&mut self, next: &Seats, facts: &Facts<'_>) {
+        let view = facts.ledger.view();
+        self.passed_over.retain(|&id, _| view.member(id).is_some());
+        let is_out = |id: &&NodeId| !next.learners.contains(id) && !next.voters.contains(id);
+        for &id in facts.seats.learners.iter().filter(is_out) {
+            self.passed_over.insert(id, facts.now);
         }
     }
 
@@ -116,7 +142,8 @@ impl Coordinator {
     /// A member leaves, or has been suspect for too long.
     pub(in super::super) fn evict(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
         // Whoever leads is heard by a quorum, whatever its observers say.
-        if id != self.me && facts.ledger.view().contains(id, incarnation) {
+        let ignored = self.config.has(Mutant::NobodyIsEvicted);
+        if id != self.me && !ignored && facts.ledger.view().contains(id, incarnation) {
             self.council.leaving.insert(id, incarnation);
             self.council.due = self.council.due.min(facts.now + GATHER);
         }
@@ -128,70 +155,4 @@ impl Coordinator {
             self.council.leaving.remove(&id);
         }
     }
-}
-
-/// The next single step towards seats that are all held by members, as many as the cluster shall have; `None` when
-/// nothing is to be done.
-///
-/// An evicted voter is replaced once a learner has caught up: it is removed, and the learner added right after. Without
-/// anyone to learn, five seats with two dead shrink to three, and seven with two dead to five.
-fn next_seats(me: NodeId, config: &Config, facts: &Facts<'_>) -> Option<Seats> {
-    let (seats, view) = (facts.seats, facts.ledger.view());
-    let is_member = |id: &NodeId| view.member(*id).is_some();
-    let step = |voters: Vec<NodeId>, learners: Vec<NodeId>| {
-        Some(Seats { number: seats.number + 1, voters, learners })
-    };
-    let without =
-        |list: &[NodeId], id: NodeId| list.iter().copied().filter(|&other| other != id).collect::<Vec<_>>();
-    if let Some(&gone) = seats.learners.iter().find(|id| !is_member(id)) {
-        return step(seats.voters.clone(), without(&seats.learners, gone));
-    }
-    let gone: Vec<NodeId> = seats.voters.iter().copied().filter(|id| !is_member(id)).collect();
-    let want = config.failover.voters_for(view.members().len());
-    let ready = seats
-        .learners
-        .iter()
-        .copied()
-        .find(|&id| !(facts.suspect)(id) && (facts.lag)(id).is_some_and(|behind| behind <= CAUGHT_UP));
-    // An even number of voters is only ever the middle of a replacement or of growth.
-    let wanted = seats.voters.len() - gone.len() < want.max(seats.voters.len() | 1);
-    match (gone.first(), ready) {
-        (Some(&gone), Some(_)) => step(without(&seats.voters, gone), seats.learners.clone()),
-        (None, Some(learner)) if seats.voters.len() < want || seats.voters.len() % 2 == 0 => {
-            let mut voters = seats.voters.clone();
-            voters.push(learner);
-            voters.sort_unstable();
-            step(voters, without(&seats.learners, learner))
-        }
-        _ if wanted
-            && seats.learners.is_empty()
-            && (!gone.is_empty() || seats.voters.len() < want || seats.voters.len() % 2 == 0) =>
-        {
-            let candidate = view
-                .members()
-                .iter()
-                .map(|member| member.id)
-                .find(|id| *id != me && !seats.voters.contains(id) && !(facts.suspect)(*id));
-            match candidate {
-                Some(id) => step(seats.voters.clone(), vec![id]),
-                None => shrink(seats, &gone),
-            }
-        }
-        _ => None,
-    }
-}
-
-/// Without a replacement: two dead voters go together, one after the other, so that the rest is an odd number again.
-fn shrink(seats: &Seats, gone: &[NodeId]) -> Option<Seats> {
-    let odd = seats.voters.len() % 2 == 1;
-    let possible = if odd {
-        gone.len() >= 2 && seats.voters.len() >= 5
-    } else {
-        !gone.is_empty() && seats.voters.len() >= 4
-    };
-    possible.then(|| Seats {
-        number: seats.number + 1,
-        voters: seats.voters.iter().copied().filter(|&id| id != gone[0]).collect(),
-        learners: seats.learners.clone(),
-    })
 }

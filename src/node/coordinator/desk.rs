@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::config::{Dispatch as DispatchConfig, DispatchMode, limits};
 use super::super::io::Outbox;
 use super::super::message::{Body, Desk, Order, WorkMessage};
+use super::super::mutant::{Mutant, Planted};
 use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Span, Time};
 use crate::policy::WorkerView;
 
@@ -162,14 +163,23 @@ impl WorkerDesk {
     }
 
     /// Sends the desk if it changed, or if it is unanswered for `repeat`.
-    pub(super) fn flush(&mut self, now: Time, epoch: Epoch, repeat: Span, out: &mut Outbox) {
+    pub(super) fn flush(
+        &mut self,
+        now: Time,
+        epoch: Epoch,
+        repeat: Span,
+        planted: Planted,
+        out: &mut Outbox,
+    ) {
         let overdue = self.acknowledged < self.version && now.since(self.sent_at) >= repeat;
+        let overdue = overdue && !planted.has(Mutant::NoSecondOrder);
         if !self.dirty && !overdue {
             return;
         }
         self.version += u64::from(std::mem::take(&mut self.dirty));
         self.sent_at = now;
-        let news = self.slots.values().filter(|slot| slot.since > self.acknowledged);
+        let told = if planted.has(Mutant::NoSecondOrder) { self.version - 1 } else { self.acknowledged };
+        let news = self.slots.values().filter(|slot| slot.since > told);
         let desk = Desk {
             epoch,
             incarnation: self.incarnation,

@@ -7,8 +7,9 @@ use super::super::config::limits;
 use super::super::entry::Command;
 use super::super::ledger::Precheck;
 use super::super::message::{Body, ClientMessage, Refusal, Reply, Request};
+use super::super::mutant::Mutant;
 use super::{Coordinator, Facts, Outbox, Wish};
-use crate::base::{NodeId, SessionId};
+use crate::base::{JobId, NodeId, SessionId};
 
 /// A request whose answer is still to come.
 type Pending = (SessionId, u64);
@@ -59,6 +60,10 @@ impl Coordinator {
             Precheck::Refused(refusal) => answer(from, pending, Arc::new(Reply::Refused(refusal)), out),
             Precheck::New => {
                 self.intake.proposed.insert(pending, from);
+                if self.config.has(Mutant::AnswersBeforeCommit) && matches!(**request, Request::Submit(_)) {
+                    let next = facts.ledger.jobs().last().map_or(JobId(0), |(last, _)| last).next();
+                    answer(from, pending, Arc::new(Reply::Submitted(next)), out);
+                }
                 let request = Arc::clone(request);
                 wishes.push_back(Wish::Propose(Command::Request { session, number, request }));
             }

@@ -12,6 +12,7 @@ mod pace;
 mod placement;
 mod queue;
 mod results;
+mod seating;
 mod spares;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,6 +29,7 @@ use super::entry::{Command, Completion, Seats};
 use super::io::Outbox;
 use super::ledger::Ledger;
 use super::message::{Body, Refusal, Reply, WorkMessage};
+use super::mutant::Mutant;
 use super::observation::{Change, Dispatch, GiveUp, Observation};
 use super::timer::{Timer, add_due, earliest};
 use super::view::View;
@@ -50,8 +52,10 @@ pub(super) struct Facts<'a> {
     pub(super) ledger: &'a Ledger,
     /// The seats in force.
     pub(super) seats: &'a Seats,
-    /// How many entries a follower or learner is behind.
+    /// How many entries a voter or learner is behind, if it has answered in this reign.
     pub(super) lag: &'a dyn Fn(NodeId) -> Option<u64>,
+    /// How long a voter or learner has not answered; no longer than the reign and its seat have lasted.
+    pub(super) silence: &'a dyn Fn(NodeId) -> Span,
     /// Whether a member is suspect.
     pub(super) suspect: &'a dyn Fn(NodeId) -> bool,
 }
@@ -63,6 +67,8 @@ pub(super) enum Wish {
     Propose(Command),
     /// Change the seats.
     Seat(Seats),
+    /// See to it that there is a standby, in the classic design.
+    Standby,
     /// Begin a read-index round.
     Read,
 }
@@ -141,7 +147,7 @@ impl Coordinator {
             council: Council::new(facts.now),
             config,
         };
-        for (id, job) in facts.ledger.jobs().filter(|(_, job)| !job.ended()) {
+        for (id, job) in facts.ledger.jobs().filter(|(_, job)| job.wants_workers()) {
             let since = facts.ledger.now().max(job.arrived());
             let pace = Pace::new(since, coordinator.config.scheduler.rate_window);
             coordinator.queues.insert(id, JobQueue::new(pace));
@@ -221,7 +227,8 @@ impl Coordinator {
         }
         while let Some(id) = self.touched.pop_first() {
             if let Some(desk) = self.desks.get_mut(&id) {
-                desk.flush(facts.now, self.epoch, self.config.dispatch.repeat, out);
+                let repeat = self.config.dispatch.repeat;
+                desk.flush(facts.now, self.epoch, repeat, self.config.planted, out);
             }
         }
     }
@@ -258,13 +265,7 @@ impl Coordinator {
     pub(super) fn applied(&mut self, changes: &[Change], facts: &Facts<'_>, out: &mut Outbox) {
         for change in changes {
             match change {
-                Change::JobAdded { job, .. } => {
-                    let pace = Pace::new(facts.ledger.now(), self.config.scheduler.rate_window);
-                    let mut queue = JobQueue::new(pace);
-                    queue.fill(facts.ledger.job(*job).expect("the ledger has just added it"));
-                    self.queues.insert(*job, queue);
-                    self.replan = true;
-                }
+                Change::JobAdded { job, .. } | Change::JobResumed { job } => self.begin_job(*job, facts),
                 Change::Recut { job, .. } => self.recut(*job, facts, out),
                 Change::Counted { query, .. } => {
                     if let Some(queue) = self.queues.get_mut(&query.job) {
@@ -273,7 +274,10 @@ impl Coordinator {
                     self.finish(*query, facts.now, out);
                 }
                 Change::Uncounted { query, attempt, .. } => self.discard(*query, *attempt, facts, out),
-                Change::JobEnded { job, .. } => self.end_job(*job, facts.now, out),
+                // What workers hold of a stopped job is taken back, as of one that has ended.
+                Change::JobEnded { job, .. } | Change::JobStopped { job } => {
+                    self.end_job(*job, facts.now, out);
+                }
                 Change::JobForgotten { .. } => {}
                 Change::ViewChanged { .. } => {
                     self.council.view_changed();
@@ -283,14 +287,25 @@ impl Coordinator {
         }
     }
 
+    /// A job wants workers from now on.
+    fn begin_job(&mut self, job: JobId, facts: &Facts<'_>) {
+        let state = facts.ledger.job(job).expect("the ledger has just added or resumed it");
+        let pace = Pace::new(facts.ledger.now(), self.config.scheduler.rate_window);
+        let mut queue = JobQueue::new(pace);
+        queue.fill(state);
+        self.queues.insert(job, queue);
+        self.replan = true;
+    }
+
     /// Brings desks and roster in line with the committed view and with who is suspect.
     fn meet(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         let view: &View = facts.ledger.view();
         let belongs = |id: NodeId, incarnation: Incarnation| {
             view.member(id).is_some_and(|member| member.worker && member.incarnation == incarnation)
         };
+        let kept = self.config.has(Mutant::GoneGetWork);
         let gone: Vec<NodeId> = (self.desks.iter())
-            .filter(|&(&id, desk)| !belongs(id, desk.incarnation))
+            .filter(|&(&id, desk)| !belongs(id, desk.incarnation) && !kept)
             .map(|(&id, _)| id)
             .collect();
         for id in gone {
@@ -373,17 +388,26 @@ impl Coordinator {
             let Some(queue) = self.queues.get_mut(&slot.query.job) else { continue };
             let effort = queue.efforts.entry(slot.query).or_default();
             effort.attempts.retain(|&(other, _)| other != attempt);
-            if effort.attempts.is_empty() {
+            if effort.attempts.is_empty() && !self.config.has(Mutant::WorkDiesWithWorker) {
                 queue.put_first(slot.query, Dispatch::Gone);
             }
         }
+    }
+
+    /// A change of seats is committed.
+    pub(super) fn reseated(&mut self, now: Time) {
+        self.council.reseated(now);
     }
 
     /// The survey is over: whatever no one holds waits for a worker.
     fn open(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
         self.survey_until = None;
         for (&id, queue) in &mut self.queues {
-            queue.fill(facts.ledger.job(id).expect("queues belong to jobs"));
+            let job = facts.ledger.job(id).expect("queues belong to jobs");
+            queue.fill(job);
+            if self.config.has(Mutant::ResumesByCount) {
+                queue.begin_at(job.counted());
+            }
         }
         self.replan = true;
         out.observe(Observation::Opened { epoch: self.epoch });

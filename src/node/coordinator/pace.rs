@@ -16,12 +16,8 @@ const RECENT_MIN: usize = 16;
 const PATIENCE_FACTOR: u64 = 4;
 /// ... or this long, when it is the first; its load is part of that.
 const PATIENCE_UNKNOWN: Span = Span::secs(30);
-/// No limit is doubled more often than this.
-const DOUBLINGS_MAX: u32 = 6;
 /// No query is called stuck before this time.
 const LIMIT_LEAST: Span = Span::secs(10);
-/// A query is stuck when it takes this many times what one in a hundred takes, or as the slowest of a few.
-const LIMIT_FACTOR: u64 = 20;
 
 /// The pace of one job in one reign.
 #[derive(Debug)]
@@ -168,9 +164,9 @@ impl Pace {
     /// one that was wrong does not fail the query for good.
     pub(super) fn limit(&self, failed: u32) -> Span {
         let slowest = self.tail().or_else(|| self.recent.iter().copied().max());
-        let limit =
-            slowest.map_or(limits::QUERY_UNKNOWN_MAX, |slowest| (slowest * LIMIT_FACTOR).max(LIMIT_LEAST));
-        limit * (1 << failed.min(DOUBLINGS_MAX))
+        let limit = slowest
+            .map_or(limits::QUERY_UNKNOWN_MAX, |slowest| (slowest * limits::STUCK_FACTOR).max(LIMIT_LEAST));
+        limit * (1 << failed.min(limits::DOUBLINGS_MAX))
     }
 }
 

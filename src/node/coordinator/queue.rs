@@ -81,6 +81,11 @@ impl JobQueue {
         self.waiting = job.open().filter(|query| !busy(query)).map(|query| (query, Dispatch::Turn)).collect();
     }
 
+    /// Forgets the queries before `number`.
+    pub(super) fn begin_at(&mut self, number: u32) {
+        self.waiting.retain(|(query, _)| query.number >= number);
+    }
+
     /// How many entries wait; some may turn out not to be open any more.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len() + self.urgent.len()

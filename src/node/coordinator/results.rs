@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::config::DispatchMode;
 use super::super::entry::{Answer, Completion, Failure, Outcome};
 use super::super::message::{Held, Progress, Report};
+use super::super::mutant::Mutant;
 use super::super::observation::{Dispatch, Observation};
 use super::{Coordinator, Facts, Outbox};
 use crate::base::{AttemptId, NodeId, QueryId, Span};
@@ -47,6 +48,9 @@ impl Coordinator {
     fn take_in(&mut self, from: NodeId, held: &Held, current: bool, facts: &Facts<'_>, out: &mut Outbox) {
         let known = self.desks.get(&from).is_some_and(|desk| desk.slots.contains_key(&held.attempt));
         if !known && !self.inherit(from, held, current, facts, out) {
+            if self.config.has(Mutant::LateResultClearsDesk) {
+                self.clear_first(from, facts, out);
+            }
             // It is not wanted any more, and its holder has to be told so.
             if let Some(desk) = self.desks.get_mut(&from) {
                 desk.remind();
@@ -67,6 +71,14 @@ impl Coordinator {
                     Outcome::Refused => self.refused(from, held.attempt, held.query, facts, out),
                 }
             }
+        }
+    }
+
+    /// Takes the first query from a desk, as if its result were here.
+    fn clear_first(&mut self, from: NodeId, facts: &Facts<'_>, out: &mut Outbox) {
+        let first = self.desks.get(&from).and_then(|desk| desk.slots.keys().next().copied());
+        if let Some(attempt) = first {
+            self.remove_slot(from, attempt, facts.now, super::GiveUp::Settled, out);
         }
     }
 
@@ -116,7 +128,8 @@ impl Coordinator {
         let effort = queue.efforts.entry(held.query).or_default();
         let range = facts.ledger.job(held.query.job).and_then(|job| job.range(held.query));
         let fits = range.is_some_and(|(_, inputs)| answer.flaw(inputs).is_none());
-        if effort.completing || !fits {
+        let twice = self.config.has(Mutant::CountsTwice) || self.config.has(Mutant::DuplicateEndsJob);
+        if effort.completing && !twice || !fits {
             return;
         }
         effort.completing = true;
@@ -183,6 +196,7 @@ impl Coordinator {
     fn give_up(&mut self, from: NodeId, attempt: AttemptId, query: QueryId, reason: &str, facts: &Facts<'_>) {
         let Some(queue) = self.queues.get_mut(&query.job) else { return };
         let range = facts.ledger.job(query.job).and_then(|job| job.range(query));
+        let range = range.filter(|_| !self.config.has(Mutant::DropsFailures));
         if let Some((_, inputs)) = range {
             queue.efforts.entry(query).or_default().completing = true;
             let first = Failure::new(0, &reason.into());

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::super::config::limits::{CUTS_MAX, QUERIES_MAX};
 use super::super::entry::{Answer, Failure, JobSpec};
 use super::super::message::{JobStatus, Refusal};
+use super::super::mutant::{Mutant, Planted};
 use super::super::observation::{Change, Uncounted};
 use super::refuse;
 use crate::base::{Fold, JobId, QueryId, Time};
@@ -37,6 +38,7 @@ enum State {
     Running,
     Complete,
     Cancelled,
+    Stopped,
 }
 
 /// One division into batches: inputs `from..until` in queries of `batch`, the last one perhaps smaller.
@@ -101,12 +103,27 @@ impl Job {
 
     /// Whether nothing is left to do: it is complete or cancelled.
     pub(in crate::node) fn ended(&self) -> bool {
-        self.state != State::Running
+        matches!(self.state, State::Complete | State::Cancelled)
+    }
+
+    /// Whether none of its queries is counted yet.
+    pub(super) fn is_queued(&self) -> bool {
+        !self.ended() && self.derived.counted == 0
     }
 
     /// Whether a client cancelled it before it was complete.
     pub(in crate::node) fn cancelled(&self) -> bool {
         self.state == State::Cancelled
+    }
+
+    /// Whether a client stopped it, and nobody has resumed it since.
+    pub(in crate::node) fn stopped(&self) -> bool {
+        self.state == State::Stopped
+    }
+
+    /// Whether its queries shall be given to workers.
+    pub(in crate::node) fn wants_workers(&self) -> bool {
+        self.state == State::Running
     }
 
     /// The number of the current cut.
@@ -153,6 +170,8 @@ impl Job {
             inputs_done: self.derived.inputs_done,
             inputs_failed: self.derived.inputs_failed,
             ended: self.ended(),
+            stopped: self.stopped(),
+            batch: self.current().batch,
         }
     }
 
@@ -167,9 +186,16 @@ impl Job {
     }
 
     /// Counts a query, or says why not and changes nothing. An answer that does not fit the query is void.
-    pub(super) fn count(&mut self, query: QueryId, answer: &Answer) -> Result<Counted, Uncounted> {
+    pub(super) fn count(
+        &mut self,
+        query: QueryId,
+        answer: &Answer,
+        planted: Planted,
+    ) -> Result<Counted, Uncounted> {
         let live = self.find(query).and_then(|cut| Some((cut, cut.range(query.number)?)));
-        if live.is_some_and(|(cut, _)| cut.is_counted(query.number)) {
+        let again = live.is_some_and(|(cut, _)| cut.is_counted(query.number));
+        if again && !planted.has(Mutant::CountsTwice) {
+            self.derived.counted += u32::from(planted.has(Mutant::DuplicateEndsJob));
             return Err(Uncounted::Duplicate);
         }
         if self.cancelled() {
@@ -186,7 +212,7 @@ impl Job {
         self.derived.inputs_done += u64::from(inputs);
         self.derived.inputs_failed += answer.failed.len() as u64;
         self.derived.bytes += answer.predictions.len() as u64;
-        let last = self.derived.counted == self.derived.queries;
+        let last = self.derived.counted >= self.derived.queries && !self.ended();
         if last {
             self.set_state(State::Complete);
         }
@@ -202,11 +228,28 @@ impl Job {
         Some(Change::JobEnded { job: self.id, cancelled: true })
     }
 
+    /// Stops the job or lets it go on; nothing happens when that is so already.
+    pub(super) fn stop(&mut self, stopped: bool) -> Result<Option<Change>, Refusal> {
+        if self.ended() {
+            return Err(self.over());
+        }
+        if self.stopped() == stopped {
+            return Ok(None);
+        }
+        self.set_state(if stopped { State::Stopped } else { State::Running });
+        let job = self.id;
+        Ok(Some(if stopped { Change::JobStopped { job } } else { Change::JobResumed { job } }))
+    }
+
+    fn over(&self) -> Refusal {
+        Refusal::Invalid(format!("{} has ended", self.id).into())
+    }
+
     /// Divides what is left from the boundary on into queries of `batch` inputs. Nothing happens when that is the size
     /// already, or when nothing is left there.
     pub(super) fn recut(&mut self, batch: u32) -> Result<Option<Change>, Refusal> {
         if self.ended() {
-            return Err(Refusal::Invalid(format!("{} has ended", self.id).into()));
+            return Err(self.over());
         }
         let current = self.current();
         let (boundary, until) = (current.boundary(), current.until);

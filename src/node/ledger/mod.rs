@@ -21,6 +21,7 @@ pub(super) use sessions::Precheck;
 use self::sessions::Sessions;
 use super::entry::{Command, Completion, Entry, Payload};
 use super::message::{JobStatus, Refusal, Reply, Request};
+use super::mutant::{Mutant, Planted};
 use super::observation::{Change, Uncounted};
 use super::view::{View, ViewChange};
 use crate::base::{Fold, JobId, SessionId, Time, ViewId};
@@ -40,6 +41,9 @@ pub(super) struct Ledger {
     /// The bytes of predictions in all jobs; follows from them.
     #[serde(skip)]
     bytes: u64,
+    /// No part of the state.
+    #[serde(skip)]
+    pub(super) planted: Planted,
 }
 
 /// What one entry did.
@@ -62,6 +66,7 @@ impl Ledger {
             sessions: Sessions::default(),
             jobs_digest: 0,
             bytes: 0,
+            planted: Planted::default(),
         }
     }
 
@@ -95,6 +100,12 @@ impl Ledger {
 
     /// The whole state as bytes.
     pub(super) fn encode(&self) -> Arc<[u8]> {
+        if self.planted.has(Mutant::SnapshotLosesQueued) && self.jobs.values().any(Job::is_queued) {
+            let mut part = self.clone();
+            part.jobs.retain(|_, job| !job.is_queued());
+            part.jobs_digest = part.jobs.values().fold(0, |sum, job| sum.wrapping_add(job.digest()));
+            return part.encode();
+        }
         let bytes = postcard::to_stdvec(&(self.digest(), self));
         bytes.expect("plain values in growing memory always encode").into()
     }
@@ -137,6 +148,7 @@ impl Ledger {
             return Precheck::New;
         }
         match self.sessions.check(session, number) {
+            Precheck::Repeat(_) if self.planted.has(Mutant::RepeatsRequest) => Precheck::New,
             Precheck::New if number > 1 => match self.refuse(request) {
                 Some(refusal) => Precheck::Refused(refusal),
                 None => Precheck::New,
@@ -176,9 +188,9 @@ impl Ledger {
         changes: &mut Vec<Change>,
     ) -> Arc<Reply> {
         match self.sessions.check(session, number) {
-            Precheck::Repeat(reply) => reply,
+            Precheck::Repeat(reply) if !self.planted.has(Mutant::RepeatsRequest) => reply,
             Precheck::Refused(refusal) => Arc::new(Reply::Refused(refusal)),
-            Precheck::New => {
+            Precheck::New | Precheck::Repeat(_) => {
                 let reply = Arc::new(self.execute(request, changes).unwrap_or_else(Reply::Refused));
                 self.sessions.record(session, number, Arc::clone(&reply));
                 reply
@@ -208,6 +220,14 @@ impl Ledger {
                 changes.extend(self.change_job(*job, |job| job.recut(*batch))??);
                 Ok(Reply::Done)
             }
+            Request::Stop(id) => {
+                changes.extend(self.change_job(*id, |job| job.stop(true))??);
+                Ok(Reply::Done)
+            }
+            Request::Resume(id) => {
+                changes.extend(self.change_job(*id, |job| job.stop(false))??);
+                Ok(Reply::Done)
+            }
             Request::Forget(id) => {
                 let job = self.jobs.get(id).ok_or(Refusal::UnknownJob(*id))?;
                 if !job.ended() {
@@ -235,7 +255,8 @@ impl Ledger {
 
     fn complete(&mut self, completion: &Completion, changes: &mut Vec<Change>) {
         let Completion { query, attempt, worker, answer } = completion;
-        let counted = self.change_job(query.job, |job| job.count(*query, answer));
+        let planted = self.planted;
+        let counted = self.change_job(query.job, |job| job.count(*query, answer, planted));
         match counted.unwrap_or(Err(Uncounted::NoJob)) {
             Ok(counted) => {
                 self.bytes += answer.predictions.len() as u64;

@@ -11,7 +11,9 @@ pub(super) fn unsound(request: &Request) -> Option<Refusal> {
     let flaw = match request {
         Request::Submit(spec) => spec_flaw(spec),
         Request::SetBatch { batch, .. } => batch_flaw(*batch),
-        Request::Cancel(_) | Request::Forget(_) | Request::Jobs => None,
+        Request::Cancel(_) | Request::Forget(_) | Request::Jobs | Request::Stop(_) | Request::Resume(_) => {
+            None
+        }
     };
     flaw.map(|flaw| Refusal::Invalid(flaw.into()))
 }

@@ -268,6 +268,28 @@ fn only_an_ended_job_can_be_forgotten_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_stopped_job_counts_what_comes_and_goes_on_where_it_was() {
+    let mut bench = Bench::new();
+    let job = bench.submit(30, 10);
+    assert_eq!(&*bench.request(Request::Stop(job)).1, &[Change::JobStopped { job }]);
+    assert_eq!(bench.request(Request::Stop(job)), (Reply::Done, [].into()), "stopping twice");
+    let state = bench.job(job);
+    assert!(state.stopped() && !state.ended() && !state.wants_workers());
+    assert_eq!(reasons(&bench.complete(job, 0, &[0])), [None], "what was under way counts");
+    assert_eq!(bench.request(Request::Forget(job)).0, Reply::Refused(Refusal::NotEnded(job)));
+    let again = Ledger::decode(&bench.ledger.encode()).unwrap();
+    assert_eq!((again.digest(), again.job(job).unwrap().stopped()), (bench.ledger.digest(), true));
+    assert_eq!(&*bench.request(Request::Resume(job)).1, &[Change::JobResumed { job }]);
+    assert_eq!(bench.job(job).counted(), 1);
+    bench.request(Request::Stop(job));
+    bench.complete(job, 0, &[1, 2]);
+    assert!(bench.job(job).ended() && !bench.job(job).stopped());
+    for request in [Request::Stop(job), Request::Resume(job)] {
+        assert!(matches!(bench.request(request).0, Reply::Refused(Refusal::Invalid(_))));
+    }
+}
+
+#[test]
 fn submissions_that_make_no_sense_are_refused_before_and_in_the_log() {
     let mut bench = Bench::new();
     bench.submit(1, 1);
@@ -483,6 +505,7 @@ impl Count {
                 Change::JobEnded { job, cancelled } => {
                     assert_ne!(self.0[job].iter().all(|&counted| counted), *cancelled, "seed {seed}: {job}");
                 }
+                Change::JobStopped { job } | Change::JobResumed { job } => assert!(self.0.contains_key(job)),
                 Change::JobForgotten { job } => assert!(self.0.remove(job).is_some()),
                 Change::Recut { .. } | Change::Uncounted { .. } | Change::ViewChanged { .. } => {}
             }
@@ -546,6 +569,8 @@ fn random_payload(rng: &mut Rng, ledger: &Ledger) -> Payload {
         14..=15 => Request::Submit(spec(rng.below(120), rng.below(12) as u32)),
         16..=17 => Request::SetBatch { job, batch: rng.below(15) as u32 },
         18 if rng.chance(0.3) => Request::Cancel(job),
+        18 if rng.chance(0.5) => Request::Stop(job),
+        18 => Request::Resume(job),
         _ => Request::Forget(job),
     };
     let (session, number) =

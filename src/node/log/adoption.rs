@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::entry::{Entry, Index, Position};
 use super::super::message::{LogMessage, Suffix};
+use super::super::mutant::Mutant;
 use super::{Log, Role, Turn};
 use crate::base::NodeId;
 
@@ -68,7 +69,8 @@ impl Log {
             _ => return,
         };
         entries.extend_from_slice(&suffix.entries);
-        if end > self.store.last() {
+        let longer = end.index > self.store.last().index && self.planted.has(Mutant::AdoptsLonger);
+        if end > self.store.last() || longer {
             self.adopt(t, from, suffix, &entries, end);
         } else if entries.len() <= GATHERED_ENTRIES_MAX {
             asking.gathered = Some(Gathered { entries, grown: true });

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::entry::Position;
 use super::super::io::Outbox;
 use super::super::message::{Body, LogMessage};
+use super::super::mutant::Mutant;
 use super::super::observation::Observation;
 use super::super::record::Record;
 use super::super::{Ballot, Token};
@@ -51,7 +52,10 @@ impl Log {
 
     /// Whether a leader was heard so recently that nobody should be elected in its place.
     fn content(&self, now: Time) -> bool {
-        let heard = |at: Time| self.leader.is_some() && now.since(at) < self.election;
+        let heard = |at: Time| {
+            let lately = now.since(at) < self.election || self.planted.has(Mutant::ContentForEver);
+            self.leader.is_some() && lately
+        };
         self.leads() || self.heard_at.is_some_and(heard)
     }
 
@@ -63,12 +67,22 @@ impl Log {
     }
 
     fn other_voters(&self) -> Vec<NodeId> {
-        self.store.seats().voters.iter().copied().filter(|&voter| voter != self.me).collect()
+        let mut voters = self.store.seats().voters.clone();
+        if self.planted.has(Mutant::OutsidersVote) {
+            voters.extend(self.store.voters_so_far().chain(self.store.seats().learners.iter().copied()));
+            voters.sort_unstable();
+            voters.dedup();
+        }
+        voters.retain(|&voter| voter != self.me);
+        voters
     }
 
     /// Whether those who granted something are a majority of the voters.
     fn majority(&self, granted: &BTreeSet<NodeId>) -> bool {
         let seats = self.store.seats();
+        if self.planted.has(Mutant::OutsidersVote) {
+            return granted.len() >= seats.quorum();
+        }
         seats.voters.iter().filter(|voter| granted.contains(voter)).count() >= seats.quorum()
     }
 
@@ -110,11 +124,20 @@ impl Log {
         }
     }
 
+    /// Whether a log that ends at `last` is at least as complete as this one.
+    fn is_complete(&self, last: Position) -> bool {
+        let own = self.store.last();
+        if self.planted.has(Mutant::ElectsLonger) {
+            return last.index >= own.index;
+        }
+        last >= own
+    }
+
     /// Someone asks whether it would be elected.
     pub(super) fn on_pre_vote(&mut self, t: &mut Turn, from: NodeId, epoch: Epoch, last: Position) {
         let own = self.store.last();
         let free = !self.content(t.now) && !self.waits_for_another(t.now, from);
-        let granted = epoch > self.epoch() && last >= own && free;
+        let granted = epoch > self.epoch() && self.is_complete(last) && free;
         t.send(from, LogMessage::PreVoteReply { epoch, granted, term: self.epoch(), last: own });
     }
 
@@ -169,7 +192,11 @@ impl Log {
         self.reset_timer(t.now);
         for voter in self.other_voters() {
             let message = LogMessage::Vote { epoch, last: self.store.last(), transfer };
-            t.send_after(voter, message, Some(own));
+            t.send_after(
+                voter,
+                message,
+                Some(own).filter(|_| !self.planted.has(Mutant::StandsBeforeDurable)),
+            );
         }
     }
 
@@ -202,14 +229,15 @@ impl Log {
         }
         self.raise(t, epoch);
         let free = self.ballot.vote.is_none() && self.leader.is_none();
-        if free && last >= self.store.last() {
+        if free && self.is_complete(last) {
             self.role = Role::Follower;
             self.write_ballot(t, Ballot { epoch, vote: Some(from) });
             t.observe(Observation::Voted { epoch, candidate: from });
             self.reset_timer(t.now);
         }
         let granted = self.ballot.vote == Some(from);
-        t.send_after(from, LogMessage::VoteReply { epoch, granted }, self.ballot_write);
+        let durable = self.ballot_write.filter(|_| !self.planted.has(Mutant::VoteBeforeDurable));
+        t.send_after(from, LogMessage::VoteReply { epoch, granted }, durable);
     }
 
     /// What a voter says to a candidate.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::message::{Append, LogMessage};
+use super::super::mutant::Mutant;
 use super::{Log, Role, Turn};
 use crate::base::NodeId;
 
@@ -41,7 +42,9 @@ impl Log {
             self.commit_to(t, append.commit.min(end));
             self.drop_useless_draw();
         }
-        let (index, written) = if append.entries.is_empty() {
+        let (index, written) = if self.planted.has(Mutant::AcknowledgesBeforeDurable) {
+            (end, None)
+        } else if append.entries.is_empty() {
             (end.min(self.store.durable()), None)
         } else {
             (end, self.store.awaits(end))

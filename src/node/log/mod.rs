@@ -67,6 +67,7 @@ use super::config::{Failover, limits};
 use super::entry::{Command, Entry, Index, Payload, Position, Seats};
 use super::io::{Outbox, Token};
 use super::message::{Body, LogMessage};
+use super::mutant::{Mutant, Planted};
 use super::observation::{Observation, StepDown};
 use super::record::{Ballot, Disk, Snapshot};
 use super::timer::{Timer, add_due, earliest};
@@ -75,6 +76,7 @@ use election::{Asking, Standing};
 use lead::Lead;
 use snapshot::Draw;
 use storage::Store;
+pub(super) use storage::size;
 
 /// What the log tells its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +106,8 @@ pub(super) enum LogEvent {
     Restore(Arc<Snapshot>),
     /// The seats in force changed: by an append, a truncation or a snapshot.
     Seated(Arc<Seats>),
+    /// The classic design wants a snapshot of the state at this place, which is where it stands now: see [`super::standby`].
+    Compact(Index),
     /// A read that was begun by [`Log::read`] may be answered from the state at `index`, which is committed, or from any later one.
     Readable {
         /// What [`Log::read`] returned.
@@ -169,6 +173,7 @@ pub(super) struct Log {
     election: Span,
     beat: Span,
     sizes: Sizes,
+    pub(super) planted: Planted,
     rng: Rng,
     store: Store,
     /// The newest term that this node has written, and its vote there.
@@ -208,6 +213,7 @@ impl Log {
             election: config.election,
             beat: config.beat,
             sizes: Sizes::USUAL,
+            planted: Planted::default(),
             rng,
             store: Store::empty(),
             ballot: Ballot::default(),
@@ -456,7 +462,12 @@ impl Log {
     /// Makes a snapshot of `state`, which is the state after the entry at `last`, stand for the entries up to there. They must be
     /// committed. Nothing happens when a snapshot reaches as far already.
     pub(super) fn compact(&mut self, last: Index, state: Arc<[u8]>, out: &mut Outbox) {
-        self.store.compact(last, state, self.sizes.keep, out);
+        let seats = if self.planted.has(Mutant::SnapshotLosesSeats) {
+            Arc::default()
+        } else {
+            Arc::clone(self.store.seats_at(last))
+        };
+        self.store.compact(last, seats, state, self.sizes.keep, out);
     }
 
     fn lead(&self) -> Option<&Lead> {

@@ -7,10 +7,11 @@ use super::super::config::limits;
 use super::super::entry::{Entry, Index, Payload, Position};
 use super::super::io::Outbox;
 use super::super::message::{Append, Body, LogMessage};
+use super::super::mutant::Mutant;
 use super::super::observation::{Observation, StepDown};
 use super::lead::{Follower, Lead, Mode};
 use super::{Log, LogEvent, Role, Turn, storage};
-use crate::base::{Epoch, NodeId, Time};
+use crate::base::{Epoch, NodeId, Span, Time};
 
 /// Entries that are not committed yet; a proposal beyond is refused.
 const PENDING_ENTRIES_MAX: u64 = 16_384;
@@ -71,11 +72,22 @@ impl Log {
         self.lead().map_or(last, |lead| last.max(lead.clock.0 + now.since(lead.clock.1)))
     }
 
-    /// How many entries of the log `node` does not hold durably, as far as it has said. `None` when this node does not lead or `node`
-    /// has no seat.
+    /// How many entries of the log `node` does not hold durably, as far as it has said. `None` when this node does not lead, or `node`
+    /// has no seat or has not answered since it has followed this leader.
     pub(in super::super) fn lag(&self, node: NodeId) -> Option<u64> {
-        let follower = self.lead()?.followers.get(&node)?;
+        let follower = self.lead()?.followers.get(&node).filter(|follower| follower.round > 0)?;
         Some(self.store.last().index.0 - follower.matched.0)
+    }
+
+    /// How long `node` has not answered this leader: since it began to follow it, if it never has. Nothing for the leader itself, and for
+    /// ever for one that has no seat, or when this node does not lead.
+    pub(in super::super) fn silence(&self, node: NodeId, now: Time) -> Span {
+        let follower = self.lead().map(|lead| lead.followers.get(&node));
+        match follower {
+            Some(Some(follower)) => now.since(follower.answered_at),
+            Some(None) if node == self.me => Span::ZERO,
+            Some(None) | None => Span::FOREVER,
+        }
     }
 
     /// The voters that have not answered for an election time-out. After a reign that ended for want of a quorum they are still
@@ -107,7 +119,8 @@ impl Log {
             }
         };
         let Some(index) = self.reached(matched) else { return };
-        if index <= self.store.commit() || index < lead.first {
+        let earlier = index < lead.first && !self.planted.has(Mutant::CommitsEarlierTerms);
+        if index <= self.store.commit() || earlier {
             return;
         }
         let committed = self.commit_to(t, index);
@@ -156,7 +169,7 @@ impl Log {
                 .get(voter)
                 .map_or(*voter == self.me, |follower| t.now.since(follower.answered_at) < election)
         };
-        if self.reached(answered) == Some(false) {
+        if self.reached(answered) == Some(false) && !self.planted.has(Mutant::NoCheckQuorum) {
             let missing = self.silent_voters(t.now);
             self.step_down(t, StepDown::NoQuorum);
             self.missing = missing;
@@ -241,7 +254,7 @@ impl Log {
         let last = self.store.last().index;
         let me = self.me;
         let holds = |id: &NodeId| *id != me && (seats.voters.contains(id) || seats.learners.contains(id));
-        let beat = self.beat;
+        let (beat, assumes) = (self.beat, self.planted.has(Mutant::AssumesProgress));
         let Some(lead) = self.lead_mut() else { return };
         if lead.followers.is_empty() {
             lead.beat_at = now + beat;
@@ -251,7 +264,11 @@ impl Log {
         added.retain(|id| holds(id) && !lead.followers.contains_key(id));
         for id in added {
             let lead = self.lead_mut().expect("it leads");
-            lead.followers.insert(id, Follower::new(last, lead.round + 1, now));
+            let mut follower = Follower::new(last, lead.round + 1, now);
+            if assumes {
+                follower.matched = last;
+            }
+            lead.followers.insert(id, follower);
             self.send_append(out, id, true);
         }
     }

@@ -49,6 +49,11 @@ impl SeatHistory {
         self.changes.partition_point(|(from, _)| *from <= index).saturating_sub(1)
     }
 
+    /// Every voter of these seats and of those before them, some of them more than once.
+    pub(super) fn voters_so_far(&self) -> impl Iterator<Item = NodeId> {
+        self.changes.iter().flat_map(|(_, seats)| seats.voters.iter().copied())
+    }
+
     /// An entry at `index` changes the seats.
     pub(super) fn append(&mut self, index: Index, seats: Arc<Seats>) {
         assert!(index > self.since() || self.changes.len() == 1, "seat changes come in the order of the log");

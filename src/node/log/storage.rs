@@ -9,7 +9,7 @@ use super::super::message::Request;
 use super::super::record::{Disk, Record, Snapshot};
 use super::seats::SeatHistory;
 use super::snapshot::Image;
-use crate::base::Time;
+use crate::base::{NodeId, Time};
 
 /// Entries, snapshot, seats, and what of them is committed and durable.
 #[derive(Debug)]
@@ -87,6 +87,16 @@ impl Store {
     /// The seats in force.
     pub(super) fn seats(&self) -> &Arc<Seats> {
         self.seats.current()
+    }
+
+    /// The seats that were in force at `index`, which no snapshot before the last one covers.
+    pub(super) fn seats_at(&self, index: Index) -> &Arc<Seats> {
+        self.seats.at(index)
+    }
+
+    /// Every voter of the seats since the last snapshot.
+    pub(super) fn voters_so_far(&self) -> impl Iterator<Item = NodeId> {
+        self.seats.voters_so_far()
     }
 
     /// Where the seats in force came into force.
@@ -226,16 +236,22 @@ impl Store {
         self.entries.range(from as usize..(self.commit.0 - self.base.index.0) as usize)
     }
 
-    /// Replaces the entries up to `last`, which are committed, by a snapshot of the state there. In memory those since the snapshot
-    /// before stay, as far as `keep_bytes` allows. Nothing happens when a snapshot reaches as far already.
-    pub(super) fn compact(&mut self, last: Index, state: Arc<[u8]>, keep_bytes: usize, out: &mut Outbox) {
+    /// Replaces the entries up to `last`, which are committed, by a snapshot of the state and the seats there. In memory those since the
+    /// snapshot before stay, as far as `keep_bytes` allows. Nothing happens when a snapshot reaches as far already.
+    pub(super) fn compact(
+        &mut self,
+        last: Index,
+        seats: Arc<Seats>,
+        state: Arc<[u8]>,
+        keep_bytes: usize,
+        out: &mut Outbox,
+    ) {
         assert!(last <= self.commit, "only committed entries are compacted");
         let before = self.image.as_ref().map_or(Index(0), |image| image.snapshot().last.index);
         if last <= before {
             return;
         }
         let entry = self.entry(last).expect("entries after the last snapshot are in memory");
-        let seats = Arc::clone(self.seats.at(last));
         let snapshot = Arc::new(Snapshot { last: entry.position, at: entry.at, seats, state });
         self.write(Record::Snapshot(Arc::clone(&snapshot)), last, out);
         self.image = Some(Arc::new(Image::new(snapshot)));
@@ -278,7 +294,7 @@ impl Store {
 }
 
 /// About how many bytes an entry takes on the wire; never less than 1.
-pub(super) fn size(entry: &Entry) -> usize {
+pub(in super::super) fn size(entry: &Entry) -> usize {
     const FIXED: usize = 48;
     let payload = match &*entry.payload {
         Payload::Noop => 0,
@@ -296,7 +312,12 @@ pub(super) fn size(entry: &Entry) -> usize {
                 };
                 48 + spec.name.len() + spec.model.len() + inputs
             }
-            Request::Cancel(_) | Request::SetBatch { .. } | Request::Forget(_) | Request::Jobs => 16,
+            Request::Cancel(_)
+            | Request::SetBatch { .. }
+            | Request::Forget(_)
+            | Request::Jobs
+            | Request::Stop(_)
+            | Request::Resume(_) => 16,
         },
         Payload::Command(Command::Complete(completions)) => completions
             .iter()

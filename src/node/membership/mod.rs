@@ -19,6 +19,7 @@ use super::config::{Detector, Membership as MembershipConfig};
 use super::entry::Seats;
 use super::io::Outbox;
 use super::message::{Announcement, Body, MembershipMessage};
+use super::mutant::Planted;
 use super::timer::{Timer, add_due, earliest};
 use super::update::ViewUpdate;
 use super::view::{Member, View};
@@ -59,6 +60,14 @@ pub(super) enum MembershipEvent {
 
 type Events = VecDeque<MembershipEvent>;
 
+/// Who hears alerts about silent members, and judges them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Jurors {
+    Voters,
+    /// In the classic design, whose standby is a learner.
+    VotersAndLearners,
+}
+
 /// What the log knows.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
@@ -68,6 +77,7 @@ pub(super) struct Facts<'a> {
     pub(super) coordinator: Option<NodeId>,
     /// Whether this node does.
     pub(super) leads: bool,
+    pub(super) jurors: Jurors,
     /// Who votes.
     pub(super) seats: &'a Arc<Seats>,
 }
@@ -97,6 +107,7 @@ pub(super) struct Membership {
     /// The members to which heartbeats go: the observers; in a ring those to which pings go: the observed.
     partners: Vec<NodeId>,
     beat_at: Time,
+    pub(super) planted: Planted,
     watch: Watch,
     jury: Jury,
     seeds: Vec<NodeId>,
@@ -130,6 +141,7 @@ impl Membership {
             view,
             partners: Vec::new(),
             beat_at: Time::NEVER,
+            planted: Planted::default(),
             watch: Watch::new(config.suspect_after),
             jury: Jury::new(config.evict_after),
             seeds,
@@ -305,7 +317,7 @@ impl Membership {
     }
 
     fn votes(&self, facts: &Facts<'_>) -> bool {
-        facts.seats.voters.contains(&self.me.id)
+        jurors(facts).any(|juror| *juror == self.me.id)
     }
 
     fn heartbeat(&self, facts: &Facts<'_>) -> MembershipMessage {
@@ -341,7 +353,7 @@ impl Membership {
     fn sweep(&mut self, now: Time, facts: &Facts<'_>, out: &mut Outbox, events: &mut Events) {
         let Membership { watch, jury, view, me, .. } = self;
         watch.sweep(now, |subject, incarnation, silent_for| {
-            for &voter in &facts.seats.voters {
+            for &voter in jurors(facts) {
                 if voter == me.id {
                     let accusation = Accusation { by: me.id, subject, incarnation };
                     jury.accuse(now, accusation, view, out, events);
@@ -385,6 +397,14 @@ impl Membership {
         self.watch.clear();
         self.beat_at = Time::NEVER;
     }
+}
+
+fn jurors<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a NodeId> {
+    let learners = match facts.jurors {
+        Jurors::Voters => &[][..],
+        Jurors::VotersAndLearners => &facts.seats.learners,
+    };
+    facts.seats.voters.iter().chain(learners)
 }
 
 /// Says so when others know more about who leads than the log does.

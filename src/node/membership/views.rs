@@ -6,6 +6,7 @@ use super::{Events, Facts, Membership, MembershipEvent, Standing, announcement_o
 use crate::base::{NodeId, Span, Time, ViewId};
 use crate::node::io::Outbox;
 use crate::node::message::{Announcement, Body, MembershipMessage};
+use crate::node::mutant::Mutant;
 use crate::node::observation::Observation;
 use crate::node::update::ViewUpdate;
 use crate::node::view::View;
@@ -27,7 +28,7 @@ impl Membership {
         out: &mut Outbox,
         events: &mut Events,
     ) {
-        if view.id() <= self.view.id() {
+        if view.id() <= self.view.id() && !self.planted.has(Mutant::InstallsOldView) {
             return;
         }
         let old = std::mem::replace(&mut self.view, view);

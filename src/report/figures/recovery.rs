@@ -91,6 +91,7 @@ fn whom(plan: &Plan, target: &Target) -> String {
         Target::Voter => "voter".to_owned(),
         Target::BusiestWorker => "busiest worker".to_owned(),
         Target::Worker => "worker".to_owned(),
+        Target::Spare => "spare".to_owned(),
         Target::Random(count) => format!("random {count}"),
         Target::Minority => "minority".to_owned(),
         Target::All => "all".to_owned(),

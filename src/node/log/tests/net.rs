@@ -415,6 +415,7 @@ impl Net {
                 let state = self.oracle.commits(&entry, led.then_some((epoch, &seats, disks)));
                 assert_eq!(self.machines[node].state, state, "equal index means equal state");
             }
+            LogEvent::Compact(_) => unreachable!("the quorum log is told when to make snapshots"),
             LogEvent::Restore(snapshot) => {
                 assert!(snapshot.last.index >= machine.applied, "a node's state never goes back");
                 machine.applied = snapshot.last.index;

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
-use super::super::{Facts, Membership, MembershipEvent as Event};
+use super::super::{Facts, Jurors, Membership, MembershipEvent as Event};
 use crate::base::{Epoch, Incarnation, NodeId, Rng, Span, Time, ViewId};
 use crate::node::config::{Detector, Membership as MembershipConfig};
 use crate::node::entry::Seats;
@@ -350,6 +350,7 @@ impl Net {
             epoch: peer.epoch,
             coordinator: peer.coordinator,
             leads,
+            jurors: Jurors::Voters,
             seats: &Arc::clone(&peer.seats),
         };
         let late = now.since(peer.machine.deadline());

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::super::{Facts, Membership, MembershipEvent as Event};
+use super::super::{Facts, Jurors, Membership, MembershipEvent as Event};
 use super::net::member;
 use crate::base::{Epoch, Incarnation, NodeId, Rng, Span, Time, ViewId};
 use crate::node::config::Membership as MembershipConfig;
@@ -44,8 +44,13 @@ impl Solo {
         deed: impl FnOnce(&mut Membership, &Facts<'_>, &mut Outbox, &mut VecDeque<Event>),
     ) -> (Vec<(NodeId, MembershipMessage)>, Vec<Event>) {
         let seats = Arc::clone(&self.seats);
-        let facts =
-            Facts { epoch: Epoch(3), coordinator: self.coordinator, leads: self.leads, seats: &seats };
+        let facts = Facts {
+            epoch: Epoch(3),
+            coordinator: self.coordinator,
+            leads: self.leads,
+            jurors: Jurors::Voters,
+            seats: &seats,
+        };
         deed(&mut self.machine, &facts, &mut self.out, &mut self.events);
         let sent = self.out.drain().filter_map(|effect| match effect {
             Effect::Send { to, message, .. } => match message.body {

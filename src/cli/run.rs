@@ -1,0 +1,230 @@
+//! `idunno run`: a real node; and `idunno engine`, its child.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, ValueEnum};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::{Exit, screen};
+use crate::base::CostProfile;
+use crate::cluster::{self, Ended, Key, Options};
+use crate::engine;
+use crate::scenario::Settings;
+
+/// Where nodes listen, and are looked for, when nobody says otherwise.
+pub(super) const HOME: &str = "127.0.0.1:7400";
+/// How often a node is asked whether it has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  idunno run
+      A cluster of one node on this machine, with a key and a data directory of your own.
+  idunno run --name n1 --listen 10.0.0.1:7400 --key cluster.key --data n1 --config idunno.toml
+      The first node of a cluster. It listens on the UDP ports 7400 and 7401.
+  idunno run --name n2 --listen 10.0.0.2:7400 --join 10.0.0.1:7400 --key cluster.key --data n2 --config idunno.toml
+      A further node, on another machine. When it starts again, its directory says where it belongs.
+
+SIGTERM or Ctrl-C: the node hands over, leaves the cluster and ends; a second one ends it at once.
+
+Exit codes: 0 it left; 1 it could not go on; 2 usage, a bad file or a bad disk, nothing changed;
+130 ended at once.";
+
+pub(super) const ENGINE_EXAMPLES: &str = "\
+Examples:
+  idunno engine
+      Only a node starts this, and speaks with it over its standard input and output.";
+
+/// What `idunno run` is told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Run {
+    /// What people call the node.
+    #[arg(long, value_name = "NAME", default_value = "node")]
+    name: String,
+    /// The UDP port to listen on; the next one is used as well, for heartbeats. Port 0 takes two free ones.
+    #[arg(long, value_name = "IP:PORT", default_value = HOME)]
+    listen: SocketAddr,
+    /// Where other nodes reach this one, if that is not where it listens.
+    #[arg(long, value_name = "IP:PORT")]
+    advertise: Option<SocketAddr>,
+    /// Where members of the cluster listen that the node shall join; without it a new cluster is founded. Not needed again once the
+    /// node belongs to a cluster.
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    join: Vec<String>,
+    /// The file with the cluster's secret, the same on all nodes ("idunno key new" makes one) [default: the file key in your data
+    /// folder, which is made if need be].
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The node's data directory, which belongs to it alone [default: the folder node in your data folder].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// How many nodes hold the log and decide by majority; an odd number up to 7, the same on all nodes [default: what the file
+    /// says, or what fits the number of nodes].
+    #[arg(long, value_name = "N", value_parser = voters)]
+    voters: Option<u8>,
+    /// The file with settings and models: the tables membership, failover, dispatch, scheduler, cluster and model.NAME of a
+    /// scenario [default: idunno.toml, if it exists].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What kind of machine it is, for schedulers that tell kinds apart.
+    #[arg(long, value_name = "KIND", default_value = "cpu")]
+    kind: String,
+    /// Take no queries: only vote and coordinate.
+    #[arg(long)]
+    no_worker: bool,
+    /// How much to tell on the standard error.
+    #[arg(long, value_enum, default_value_t = Log::Info, value_name = "LEVEL")]
+    log: Log,
+}
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Log {
+    /// Nothing but why it ends.
+    Error,
+    /// What should not happen.
+    Warn,
+    /// What changes in the cluster.
+    Info,
+    /// Everything that the node does.
+    Debug,
+}
+
+fn voters(text: &str) -> Result<u8, String> {
+    let voters = text.parse().ok().filter(|voters| [1, 3, 5, 7].contains(voters));
+    voters.ok_or_else(|| "wanted 1, 3, 5 or 7".to_owned())
+}
+
+/// Does what `idunno run` is told.
+pub(super) fn run(run: &Run, stop: &AtomicBool) -> Exit {
+    show_log(run.log);
+    let stopped = || stop.load(Ordering::Relaxed);
+    let started = options(run).and_then(|options| Ok(cluster::start(options, &stopped)?));
+    let running = match started {
+        Ok(running) => running,
+        Err(error) => {
+            screen::error(&error);
+            return Exit::Usage;
+        }
+    };
+    screen::say(&format!("{} {} listens on {}\n", run.name, running.id, running.address));
+    let mut leaving = false;
+    while !running.is_over() {
+        if stopped() && !leaving {
+            leaving = true;
+            tracing::info!("leaves the cluster; a second signal ends it at once");
+            running.leave();
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    match running.wait() {
+        Ended::Left | Ended::Stopped => Exit::Fine,
+        Ended::Broken(why) => {
+            screen::error(&anyhow!(why));
+            Exit::Failed
+        }
+    }
+}
+
+/// Does what `idunno engine` is for.
+pub(super) fn engine() -> Exit {
+    match engine::serve(io::stdin(), io::stdout()) {
+        Ok(()) => Exit::Fine,
+        Err(error) => {
+            screen::error(&anyhow::Error::new(error).context("the engine"));
+            Exit::Failed
+        }
+    }
+}
+
+fn options(run: &Run) -> Result<Options> {
+    let settings = settings(run.config.as_deref())?;
+    let mut config = (*settings.config).clone();
+    config.failover.voters = run.voters.or(config.failover.voters);
+    let profiles = settings.models.into_iter().map(|(name, model)| (name, model.profile));
+    let data = match &run.data {
+        Some(data) => data.clone(),
+        None => data_folder()?.join("node"),
+    };
+    Ok(Options {
+        name: run.name.as_str().into(),
+        kind: run.kind.as_str().into(),
+        worker: !run.no_worker,
+        listen: run.listen,
+        advertise: run.advertise,
+        join: addresses(&run.join)?,
+        key: key(run.key.as_deref(), true)?,
+        data,
+        config: Arc::new(config),
+        models: profiles.collect::<BTreeMap<Arc<str>, CostProfile>>(),
+        program: std::env::current_exe().context("where this program is")?,
+    })
+}
+
+fn settings(file: Option<&Path>) -> Result<Settings> {
+    let usual = Path::new("idunno.toml");
+    let Some(file) = file.or_else(|| usual.exists().then_some(usual)) else {
+        return Ok(Settings::read("", "idunno.toml")?);
+    };
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Settings::read(&text, &file.display().to_string())?)
+}
+
+/// Where hosts and ports are.
+pub(super) fn addresses(texts: &[String]) -> Result<Vec<SocketAddr>> {
+    let address = |text: &String| {
+        let found = text.to_socket_addrs().with_context(|| format!("{text:?}: wanted HOST:PORT"))?.next();
+        found.with_context(|| format!("{text:?} is no address"))
+    };
+    texts.iter().map(address).collect()
+}
+
+/// The key in `file`, or else the user's own; `make` says whether that one is made if there is none.
+pub(super) fn key(file: Option<&Path>, make: bool) -> Result<Key> {
+    if let Some(file) = file {
+        return Ok(Key::read(file)?);
+    }
+    let folder = data_folder()?;
+    let own = folder.join("key");
+    if make && !own.exists() {
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let key = Key::random()?;
+        key.write(&own)?;
+        tracing::info!(path = %own.display(), "made a key");
+        return Ok(key);
+    }
+    Ok(Key::read(&own)?)
+}
+
+/// Where the user keeps data.
+fn data_folder() -> Result<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = folder("XDG_DATA_HOME").or_else(|| Some(folder("HOME")?.join(".local/share")));
+    Ok(data.context("neither XDG_DATA_HOME nor HOME is set; say --key and --data")?.join("idunno"))
+}
+
+fn show_log(log: Log) {
+    let level = match log {
+        Log::Error => Level::ERROR,
+        Log::Warn => Level::WARN,
+        Log::Info => Level::INFO,
+        Log::Debug => Level::DEBUG,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    // What libraries have to say is of no use to those who run a node.
+    let own = Targets::new().with_target("idunno", level);
+    // An earlier subscriber, in tests, stays.
+    let _ = tracing_subscriber::registry().with(lines).with(own).try_init();
+}

@@ -1,0 +1,328 @@
+//! The log of records and the snapshot that it names: read at the start, continued, and begun anew after each snapshot.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::Folder;
+use super::frames;
+use super::{DiskError, io_error};
+use crate::node::{Disk, Position, Record, Snapshot};
+
+const LOG: &str = "log";
+
+/// What frames hold, one after the other.
+#[derive(Serialize, Deserialize)]
+enum Stored {
+    Record(Record),
+    /// The snapshot at this place; it has a file of its own.
+    Snapshot(Position),
+}
+
+/// A log that is open for writing, with everything that it holds.
+#[derive(Debug)]
+pub(in super::super) struct Log {
+    folder: Folder,
+    file: File,
+    /// All records, folded.
+    disk: Disk,
+}
+
+impl Log {
+    /// Reads everything, cuts a torn tail, and is ready to go on. Says how many bytes were cut.
+    pub(in super::super) fn open(folder: Folder) -> Result<(Log, u64), DiskError> {
+        let path = folder.file(LOG);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                folder.tidy(None)?;
+                // The first frame is empty and was never torn: a log without one has lost what it held.
+                let file = folder.replace(LOG, &framed(folder.id.bits(), &[]))?;
+                return Ok((Log { folder, file, disk: Disk::default() }, 0));
+            }
+            Err(error) => return Err(io_error(&path)(error)),
+        };
+        let lost = |what| DiskError::Lost { path: path.clone(), what };
+        let (frames, end) = frames::read(&bytes, folder.id.bits()).map_err(|damaged| {
+            let frames::Damaged { at, good } = damaged;
+            lost(format!("the record at byte {at} is bad, and good ones follow from byte {good} on"))
+        })?;
+        if end == 0 {
+            return Err(lost("it does not begin with a record of this node".to_owned()));
+        }
+        let (mut disk, mut named) = (Disk::default(), None);
+        for frame in frames {
+            let mut rest = frame;
+            while !rest.is_empty() {
+                let (stored, after) = postcard::take_from_bytes(rest).map_err(|error| {
+                    lost(format!("a record with the right checksum cannot be read: {error}"))
+                })?;
+                rest = after;
+                match stored {
+                    Stored::Record(record) => disk.apply(&record),
+                    Stored::Snapshot(last) => {
+                        disk.apply(&Record::Snapshot(read_snapshot(&folder, last)?));
+                        named = Some(name_of(last));
+                    }
+                }
+            }
+        }
+        folder.tidy(named.as_deref())?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(io_error(&path))?;
+        let cut = (bytes.len() - end) as u64;
+        if cut > 0 {
+            let shortened = file.set_len(end as u64).and_then(|()| file.sync_all());
+            shortened.map_err(io_error(&path))?;
+        }
+        Ok((Log { folder, file, disk }, cut))
+    }
+
+    /// Everything that it holds.
+    pub(in super::super) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Makes records durable, all of them together: after a crash in the meantime the disk holds all or none.
+    pub(super) fn write(&mut self, records: Vec<Record>) -> Result<(), DiskError> {
+        let has_snapshot = records.iter().any(|record| matches!(record, Record::Snapshot(_)));
+        for record in &records {
+            self.disk.apply(record);
+        }
+        if has_snapshot {
+            return self.begin_anew();
+        }
+        let stored: Vec<Stored> = records.into_iter().map(Stored::Record).collect();
+        let frame = framed(self.folder.id.bits(), &stored);
+        let written = self.file.write_all(&frame).and_then(|()| self.file.sync_data());
+        written.map_err(io_error(&self.folder.file(LOG)))
+    }
+
+    /// Writes the snapshot into a file of its own, and a log that begins with it.
+    fn begin_anew(&mut self) -> Result<(), DiskError> {
+        let (disk, seed) = (&self.disk, self.folder.id.bits());
+        let snapshot = disk.snapshot.as_ref().expect("a record of a snapshot was folded in");
+        let name = name_of(snapshot.last);
+        self.folder
+            .replace(&name, &framed(seed, &[Stored::Record(Record::Snapshot(Arc::clone(snapshot)))]))?;
+        let mut stored = vec![
+            Stored::Record(Record::Cluster(disk.cluster)),
+            Stored::Record(Record::Incarnation(disk.incarnation)),
+            Stored::Record(Record::Ballot(disk.ballot)),
+            Stored::Snapshot(snapshot.last),
+        ];
+        if let Some((view, seats)) = &disk.view {
+            let (view, seats) = (Arc::clone(view), Arc::clone(seats));
+            stored.push(Stored::Record(Record::View { view, seats }));
+        }
+        if !disk.entries.is_empty() {
+            stored.push(Stored::Record(Record::Entries(disk.entries.clone())));
+        }
+        self.file = self.folder.replace(LOG, &framed(seed, &stored))?;
+        self.folder.tidy(Some(&name))
+    }
+}
+
+fn name_of(last: Position) -> String {
+    format!("snapshot-{}-{}", last.epoch.0, last.index.0)
+}
+
+fn framed(seed: u64, stored: &[Stored]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for one in stored {
+        bytes = postcard::to_extend(one, bytes).expect("records can be encoded");
+    }
+    let mut file = Vec::with_capacity(bytes.len() + 16);
+    frames::add(&mut file, seed, &bytes);
+    file
+}
+
+fn read_snapshot(folder: &Folder, last: Position) -> Result<Arc<Snapshot>, DiskError> {
+    let path = folder.file(&name_of(last));
+    let lost = |what: &str| DiskError::Lost { path: path.clone(), what: what.to_owned() };
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(lost("the log names this snapshot, and it is not there"));
+        }
+        Err(error) => return Err(io_error(&path)(error)),
+    };
+    let bad = || lost("it is not the snapshot that was written");
+    let (frames, end) = frames::read(&bytes, folder.id.bits()).map_err(|_| bad())?;
+    let [frame] = frames[..] else { return Err(bad()) };
+    match postcard::from_bytes(frame) {
+        Ok(Stored::Record(Record::Snapshot(snapshot))) if snapshot.last == last && end == bytes.len() => {
+            Ok(snapshot)
+        }
+        _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::base::{ClusterId, Epoch, Incarnation, NodeId, Time};
+    use crate::node::{Ballot, Entry, Index, Payload, Seats};
+
+    const ME: NodeId = NodeId::new(77);
+
+    fn open(path: &Path) -> Result<(Log, u64), DiskError> {
+        Log::open(Folder::open(path, ME)?)
+    }
+
+    fn position(index: u64) -> Position {
+        Position { epoch: Epoch(1), index: Index(index) }
+    }
+
+    fn entries(from: u64, until: u64) -> Record {
+        let entry =
+            |index| Entry { position: position(index), at: Time(index), payload: Arc::new(Payload::Noop) };
+        Record::Entries((from..until).map(entry).collect())
+    }
+
+    fn snapshot(index: u64) -> Record {
+        let seats = Arc::new(Seats { number: 1, voters: vec![ME], learners: Vec::new() });
+        let state = vec![index as u8; 1000].into();
+        Record::Snapshot(Arc::new(Snapshot { last: position(index), at: Time(index), seats, state }))
+    }
+
+    /// Batches as a node writes them, a snapshot among them.
+    fn batches() -> Vec<Vec<Record>> {
+        vec![
+            vec![Record::Cluster(ClusterId(3)), Record::Incarnation(Incarnation(1))],
+            vec![entries(1, 5)],
+            vec![Record::Ballot(Ballot { epoch: Epoch(1), vote: Some(ME) }), entries(5, 9)],
+            vec![snapshot(6), entries(9, 10)],
+            vec![entries(10, 12)],
+            vec![Record::Incarnation(Incarnation(2)), entries(11, 14)],
+        ]
+    }
+
+    /// The disk after the first `count` batches.
+    fn folded(count: usize) -> Disk {
+        let mut disk = Disk::default();
+        batches()[..count].iter().flatten().for_each(|record| disk.apply(record));
+        disk
+    }
+
+    fn written(path: &Path, count: usize) {
+        let (mut log, _) = open(path).expect("the directory is new");
+        batches().into_iter().take(count).for_each(|batch| log.write(batch).unwrap());
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_a_restart() {
+        for count in 0..=batches().len() {
+            let folder = tempfile::tempdir().unwrap();
+            written(folder.path(), count);
+            let (mut log, cut) = open(folder.path()).unwrap();
+            assert_eq!((log.disk(), cut), (&folded(count), 0), "{count} batches");
+            // And it goes on from there.
+            let rest: Vec<_> = batches().into_iter().skip(count).collect();
+            for batch in rest {
+                log.write(batch).unwrap();
+            }
+            drop(log);
+            assert_eq!(open(folder.path()).unwrap().0.disk(), &folded(batches().len()), "{count} batches");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_makes_the_log_short_and_the_snapshot_before_it_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = open(folder.path()).unwrap();
+        log.write(vec![entries(1, 2000)]).unwrap();
+        let before = fs::metadata(folder.path().join(LOG)).unwrap().len();
+        log.write(vec![snapshot(1000)]).unwrap();
+        log.write(vec![snapshot(1999)]).unwrap();
+        assert!(fs::metadata(folder.path().join(LOG)).unwrap().len() < before / 10);
+        assert!(folder.path().join("snapshot-1-1999").exists());
+        assert!(!folder.path().join("snapshot-1-1000").exists());
+    }
+
+    #[test]
+    fn a_snapshot_that_is_gone_or_damaged_is_a_lost_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), 5);
+        let path = folder.path().join("snapshot-1-6");
+        let whole = fs::read(&path).unwrap();
+        for bad in [whole[..whole.len() - 1].to_vec(), [whole.as_slice(), &[0]].concat()] {
+            fs::write(&path, bad).unwrap();
+            assert!(matches!(open(folder.path()), Err(DiskError::Lost { .. })));
+        }
+        fs::remove_file(&path).unwrap();
+        let lost = open(folder.path()).unwrap_err().to_string();
+        assert!(lost.contains("snapshot-1-6") && lost.contains("--join"), "{lost}");
+    }
+
+    #[test]
+    fn what_an_interrupted_snapshot_left_behind_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), 5);
+        for name in ["snapshot-1-7", "log.new", "snapshot-9-9.new"] {
+            fs::write(folder.path().join(name), "half").unwrap();
+        }
+        assert_eq!(open(folder.path()).unwrap().0.disk(), &folded(5));
+        let mut names: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["identity", "lock", "log", "snapshot-1-6"]);
+    }
+
+    proptest! {
+        // Each case works on real files.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Wherever a crash tears the last write, everything before it is there and the log can be continued.
+        #[test]
+        fn a_log_that_is_cut_anywhere_keeps_whole_batches(
+            count in 1..=6_usize, cut in any::<prop::sample::Index>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            written(folder.path(), count);
+            let path = folder.path().join(LOG);
+            let whole = fs::read(&path).unwrap();
+            // What a snapshot has replaced cannot be torn any more.
+            let first = if count >= 4 { 4 } else { 0 };
+            let other = tempfile::tempdir().unwrap();
+            written(other.path(), first);
+            let least = fs::read(other.path().join(LOG)).unwrap().len();
+            let kept = least + cut.index(whole.len() - least + 1);
+            fs::write(&path, &whole[..kept]).unwrap();
+            let (mut log, torn) = open(folder.path()).unwrap();
+            let survived = (first..=count).find(|&n| *log.disk() == folded(n));
+            prop_assert!(survived.is_some(), "a disk that never was: {:?}", log.disk());
+            prop_assert_eq!(fs::metadata(&path).unwrap().len() + torn, kept as u64);
+            log.write(vec![Record::Incarnation(Incarnation(9))]).unwrap();
+            drop(log);
+            prop_assert_eq!(open(folder.path()).unwrap().0.disk().incarnation, Incarnation(9));
+        }
+
+        /// A flipped bit costs the last batch at most; anywhere else the disk is refused and nothing is changed.
+        #[test]
+        fn a_flipped_bit_is_never_believed(
+            count in 1..=6_usize, place in any::<prop::sample::Index>(), bit in 0..8_u32,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            written(folder.path(), count);
+            let path = folder.path().join(LOG);
+            let mut bad = fs::read(&path).unwrap();
+            let place = place.index(bad.len());
+            bad[place] ^= 1 << bit;
+            fs::write(&path, &bad).unwrap();
+            match open(folder.path()) {
+                Ok((log, torn)) => {
+                    prop_assert!(torn > 0);
+                    prop_assert_eq!(log.disk(), &folded(count - 1));
+                }
+                Err(DiskError::Lost { .. }) => prop_assert_eq!(fs::read(&path).unwrap(), bad),
+                Err(other) => prop_assert!(false, "{}", other),
+            }
+        }
+    }
+}

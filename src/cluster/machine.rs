@@ -1,0 +1,221 @@
+//! The thread of a node's machine: it gives the machine its inputs, and passes its effects on to those who carry them out.
+//!
+//! Nothing waits here: records go to the disk's thread, messages to the queues of links, orders to the engine's thread.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::disk::Writer;
+use super::inbox::{Inbox, Item};
+use super::net::link::{Links, lock};
+use super::{Standing, work};
+use crate::base::{NodeId, SessionId, Time};
+use crate::engine::{Event, Supervisor};
+use crate::node::{
+    Body, Effect, Input, Member, MembershipMessage, Message, Node, Observation, Outbox, Record, Reply, Seats,
+    Token, View,
+};
+
+/// Who waits for an answer, by session and number of the request. A client that asks again takes the place of its earlier self.
+pub(super) type Waiting = Mutex<BTreeMap<(SessionId, u64), oneshot::Sender<Arc<Reply>>>>;
+
+/// The ways out: streams, and datagrams one port higher.
+#[derive(Debug)]
+pub(super) struct Routes {
+    pub(super) streams: Links,
+    pub(super) beats: Links,
+}
+
+impl Routes {
+    /// A node listens on this port and the next.
+    pub(super) fn learn(&self, id: NodeId, address: SocketAddr) {
+        self.streams.learn(id, address);
+        self.beats.learn(id, SocketAddr::new(address.ip(), address.port().saturating_add(1)));
+    }
+
+    fn send(&self, to: NodeId, message: Message) {
+        // What is sent again and again, and is worthless when late.
+        let beat = matches!(
+            message.body,
+            Body::Membership(
+                MembershipMessage::Heartbeat { .. }
+                    | MembershipMessage::Alert { .. }
+                    | MembershipMessage::Ping { .. }
+            )
+        );
+        if beat { self.beats.send(to, message) } else { self.streams.send(to, message) }
+    }
+}
+
+/// How a node ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It left as it was told to.
+    Left,
+    /// It was stopped without leaving.
+    Stopped,
+    /// It could not go on, for this reason.
+    Broken(String),
+}
+
+/// What the thread owns.
+pub(super) struct Machine {
+    pub(super) node: Node,
+    pub(super) me: NodeId,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) disk: Writer,
+    pub(super) engine: Option<Supervisor>,
+    pub(super) routes: Arc<Routes>,
+    pub(super) waiting: Arc<Waiting>,
+    pub(super) standing: Arc<Mutex<Standing>>,
+    pub(super) outbox: Outbox,
+    pub(super) settled: Token,
+    /// Sends that wait for a write, in order of their tokens.
+    pub(super) held: VecDeque<(Token, NodeId, Message)>,
+    /// Whether the node has left, or why it cannot go on.
+    pub(super) ended: Option<Ended>,
+}
+
+impl Machine {
+    /// Runs until the node ends.
+    pub(super) fn run(mut self) -> Ended {
+        let origin = Instant::now();
+        let now = || Time(origin.elapsed().as_nanos() as u64);
+        loop {
+            let wait = Duration::from_nanos(self.node.deadline().since(now()).0).min(Duration::from_hours(1));
+            let input = match self.inbox.take(wait) {
+                None => Input::Wake,
+                Some(Item::Disk(Ok(token))) => {
+                    self.release(token);
+                    Input::Persisted(token)
+                }
+                Some(Item::Disk(Err(error))) => {
+                    let why = format!("the disk failed: {error}");
+                    return Ended::Broken(why);
+                }
+                Some(Item::Engine(event)) => {
+                    if let (Event::Died { .. }, Some(engine)) = (&event, &mut self.engine) {
+                        engine.heard_of_death();
+                    }
+                    Input::Engine(work::event(event))
+                }
+                Some(Item::Client { session, number, request }) => Input::Client { session, number, request },
+                Some(Item::Leave) => Input::Leave,
+                Some(Item::Stop) => return Ended::Stopped,
+                Some(Item::Message(from, message)) => {
+                    self.look(&message);
+                    Input::Receive { from, message }
+                }
+            };
+            self.node.step(now(), input, &mut self.outbox);
+            self.carry_out();
+            lock(&self.standing).status = Some(self.node.status());
+            if let Some(ended) = self.ended.take() {
+                return ended;
+            }
+        }
+    }
+
+    /// Learns from a message where its sender lives.
+    fn look(&self, message: &Message) {
+        if let Body::Membership(MembershipMessage::Join(member)) = &message.body {
+            self.learn(member);
+        }
+    }
+
+    fn learn(&self, member: &Member) {
+        match member.address.parse() {
+            Ok(address) if member.id != self.me => self.routes.learn(member.id, address),
+            Ok(_) => {}
+            Err(_) => tracing::warn!(node = %member.name, address = %member.address, "is no address"),
+        }
+    }
+
+    fn carry_out(&mut self) {
+        // Who newly belongs can be spoken to in the very step that let it in.
+        let newest = self.outbox.effects().iter().rev().find_map(|effect| match effect {
+            Effect::Persist { record: Record::View { view, seats }, .. } => {
+                Some((view.clone(), seats.clone()))
+            }
+            _ => None,
+        });
+        if let Some((view, seats)) = newest {
+            self.install(&view, &seats);
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for effect in outbox.drain() {
+            match effect {
+                Effect::Send { to, message, after } => match after {
+                    Some(token) if token > self.settled => {
+                        let place = self.held.partition_point(|(after, ..)| *after <= token);
+                        self.held.insert(place, (token, to, message));
+                    }
+                    _ => self.routes.send(to, message),
+                },
+                Effect::Reply { session, number, reply } => {
+                    if let Some(client) = lock(&self.waiting).remove(&(session, number)) {
+                        // It may have gone away.
+                        let _ = client.send(reply);
+                    }
+                }
+                Effect::Persist { token, record } => {
+                    if !self.disk.write(token, record) && self.ended.is_none() {
+                        self.ended = Some(Ended::Broken("the disk does not keep up".to_owned()));
+                    }
+                }
+                Effect::Engine(command) => match &self.engine {
+                    Some(engine) => work::command(engine, command),
+                    None => unreachable!("a node that takes no queries gives its engine no commands"),
+                },
+                Effect::Left => self.ended = Some(Ended::Left),
+                Effect::Observe(observation) => tell(&observation),
+            }
+        }
+        self.outbox = outbox;
+    }
+
+    /// Everything up to `token` is durable: what waited for it leaves.
+    fn release(&mut self, token: Token) {
+        self.settled = token;
+        while self.held.front().is_some_and(|(after, ..)| *after <= token) {
+            let (_, to, message) = self.held.pop_front().expect("there is a first one");
+            self.routes.send(to, message);
+        }
+    }
+
+    /// The node acts by this view: everyone in it can be reached, and voters stay connected with everyone.
+    pub(super) fn install(&self, view: &View, seats: &Seats) {
+        view.members().iter().for_each(|member| self.learn(member));
+        let votes = |id: NodeId| seats.voters.contains(&id) || seats.learners.contains(&id);
+        let mine = votes(self.me);
+        let keep = |id: NodeId| view.member(id).map(|_| mine || votes(id));
+        self.routes.streams.review(keep);
+        self.routes.beats.review(keep);
+        let mut standing = lock(&self.standing);
+        standing.members = view.members().to_vec();
+        standing.seats = seats.clone();
+        standing.dropped = self.routes.streams.dropped.load(Ordering::Relaxed)
+            + self.routes.beats.dropped.load(Ordering::Relaxed);
+    }
+}
+
+/// Writes what the node noticed into the log for people.
+fn tell(observation: &Observation) {
+    match observation {
+        Observation::Born { incarnation } => tracing::info!(%incarnation, "begins"),
+        Observation::Led { epoch } => tracing::info!(%epoch, "leads"),
+        Observation::SteppedDown { epoch, reason } => tracing::info!(%epoch, ?reason, "leads no more"),
+        Observation::Suspected { subject, .. } => tracing::info!(node = %subject, "is suspect"),
+        Observation::Trusted { subject, .. } => tracing::info!(node = %subject, "is heard again"),
+        Observation::Installed { view, .. } => tracing::info!(%view, "acts by a new view"),
+        Observation::Expelled { incarnation } => tracing::warn!(%incarnation, "was evicted and joins anew"),
+        Observation::EngineDied { reason } => tracing::warn!(%reason, "the engine died"),
+        Observation::Loaded { model, ok } => tracing::info!(%model, ok, "loaded"),
+        other => tracing::debug!(?other),
+    }
+}

@@ -1,0 +1,133 @@
+//! What travels: a greeting, then messages one way, or what clients ask and are told.
+
+use std::net::SocketAddr;
+
+use quinn::{RecvStream, SendStream};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::base::{NodeId, SessionId};
+use crate::cluster::Standing;
+use crate::node::{Reply, Request};
+
+/// The version of everything that travels. Others are refused.
+pub(crate) const VERSION: u32 = 1;
+/// The most bytes of one frame: a message holds at most 1 MiB of entries, or one entry, or a view.
+const FRAME_BYTES_MAX: usize = 64 << 20;
+
+/// The first frame of every connection, from the one who dialled; answered by [`Welcome`]. The version comes first, for ever.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) version: u32,
+    pub(crate) who: Who,
+}
+
+/// Who dials.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Who {
+    /// A node, and where it can be reached.
+    Node { id: NodeId, address: SocketAddr },
+    /// A client.
+    Client,
+}
+
+/// The answer to a [`Hello`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Welcome {
+    /// "I am this node; go on."
+    Yes { id: NodeId },
+    /// "No", and why.
+    No { reason: String },
+}
+
+/// What a client asks, on a stream of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    /// Something of the cluster. Answered by [`Told::Reply`].
+    Request { session: SessionId, number: u64, request: Request },
+    /// How the node sees itself and the cluster. Answered by [`Told::Standing`].
+    Standing,
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Told {
+    Reply(Reply),
+    Standing(Box<Standing>),
+}
+
+/// Why a frame cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WireError {
+    /// The connection is gone.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// The frame is too long or makes no sense.
+    #[error("{0}")]
+    Nonsense(String),
+}
+
+/// Four bytes of length, then postcard, added to `to`.
+pub(crate) fn encode(value: &impl Serialize, to: &mut Vec<u8>) {
+    let bytes = postcard::to_stdvec(value).expect("what travels can be encoded");
+    to.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    to.extend_from_slice(&bytes);
+}
+
+/// Sends one frame.
+pub(crate) async fn write(to: &mut SendStream, value: &impl Serialize) -> Result<(), WireError> {
+    let mut frame = Vec::new();
+    encode(value, &mut frame);
+    to.write_all(&frame).await.map_err(|error| WireError::Broken(error.to_string()))
+}
+
+/// Receives one frame of at most `bytes_max` bytes.
+async fn read_within<T: DeserializeOwned>(from: &mut RecvStream, bytes_max: usize) -> Result<T, WireError> {
+    let broken = |error: quinn::ReadExactError| WireError::Broken(error.to_string());
+    let mut length = [0; 4];
+    from.read_exact(&mut length).await.map_err(broken)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > bytes_max {
+        let why = format!("a frame claims {length} bytes, and at most {bytes_max} are allowed");
+        return Err(WireError::Nonsense(why));
+    }
+    let mut bytes = vec![0; length];
+    from.read_exact(&mut bytes).await.map_err(broken)?;
+    decode(&bytes)
+}
+
+/// Receives one frame.
+pub(crate) async fn read<T: DeserializeOwned>(from: &mut RecvStream) -> Result<T, WireError> {
+    read_within(from, FRAME_BYTES_MAX).await
+}
+
+/// Receives a greeting: its version first, because nothing can be known of the rest of another one.
+pub(crate) async fn read_hello(from: &mut RecvStream) -> Result<Who, WireError> {
+    let bytes: serde_bytes::ByteBuf = read_within(from, 1024).await?;
+    let (version, _): (u32, _) =
+        postcard::take_from_bytes(&bytes).map_err(|error| WireError::Nonsense(error.to_string()))?;
+    if version != VERSION {
+        let why = format!(
+            "this node speaks version {VERSION} and not {version}; all nodes and clients need the same program"
+        );
+        return Err(WireError::Nonsense(why));
+    }
+    Ok(decode::<Hello>(&bytes)?.who)
+}
+
+/// A greeting as it travels: bytes within a frame.
+pub(crate) fn hello(who: Who) -> serde_bytes::ByteBuf {
+    let hello = Hello { version: VERSION, who };
+    serde_bytes::ByteBuf::from(postcard::to_stdvec(&hello).expect("a greeting can be encoded"))
+}
+
+/// The value that `bytes` are, all of them.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    let nonsense = |error: postcard::Error| WireError::Nonsense(error.to_string());
+    let (value, rest) = postcard::take_from_bytes(bytes).map_err(nonsense)?;
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(WireError::Nonsense(format!("a frame has {} bytes more than it needs", rest.len())))
+    }
+}

@@ -1,0 +1,130 @@
+//! Those who dial a node: other nodes bring messages, clients ask.
+
+use std::sync::{Arc, Mutex};
+
+use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use tokio::sync::oneshot;
+
+use super::Standing;
+use super::inbox::{Inbox, Item};
+use super::machine::{Routes, Waiting};
+use super::net::endpoint;
+use super::net::link::lock;
+use super::net::wire::{self, Ask, Told, Who, WireError};
+use crate::base::NodeId;
+use crate::node::{Refusal, Reply};
+
+/// Clients' requests that a node has under way; further ones are refused.
+const CLIENTS_MAX: usize = 10_000;
+
+/// What is behind a node's doors.
+#[derive(Clone, Debug)]
+pub(super) struct Doors {
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) routes: Arc<Routes>,
+    pub(super) waiting: Arc<Waiting>,
+    pub(super) standing: Arc<Mutex<Standing>>,
+}
+
+impl Doors {
+    /// Serves everyone who dials, until the endpoint is closed.
+    pub(super) async fn open(self, at: Endpoint, me: NodeId) {
+        let serve = move |connection, who| {
+            let doors = self.clone();
+            async move {
+                match who {
+                    Who::Node { id, address } => {
+                        doors.routes.learn(id, address);
+                        doors.node(connection, id).await;
+                    }
+                    Who::Client => doors.client(connection).await,
+                }
+            }
+        };
+        endpoint::answer(at, me, serve).await;
+    }
+
+    /// Takes in what another node says, in whatever form, until the connection ends.
+    async fn node(self, connection: Connection, from: NodeId) {
+        let said = loop {
+            tokio::select! {
+                stream = connection.accept_uni() => match stream {
+                    Ok(stream) => {
+                        tokio::spawn(self.clone().stream(connection.clone(), stream, from));
+                    }
+                    Err(_) => return,
+                },
+                datagram = connection.read_datagram() => match datagram.map(|bytes| wire::decode(&bytes)) {
+                    Ok(Ok(message)) => self.inbox.put(Item::Message(from, message)),
+                    Ok(Err(error)) => break error,
+                    Err(_) => return,
+                },
+            }
+        };
+        refuse(&connection, from, &said);
+    }
+
+    async fn stream(self, connection: Connection, mut stream: RecvStream, from: NodeId) {
+        loop {
+            match wire::read(&mut stream).await {
+                Ok(message) => self.inbox.put(Item::Message(from, message)),
+                Err(WireError::Broken(_)) => return,
+                Err(error) => return refuse(&connection, from, &error),
+            }
+        }
+    }
+
+    async fn client(self, connection: Connection) {
+        while let Ok((send, receive)) = connection.accept_bi().await {
+            let doors = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = doors.ask(send, receive).await {
+                    tracing::debug!(%error, "a client was not answered");
+                }
+            });
+        }
+    }
+
+    async fn ask(self, mut send: SendStream, mut receive: RecvStream) -> Result<(), WireError> {
+        let told = match wire::read(&mut receive).await? {
+            Ask::Standing => Told::Standing(Box::new(lock(&self.standing).clone())),
+            Ask::Request { session, number, request } => {
+                let (answer, answered) = oneshot::channel();
+                let has_room = {
+                    let mut waiting = lock(&self.waiting);
+                    // Those whose clients went away make room.
+                    if waiting.len() >= CLIENTS_MAX {
+                        waiting.retain(|_, client| !client.is_closed());
+                    }
+                    let has_room = waiting.len() < CLIENTS_MAX;
+                    if has_room {
+                        waiting.insert((session, number), answer);
+                    }
+                    has_room
+                };
+                if !has_room {
+                    let (what, limit) = ("client requests under way".into(), CLIENTS_MAX as u64);
+                    let refused = Reply::Refused(Refusal::Busy { what, limit });
+                    return wire::write(&mut send, &Told::Reply(refused)).await;
+                }
+                self.inbox.put(Item::Client { session, number, request: Arc::new(request) });
+                tokio::select! {
+                    // A second request of the same number takes this one's place, and is answered instead.
+                    reply = answered => match reply {
+                        Ok(reply) => Told::Reply(Reply::clone(&reply)),
+                        Err(_) => return Ok(()),
+                    },
+                    _ = send.stopped() => return Ok(()),
+                }
+            }
+        };
+        wire::write(&mut send, &told).await?;
+        let _ = send.finish();
+        Ok(())
+    }
+}
+
+fn refuse(connection: &Connection, from: NodeId, error: &WireError) {
+    tracing::warn!(node = %from, %error, "says something senseless");
+    connection.close(1_u32.into(), error.to_string().as_bytes());
+}

@@ -1,0 +1,18 @@
+//! What runs a batch: the inference engine of a real node, in a child process of its own.
+//!
+//! A crash, an abort in foreign code or a kill for want of memory then costs one batch and never the node's heartbeats. Parent
+//! and child speak in frames over the child's standard input and output ([`Order`], [`Said`]): one order at a time, answered
+//! once. The child ends when its standard input ends, so that none outlives its node.
+//!
+//! [`serve`] is the child. [`Supervisor`] is the parent's side: it starts the child, reports its death at once, and starts
+//! the next.
+
+mod frame;
+mod serve;
+mod supervisor;
+mod synthetic;
+mod words;
+
+pub use serve::serve;
+pub use supervisor::{Event, Supervisor};
+pub use words::{Order, Said, Setup};

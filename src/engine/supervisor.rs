@@ -1,0 +1,283 @@
+//! The parent's side of an engine: starts the child, passes on what either side says, and puts a new child in a dead one's place.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::frame;
+use super::words::{Order, Said, Setup};
+
+/// A child that died before it said anything is followed by the next one after this pause.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What an engine lets its node know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The answer to an order.
+    Said(Said),
+    /// The child died with everything in its memory; the next one takes orders from now on.
+    Died {
+        /// Why.
+        reason: Arc<str>,
+    },
+}
+
+/// An engine: one child after the other. Dropping it kills the child.
+#[derive(Debug)]
+pub struct Supervisor {
+    sender: Sender<Told>,
+    thread: Option<JoinHandle<()>>,
+    /// How many deaths the node has heard of: what it says is meant for the child of this number.
+    life: u64,
+}
+
+/// What the supervising thread is told. What belongs to another life than the present child's is void.
+#[derive(Debug)]
+enum Told {
+    Order {
+        life: u64,
+        order: Order,
+    },
+    Kill {
+        life: u64,
+    },
+    Heard {
+        life: u64,
+        said: Said,
+    },
+    /// The child's output has ended, in the last case because it made no sense.
+    Silent {
+        life: u64,
+        nonsense: Option<io::Error>,
+    },
+    Stop,
+}
+
+impl Supervisor {
+    /// Starts `program engine` and tells it `setup`. `tell` is called, from another thread, with everything that comes of it.
+    pub fn start(
+        program: PathBuf,
+        setup: Setup,
+        tell: impl Fn(Event) + Send + 'static,
+    ) -> io::Result<Supervisor> {
+        let (sender, inbox) = mpsc::channel();
+        let mut keeper = Keeper {
+            program,
+            setup,
+            tell: Box::new(tell),
+            sender: sender.clone(),
+            life: 0,
+            child: None,
+            waiting: None,
+            start_at: None,
+        };
+        keeper.begin()?;
+        let run = move || keeper.run(&inbox);
+        let thread = thread::Builder::new().name("engine".to_owned()).spawn(run)?;
+        Ok(Supervisor { sender, thread: Some(thread), life: 0 })
+    }
+
+    /// Gives the child an order. One that is meant for a child that has died meanwhile is lost, as the node is about to hear.
+    pub fn order(&self, order: Order) {
+        self.tell(Told::Order { life: self.life, order });
+    }
+
+    /// Kills the child; [`Event::Died`] follows.
+    pub fn kill(&self) {
+        self.tell(Told::Kill { life: self.life });
+    }
+
+    /// The node hears of a death: what it says from now on is meant for the next child. To be called once per [`Event::Died`].
+    pub fn heard_of_death(&mut self) {
+        self.life += 1;
+    }
+
+    fn tell(&self, told: Told) {
+        // The queue has no limit of its own: a node has one order under way at a time. A thread that has ended needs to be told nothing.
+        let _ = self.sender.send(told);
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.tell(Told::Stop);
+        if let Some(thread) = self.thread.take() {
+            // What a panic there had to say was said when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the supervising thread owns.
+struct Keeper {
+    program: PathBuf,
+    setup: Setup,
+    tell: Box<dyn Fn(Event) + Send>,
+    sender: Sender<Told>,
+    /// The number of the present child, from 0.
+    life: u64,
+    child: Option<Running>,
+    /// An order that came before the child was started.
+    waiting: Option<Order>,
+    /// When the next child is to be started.
+    start_at: Option<Instant>,
+}
+
+/// A child that runs.
+struct Running {
+    process: Child,
+    stdin: ChildStdin,
+    /// Whether it has ever said anything.
+    spoke: bool,
+}
+
+impl Keeper {
+    fn run(mut self, inbox: &Receiver<Told>) {
+        loop {
+            let told = match self.start_at {
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            match told {
+                Err(RecvTimeoutError::Timeout) => self.start_again(),
+                Err(RecvTimeoutError::Disconnected) | Ok(Told::Stop) => break,
+                Ok(told) => self.heed(told),
+            }
+        }
+        if let Some(mut child) = self.child.take() {
+            // Nobody is left to be told what became of it.
+            let _ = end(&mut child.process);
+        }
+    }
+
+    fn heed(&mut self, told: Told) {
+        match told {
+            Told::Order { life, order } if life == self.life => self.pass_on(order),
+            Told::Kill { life } if life == self.life => match &mut self.child {
+                Some(child) => {
+                    // Its output ends with it, and the rest follows from that.
+                    let _ = child.process.kill();
+                }
+                None => self.bury("killed before it was started".to_owned()),
+            },
+            Told::Heard { life, said } if life == self.life => {
+                if let Some(child) = &mut self.child {
+                    child.spoke = true;
+                }
+                if said != Said::Ready {
+                    (self.tell)(Event::Said(said));
+                }
+            }
+            Told::Silent { life, nonsense } if life == self.life => {
+                let Some(mut child) = self.child.take() else { return };
+                let status = end(&mut child.process);
+                let why = match nonsense {
+                    Some(error) => format!("it said something senseless: {error}"),
+                    None => status.map_or_else(|error| error.to_string(), |status| status.to_string()),
+                };
+                if child.spoke {
+                    self.next(why);
+                } else {
+                    self.bury(format!("it ended before it was ready: {why}"));
+                }
+            }
+            Told::Order { .. }
+            | Told::Kill { .. }
+            | Told::Heard { .. }
+            | Told::Silent { .. }
+            | Told::Stop => {}
+        }
+    }
+
+    fn pass_on(&mut self, order: Order) {
+        let Some(child) = &mut self.child else {
+            self.waiting = Some(order);
+            return;
+        };
+        // One that does not read any more is as good as dead.
+        if frame::write(&mut child.stdin, &order).is_err() {
+            let _ = child.process.kill();
+        }
+    }
+
+    /// The child is dead: the next one is started at once.
+    fn next(&mut self, why: String) {
+        self.life += 1;
+        self.waiting = None;
+        self.start_again();
+        (self.tell)(Event::Died { reason: why.into() });
+    }
+
+    /// The child is dead, and the next one would not fare better: it is started after a pause.
+    fn bury(&mut self, why: String) {
+        self.life += 1;
+        self.waiting = None;
+        self.start_at = Some(Instant::now() + PAUSE);
+        (self.tell)(Event::Died { reason: why.into() });
+    }
+
+    fn start_again(&mut self) {
+        self.start_at = None;
+        if let Err(error) = self.begin() {
+            self.bury(format!("{} engine cannot be started: {error}", self.program.display()));
+        } else if let Some(order) = self.waiting.take() {
+            self.pass_on(order);
+        }
+    }
+
+    /// Starts a child, and a thread that hears it.
+    fn begin(&mut self) -> io::Result<()> {
+        let mut command = Command::new(&self.program);
+        command.arg("engine").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn()?;
+        let pipes = process.stdin.take().zip(process.stdout.take());
+        let (mut stdin, stdout) = pipes.expect("both were asked for");
+        let setup = Setup { seed: self.setup.seed.wrapping_add(self.life), ..self.setup.clone() };
+        let (life, sender) = (self.life, self.sender.clone());
+        let listen = move || listen(life, stdout, &sender);
+        let begun = frame::write(&mut stdin, &setup)
+            .and_then(|()| thread::Builder::new().name("engine said".to_owned()).spawn(listen));
+        match begun {
+            Ok(_) => {
+                self.child = Some(Running { process, stdin, spoke: false });
+                Ok(())
+            }
+            Err(error) => {
+                let _ = end(&mut process);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Passes on what the child of number `life` says, until it says no more.
+fn listen(life: u64, mut stdout: ChildStdout, sender: &Sender<Told>) {
+    let nonsense = loop {
+        match frame::read(&mut stdout) {
+            Ok(Some(said)) => {
+                if sender.send(Told::Heard { life, said }).is_err() {
+                    return;
+                }
+            }
+            Ok(None) => break None,
+            // A child that is killed in the middle of a word is dead and not mad.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    let _ = sender.send(Told::Silent { life, nonsense });
+}
+
+/// Makes sure that a process has ended and is not left as a zombie.
+fn end(process: &mut Child) -> io::Result<ExitStatus> {
+    if let Some(status) = process.try_wait()? {
+        return Ok(status);
+    }
+    // Its pipes are closed at this end or at its own; what has not ended by itself a moment later never will.
+    let _ = process.kill();
+    process.wait()
+}

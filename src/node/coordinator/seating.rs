@@ -1,0 +1,172 @@
+//! Who shall have a seat: the next single step towards seats that are all held by members that answer.
+//!
+//! A step that was wrong can be taken back only with a quorum of the seats that it made, and so perhaps never. Three rules
+//! keep that from happening:
+//!
+//! - A voter loses its seat only when it is no member *and* has not answered its leader for long. One that restarts, or that was
+//!   evicted in error, keeps it: it will be a member again in a moment.
+//! - The successor comes first. Of `2f + 2` voters as many can be lost for good as of `2f + 1`, which is `f`; of `2f`
+//!   it is one less, so that a voter that was removed too early would be missed for ever if another one died just then.
+//! - No step is taken before a majority of the voters that it makes has answered of late.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::super::config::Failover;
+use super::super::entry::Seats;
+use super::Facts;
+use crate::base::{NodeId, Span, Time};
+
+/// A learner this close to the end of the log has caught up.
+const CAUGHT_UP: u64 = 64;
+/// A voter or learner that has not answered for this many election time-outs cannot be counted on.
+const LOST_ELECTIONS: u64 = 4;
+/// How long lost voters are waited for before the cluster does with fewer: whoever replaces a voter too early loses nothing, but with
+/// three voters one can be spared where with five it was two.
+const SHRINK_AFTER: Span = Span::secs(10);
+
+/// What the next step depends on.
+pub(super) struct Seating<'a> {
+    pub(super) me: NodeId,
+    pub(super) failover: &'a Failover,
+    pub(super) facts: &'a Facts<'a>,
+    /// When learners that did not answer had to make room for others.
+    pub(super) passed_over: &'a BTreeMap<NodeId, Time>,
+}
+
+impl Seating<'_> {
+    /// The next step; `None` when nothing is to be done, or nothing can be done yet.
+    ///
+    /// An odd number of voters is at rest; an even number is the middle of a replacement, of growth by two, or of shrinking by two.
+    pub(super) fn next(&self) -> Option<Seats> {
+        let Seats { voters, learners, .. } = self.facts.seats;
+        let staying: Vec<NodeId> = learners.iter().copied().filter(|id| self.is_member(*id)).collect();
+        if staying.len() < learners.len() {
+            return self.step(voters.clone(), staying);
+        }
+        let lost: Vec<NodeId> = voters.iter().copied().filter(|id| self.is_lost(*id)).collect();
+        let ready: Vec<NodeId> = learners.iter().copied().filter(|id| self.is_ready(*id)).collect();
+        let want = self.want();
+        let grows = voters.len() < want;
+        let odd = voters.len() % 2 == 1;
+        let usual = if odd { voters.len() } else { voters.len() - 1 };
+        let need = (want.max(usual) + lost.len()).saturating_sub(voters.len());
+        match (odd, lost.first(), ready.first()) {
+            (true, Some(_), Some(&successor)) => self.with(successor),
+            // Only with both at hand, so that an even number does not have to last.
+            (true, None, Some(&first)) if grows && ready.len() >= 2 => self.with(first),
+            (true, _, _) if voters.len() >= 5 && self.nobody_can_learn() && self.are_given_up(&lost) => {
+                self.without(self.longest_silent(&lost)?)
+            }
+            (false, _, Some(&second)) if grows => self.with(second),
+            (false, Some(_), _) => self.without(self.longest_silent(&lost)?),
+            (false, None, _) if !grows => self.without(self.least_useful()?),
+            (true | false, _, _) => self.learn(need),
+        }
+    }
+
+    /// How many voters there shall be: always an odd number.
+    fn want(&self) -> usize {
+        let want = self.failover.voters_for(self.facts.ledger.view().members().len());
+        if want.is_multiple_of(2) { want - 1 } else { want }
+    }
+
+    fn is_member(&self, id: NodeId) -> bool {
+        self.facts.ledger.view().member(id).is_some()
+    }
+
+    fn is_silent(&self, id: NodeId) -> bool {
+        (self.facts.silence)(id) >= self.failover.election * LOST_ELECTIONS
+    }
+
+    fn is_lost(&self, id: NodeId) -> bool {
+        !self.is_member(id) && self.is_silent(id)
+    }
+
+    /// Whether two voters have been lost for so long that the cluster shall do without them.
+    fn are_given_up(&self, lost: &[NodeId]) -> bool {
+        lost.iter().filter(|id| (self.facts.silence)(**id) >= SHRINK_AFTER).count() >= 2
+    }
+
+    /// Whether it has answered this leader of late.
+    fn answers(&self, id: NodeId) -> bool {
+        let recently = (self.facts.silence)(id) < self.failover.election;
+        id == self.me || recently && (self.facts.lag)(id).is_some()
+    }
+
+    fn is_ready(&self, id: NodeId) -> bool {
+        let caught_up = (self.facts.lag)(id).is_some_and(|behind| behind <= CAUGHT_UP);
+        caught_up && self.answers(id) && !(self.facts.suspect)(id)
+    }
+
+    /// The members that could learn, those first that have not been passed over, or not for the longest time.
+    fn candidates(&self) -> Vec<NodeId> {
+        let Seats { voters, learners, .. } = self.facts.seats;
+        let members = self.facts.ledger.view().members().iter().map(|member| member.id);
+        let free = |id: &NodeId| {
+            *id != self.me && !voters.contains(id) && !learners.contains(id) && !(self.facts.suspect)(*id)
+        };
+        let mut candidates: Vec<NodeId> = members.filter(free).collect();
+        candidates.sort_by_key(|id| self.passed_over.get(id));
+        candidates
+    }
+
+    fn nobody_can_learn(&self) -> bool {
+        self.facts.seats.learners.is_empty() && self.candidates().is_empty()
+    }
+
+    fn longest_silent(&self, voters: &[NodeId]) -> Option<NodeId> {
+        voters.iter().copied().max_by_key(|id| (self.facts.silence)(*id))
+    }
+
+    /// The voter that is missed least where there is one too many.
+    fn least_useful(&self) -> Option<NodeId> {
+        let others = self.facts.seats.voters.iter().copied().filter(|&id| id != self.me);
+        let use_of = |id: &NodeId| {
+            let behind = (self.facts.lag)(*id).unwrap_or(u64::MAX);
+            (self.is_member(*id), self.answers(*id), !(self.facts.suspect)(*id), std::cmp::Reverse(behind))
+        };
+        others.min_by_key(use_of)
+    }
+
+    /// Lets as many learn as are needed; one that does not answer makes room for another one.
+    fn learn(&self, need: usize) -> Option<Seats> {
+        let Seats { voters, learners, .. } = self.facts.seats;
+        if need == 0 {
+            return if learners.is_empty() { None } else { self.step(voters.clone(), Vec::new()) };
+        }
+        let mut candidates = self.candidates().into_iter();
+        let mut next = learners.clone();
+        next.extend(candidates.by_ref().take(need.saturating_sub(learners.len())));
+        if next.len() == learners.len() {
+            let mute = next.iter_mut().find(|id| self.is_silent(**id))?;
+            *mute = candidates.next()?;
+        }
+        next.sort_unstable();
+        self.step(voters.clone(), next)
+    }
+
+    /// A learner becomes a voter.
+    fn with(&self, learner: NodeId) -> Option<Seats> {
+        let Seats { voters, learners, .. } = self.facts.seats;
+        let mut voters = voters.clone();
+        voters.push(learner);
+        voters.sort_unstable();
+        self.step(voters, learners.iter().copied().filter(|id| *id != learner).collect())
+    }
+
+    /// A voter loses its seat.
+    fn without(&self, voter: NodeId) -> Option<Seats> {
+        let Seats { voters, learners, .. } = self.facts.seats;
+        self.step(voters.iter().copied().filter(|id| *id != voter).collect(), learners.clone())
+    }
+
+    /// The step to these seats, if they have a quorum.
+    fn step(&self, voters: Vec<NodeId>, learners: Vec<NodeId>) -> Option<Seats> {
+        let seats = Seats { number: self.facts.seats.number + 1, voters, learners };
+        let answering = seats.voters.iter().filter(|id| self.answers(**id)).count();
+        (answering >= seats.quorum()).then_some(seats)
+    }
+}

@@ -1,0 +1,254 @@
+//! Real nodes: processes on this machine that form a cluster, lose members, and finish their jobs.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const IDUNNO: &str = env!("CARGO_BIN_EXE_idunno");
+/// Nothing here takes long; this is how long a busy machine may take over it.
+const PATIENCE: Duration = Duration::from_secs(90);
+const MODELS: &str = "[model.letters]\nload = \"20ms\"\nper_input = \"2ms\"\n";
+
+/// A process that ends with the test, whatever happens.
+struct Node {
+    process: Child,
+    address: String,
+    log: PathBuf,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("{}:\n{}", self.log.display(), fs::read_to_string(&self.log).unwrap_or_default());
+        }
+    }
+}
+
+impl Node {
+    /// Starts a node in a folder that has a key, and waits until it listens.
+    fn start(folder: &Path, name: &str, join: &[&Node]) -> Node {
+        let mut process =
+            command(folder, name, join).stdout(Stdio::piped()).spawn().expect("it can be started");
+        let mut line = String::new();
+        let stdout = process.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("it is text");
+        let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
+        let node = Node { process, address, log: folder.join(format!("{name}.log")) };
+        assert!(line.starts_with(&format!("{name} ")), "{name} says {line:?}");
+        node
+    }
+
+    fn signal(&self, signal: &str) {
+        send(signal, self.process.id());
+    }
+}
+
+fn send(signal: &str, pid: u32) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
+    assert!(sent.expect("there is a kill").success());
+}
+
+fn command(folder: &Path, name: &str, join: &[&Node]) -> Command {
+    let mut command = Command::new(IDUNNO);
+    command.args(["run", "--listen", "127.0.0.1:0", "--key", "key", "--data", name, "--name", name]);
+    for node in join {
+        command.args(["--join", &node.address]);
+    }
+    let log = File::options().append(true).create(true).open(folder.join(format!("{name}.log")));
+    command.current_dir(folder).stdin(Stdio::null()).stderr(log.expect("the folder is writable"));
+    command
+}
+
+/// A folder with a key and models.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("idunno.toml"), MODELS).unwrap();
+    let made = Command::new(IDUNNO).args(["key", "new", "key"]).current_dir(folder.path()).output();
+    assert!(made.unwrap().status.success());
+    folder
+}
+
+/// What a client's command comes to.
+fn ask(folder: &Path, at: &[&Node], key: &str, words: &[&str]) -> Output {
+    let nodes: Vec<&str> = at.iter().map(|node| node.address.as_str()).collect();
+    let mut command = Command::new(IDUNNO);
+    command.args(words).args(["--key", key, "--node", &nodes.join(",")]).current_dir(folder);
+    command.output().expect("it can be started")
+}
+
+/// The rows that a command shows; none when it fails.
+fn rows(folder: &Path, at: &[&Node], what: &str) -> Vec<Value> {
+    let shown = ask(folder, at, "key", &[what, "--format", "json", "--timeout", "5s"]);
+    let text = String::from_utf8(shown.stdout).expect("it is text");
+    text.lines().map(|line| serde_json::from_str(line).expect("a line is an object")).collect()
+}
+
+/// Looks until `look` finds something.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The members, once there are `count` and so many of them vote.
+fn formed(folder: &Path, at: &[&Node], count: usize, voters: usize) -> Vec<Value> {
+    until(&format!("{count} members, {voters} of them voters"), || {
+        let members = rows(folder, at, "members");
+        let votes = members.iter().filter(|member| member["votes"] == true).count();
+        (members.len() == count && votes == voters).then_some(members)
+    })
+}
+
+fn submit(folder: &Path, at: &[&Node], inputs: &str) -> Output {
+    let submitted = ask(folder, at, "key", &["submit", "letters", inputs, "--batch", "10"]);
+    assert!(submitted.status.success(), "{submitted:?}");
+    submitted
+}
+
+/// Waits for the only job, of which every input must have been counted once and none have failed.
+fn done(folder: &Path, at: &[&Node], inputs: u64) {
+    let job = until("the job ends", || rows(folder, at, "jobs").pop().filter(|job| job["ended"] == true));
+    assert_eq!((job["done"].as_u64(), job["failed"].as_u64()), (Some(inputs), Some(0)), "{job}");
+}
+
+#[test]
+fn a_job_outlives_the_leader_which_returns_from_its_disk() {
+    let folder = folder();
+    let folder = folder.path();
+    let first = Node::start(folder, "n1", &[]);
+    let mut nodes = vec![Node::start(folder, "n2", &[&first]), Node::start(folder, "n3", &[&first])];
+    nodes.push(first);
+    formed(folder, &nodes.iter().collect::<Vec<_>>(), 3, 3);
+    submit(folder, &[&nodes[0]], "3000");
+    // The job is under way, and whoever leads now is killed.
+    let leader = until("someone leads a job that is under way", || {
+        let job = rows(folder, &[&nodes[0]], "jobs").pop()?;
+        let under_way = job["done"].as_u64()? > 0;
+        assert_ne!(job["ended"], true, "the job is too short to be interrupted");
+        let members = rows(folder, &[&nodes[0]], "members");
+        let leader = members.iter().find(|member| member["leads"] == true)?;
+        nodes.iter().position(|node| under_way && leader["address"] == node.address.as_str())
+    });
+    let mut dead = nodes.remove(leader);
+    dead.process.kill().unwrap();
+    dead.process.wait().unwrap();
+    let name = dead.log.file_stem().unwrap().to_str().unwrap().to_owned();
+    let left: Vec<&Node> = nodes.iter().collect();
+    done(folder, &left, 3000);
+    // It comes back as the same node in a new life, without being told whom to join.
+    let back = Node::start(folder, &name, &[]);
+    let life = until("it belongs to the cluster again", || {
+        let members = rows(folder, &left, "members");
+        let own = members.iter().find(|member| member["address"] == back.address.as_str())?;
+        own["life"].as_u64()
+    });
+    assert!(life >= 2, "life {life}");
+    done(folder, &[&back], 3000);
+    // And leaves when it is told to.
+    formed(folder, &left, 3, 3);
+    let mut back = back;
+    back.signal("TERM");
+    let status = until("it ends", || back.process.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+    until("the others are two", || (rows(folder, &left, "members").len() == 2).then_some(()));
+    done(folder, &left, 3000);
+}
+
+#[test]
+fn the_death_of_an_engine_costs_no_input() {
+    let folder = folder();
+    let folder = folder.path();
+    let node = Node::start(folder, "n1", &[]);
+    submit(folder, &[&node], "2000");
+    until("the job is under way", || {
+        rows(folder, &[&node], "jobs").pop()?["done"].as_u64().filter(|&done| done > 0)
+    });
+    let engine = until("it has an engine", || children(node.process.id()).pop());
+    send("KILL", engine);
+    done(folder, &[&node], 2000);
+    assert_ne!(until("it has another engine", || children(node.process.id()).pop()), engine);
+    let log = fs::read_to_string(&node.log).unwrap();
+    assert!(log.contains("the engine died") && log.contains("signal: 9"), "{log}");
+    // The engine does not outlive its node, however that ends.
+    let last = children(node.process.id())[0];
+    node.signal("KILL");
+    until("the engine ends", || (!is_engine(last)).then_some(()));
+}
+
+/// The processes whose parent is `pid`.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+fn is_engine(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"\0engine\0"))
+}
+
+#[test]
+fn whoever_has_another_key_is_told_nothing_and_not_let_in() {
+    let (own, other) = (folder(), folder());
+    let node = Node::start(own.path(), "n1", &[]);
+    formed(own.path(), &[&node], 1, 1);
+    let refused = ask(other.path(), &[&node], "key", &["members", "--timeout", "1s"]);
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{refused:?}");
+    let mut stranger = command(other.path(), "n2", &[&node])
+        .stdout(Stdio::null())
+        .spawn()
+        .map(|process| Node { process, address: String::new(), log: other.path().join("n2.log") });
+    let stranger = stranger.as_mut().unwrap();
+    until("it says why it cannot join", || {
+        fs::read_to_string(&stranger.log).unwrap().contains("cannot be joined yet").then_some(())
+    });
+    // It goes on trying until it is told to end.
+    stranger.signal("TERM");
+    let status = until("it ends", || stranger.process.try_wait().unwrap());
+    assert_eq!(status.code(), Some(2));
+    formed(own.path(), &[&node], 1, 1);
+}
+
+#[test]
+fn a_directory_serves_one_node_and_a_key_that_others_can_read_none() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let folder = folder.path();
+    let _node = Node::start(folder, "n1", &[]);
+    let second = command(folder, "n1", &[]).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(second.status.code() == Some(2) && said.contains("n1 is in use by another process"), "{said}");
+    fs::set_permissions(folder.join("key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let open = command(folder, "n2", &[]).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&open.stderr).into_owned();
+    assert!(open.status.code() == Some(2) && said.contains("chmod 600 key"), "{said}");
+    assert!(!folder.join("n2").exists(), "nothing was made");
+}
+
+#[test]
+fn with_nothing_at_all_one_has_a_cluster_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(IDUNNO);
+    command.args(["run", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
+    command.env("XDG_DATA_HOME", folder.path()).stdin(Stdio::null()).stdout(Stdio::piped());
+    let log = folder.path().join("log");
+    let mut process = command.stderr(File::create(&log).unwrap()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
+    let node = Node { process, address, log };
+    formed(&folder.path().join("idunno"), &[&node], 1, 1);
+}
