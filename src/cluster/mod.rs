@@ -2,7 +2,7 @@
 //!
 //! [`start`] takes a data directory, founds a cluster or joins one, and returns while the node runs. Each part has a thread of its
 //! own, so that none waits for another: the machine (`machine`), the disk (`disk`), the engine
-//! ([`Supervisor`](crate::engine::Supervisor)), streams and datagrams (`net`). They reach the machine through one queue (`inbox`).
+//! ([`Supervisor`]), streams and datagrams (`net`). They reach the machine through one queue (`inbox`).
 //!
 //! Everything that travels does so over mutual TLS, by certificates that are derived from the cluster's [`Key`].
 
