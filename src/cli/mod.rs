@@ -10,6 +10,7 @@ mod fuzz;
 mod key;
 mod man;
 mod rehearsal;
+mod replay;
 mod report;
 mod run;
 mod scenarios;
@@ -122,6 +123,9 @@ enum Command {
     /// Show who belongs to a real cluster, who votes and who leads.
     #[command(after_help = ask::MEMBERS_EXAMPLES)]
     Members(ask::Look),
+    /// Step a fresh machine through the recording of a real node, and say whether the same comes of it.
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Replaying),
     /// Write the CSV files and charts of a run once more, from its history.
     #[command(after_help = REPORT_EXAMPLES)]
     Report(Report),
@@ -406,6 +410,7 @@ pub fn main() -> ExitCode {
         Command::Jobs(look) => ask::jobs(look),
         Command::Key(keys) => key::run(keys),
         Command::Members(look) => ask::members(look),
+        Command::Replay(replaying) => replay::run(replaying, &STOP),
         Command::Run(run) => run::run(run, &STOP),
         Command::Status(look) => ask::status(look),
         Command::Submit(submit) => ask::submit(submit, &STOP),

@@ -18,7 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{Exit, screen};
 use crate::base::CostProfile;
-use crate::cluster::{self, Ended, Key, Options};
+use crate::cluster::{self, Ended, Key, Options, RecordTo};
 use crate::engine;
 use crate::scenario::Settings;
 
@@ -33,6 +33,8 @@ Examples:
       A cluster of one node on this machine, with a key and a data directory of your own.
   idunno run --name n1 --listen 10.0.0.1:7400 --key cluster.key --data n1 --config idunno.toml
       The first node of a cluster. It listens on the UDP ports 7400 and 7401.
+  idunno run --record n1.rec
+      Everything that the node is given, from its start on, is kept for idunno replay.
   idunno run --name n2 --listen 10.0.0.2:7400 --join 10.0.0.1:7400 --key cluster.key --data n2 --config idunno.toml
       A further node, on another machine. When it starts again, its directory says where it belongs.
 
@@ -83,6 +85,13 @@ pub(super) struct Run {
     /// Take no queries: only vote and coordinate.
     #[arg(long)]
     no_worker: bool,
+    /// Record everything that the node is given into FILE, for "idunno replay"; the recordings of two earlier starts are kept as
+    /// FILE.1 and FILE.2.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// The most MiB that a recording may have; it then ends, and the node goes on.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, requires = "record", value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    record_max: u64,
     /// How much to tell on the standard error.
     #[arg(long, value_enum, default_value_t = Log::Info, value_name = "LEVEL")]
     log: Log,
@@ -149,9 +158,15 @@ pub(super) fn engine() -> Exit {
 }
 
 fn options(run: &Run) -> Result<Options> {
-    let settings = settings(run.config.as_deref())?;
+    let mut settings = settings(run.config.as_deref())?;
     let mut config = (*settings.config).clone();
     config.failover.voters = run.voters.or(config.failover.voters);
+    settings.config = Arc::new(config);
+    let record = run.record.clone().map(|file| RecordTo {
+        file,
+        bytes_max: run.record_max << 20,
+        settings: settings.to_toml(),
+    });
     let profiles = settings.models.into_iter().map(|(name, model)| (name, model.profile));
     let data = match &run.data {
         Some(data) => data.clone(),
@@ -166,9 +181,10 @@ fn options(run: &Run) -> Result<Options> {
         join: addresses(&run.join)?,
         key: key(run.key.as_deref(), true)?,
         data,
-        config: Arc::new(config),
+        config: settings.config,
         models: profiles.collect::<BTreeMap<Arc<str>, CostProfile>>(),
         program: std::env::current_exe().context("where this program is")?,
+        record,
     })
 }
 

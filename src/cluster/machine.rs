@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::disk::Writer;
 use super::inbox::{Inbox, Item};
 use super::net::link::{Links, lock};
+use super::recording::Recorder;
 use super::{Standing, work};
 use crate::base::{NodeId, SessionId, Time};
 use crate::engine::{Event, Supervisor};
@@ -74,6 +75,7 @@ pub(super) struct Machine {
     pub(super) waiting: Arc<Waiting>,
     pub(super) standing: Arc<Mutex<Standing>>,
     pub(super) outbox: Outbox,
+    pub(super) recorder: Option<Recorder>,
     pub(super) settled: Token,
     /// Sends that wait for a write, in order of their tokens.
     pub(super) held: VecDeque<(Token, NodeId, Message)>,
@@ -84,6 +86,18 @@ pub(super) struct Machine {
 impl Machine {
     /// Runs until the node ends.
     pub(super) fn run(mut self) -> Ended {
+        let ended = self.go();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end(match &ended {
+                Ended::Left => "the node left",
+                Ended::Stopped => "the node was stopped",
+                Ended::Broken(why) => why,
+            });
+        }
+        ended
+    }
+
+    fn go(&mut self) -> Ended {
         let origin = Instant::now();
         let now = || Time(origin.elapsed().as_nanos() as u64);
         loop {
@@ -112,13 +126,22 @@ impl Machine {
                     Input::Receive { from, message }
                 }
             };
-            self.node.step(now(), input, &mut self.outbox);
+            self.step(now(), input);
             self.carry_out();
             lock(&self.standing).status = Some(self.node.status());
             if let Some(ended) = self.ended.take() {
                 return ended;
             }
         }
+    }
+
+    fn step(&mut self, now: Time, input: Input) {
+        let Some(recorder) = &mut self.recorder else {
+            return self.node.step(now, input, &mut self.outbox);
+        };
+        recorder.begins(now, &input);
+        self.node.step(now, input, &mut self.outbox);
+        recorder.ended(self.outbox.effects(), self.node.deadline());
     }
 
     /// Learns from a message where its sender lives.

@@ -12,6 +12,7 @@ mod inbox;
 mod keys;
 mod machine;
 mod net;
+mod recording;
 mod serve;
 mod work;
 
@@ -33,6 +34,8 @@ pub use machine::Ended;
 use machine::{Machine, Routes, Waiting};
 use net::endpoint::{Dialler, Lane};
 use net::link::{Form, Links};
+use recording::Recorder;
+pub use recording::{Beginning, Given, RecordTo, RecordingEnd, RecordingError, Replay, Stepped};
 use serve::Doors;
 
 use crate::base::{CostProfile, NodeId, Rng};
@@ -71,6 +74,8 @@ pub struct Options {
     pub models: BTreeMap<Arc<str>, CostProfile>,
     /// The program whose command `engine` is the inference engine.
     pub program: PathBuf,
+    /// Where everything that its machine is given is recorded, if anywhere.
+    pub record: Option<RecordTo>,
 }
 
 /// Why a node does not start.
@@ -79,6 +84,9 @@ pub enum StartError {
     /// Its disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// Its recording.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// It cannot listen there.
     #[error("cannot listen on the UDP ports {address} and the next: {error}")]
     Listen {
@@ -212,9 +220,12 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
     let view = log.disk().view.clone();
     let to_machine = Arc::clone(&inbox);
     let disk = Writer::start(log, move |told| to_machine.put(Item::Disk(told))).map_err(needs("a thread"))?;
+    let identity = identity(&options, &ports, id);
+    let recorder = recorder(&options, &identity, &start, seed)?;
     let machine = Machine {
         engine: engine(&options, seed, &inbox)?,
-        node: Node::new(identity(&options, &ports, id), options.config, start, Rng::new(seed)),
+        node: Node::new(identity, options.config, start, Rng::new(seed)),
+        recorder,
         me: id,
         inbox: Arc::clone(&inbox),
         disk,
@@ -249,6 +260,24 @@ fn identity(options: &Options, ports: &Ports, id: NodeId) -> Identity {
         refuse: 0.0,
         address: ports.address.to_string().into(),
     }
+}
+
+/// Begins a recording, if one is wanted.
+fn recorder(
+    options: &Options,
+    identity: &Identity,
+    start: &Start,
+    seed: u64,
+) -> Result<Option<Recorder>, StartError> {
+    let Some(to) = options.record.clone() else { return Ok(None) };
+    let beginning = Beginning {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        identity: identity.clone(),
+        settings: to.settings.clone(),
+        start: start.clone(),
+        seed,
+    };
+    Ok(Some(Recorder::start(to, &beginning)?))
 }
 
 /// The engine of a node that takes queries.

@@ -8,7 +8,7 @@ use super::record::Disk;
 use crate::base::{Epoch, Incarnation, NodeId, ViewId};
 
 /// Who a node is, whatever happens to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Identity {
     /// Made with its disk; see [`NodeId`].
     pub id: NodeId,
@@ -25,7 +25,7 @@ pub struct Identity {
 }
 
 /// How a node starts. It never guesses.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Start {
     /// It founds a new cluster, of which it is the only voter.
     Found,

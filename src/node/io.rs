@@ -45,7 +45,7 @@ pub enum Input {
 }
 
 /// What a node wants done. The driver carries effects out in their order.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Effect {
     /// Send a message; it may be lost.
     Send {

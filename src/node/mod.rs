@@ -31,6 +31,7 @@ mod standby;
 mod timer;
 mod update;
 mod view;
+mod weight;
 mod worker;
 
 use std::collections::VecDeque;

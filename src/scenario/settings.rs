@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::document::Document;
 use super::error::{Problem, ScenarioError, Wrong};
 use super::plan::{ModelPlan, Plan};
+use super::write;
 use crate::node::Config;
+use crate::policy::Options;
 
 /// The tables that mean the same to a real node as to a rehearsed one.
 const TABLES: [&str; 6] = ["cluster", "dispatch", "failover", "membership", "model", "scheduler"];
@@ -35,6 +37,8 @@ pub struct Settings {
     pub config: Arc<Config>,
     /// The models that the node can run.
     pub models: BTreeMap<Arc<str>, ModelPlan>,
+    /// What the policy in `config` was made with.
+    pub options: Options,
 }
 
 impl Settings {
@@ -57,7 +61,12 @@ impl Settings {
         }
         // A rehearsal needs a name for its results and something that happens; a node does not.
         let plan = Plan::with_overrides(source, origin, &["name=node", "until=1s"])?;
-        Ok(Settings { config: plan.config, models: plan.models })
+        Ok(Settings { config: plan.config, models: plan.models, options: plan.options })
+    }
+
+    /// The settings without the models, every one of them written out; read again, they are the same.
+    pub fn to_toml(&self) -> String {
+        write::settings(&self.config, &self.options)
     }
 }
 
@@ -74,6 +83,17 @@ mod tests {
         assert_eq!(settings.config.membership.heartbeat, Span::millis(20));
         assert_eq!(settings.models.keys().map(|name| &**name).collect::<Vec<_>>(), ["m"]);
         assert_eq!(Settings::read("", "x.toml").unwrap().config.failover, Config::default().failover);
+    }
+
+    #[test]
+    fn settings_that_were_written_are_read_as_the_same() {
+        let text = "cluster.voters = 5\nmembership.evict_after = \"2345678901ns\"\nscheduler.policy = \"fair_time\"\n\
+                    scheduler.slack = 0.3\ndispatch.window = 7\nfailover.standby = \"n2\"\n";
+        for text in ["", text] {
+            let settings = Settings::read(text, "x.toml").unwrap();
+            let again = Settings::read(&settings.to_toml(), "y.toml").unwrap();
+            assert_eq!(format!("{settings:?}"), format!("{again:?}"), "{}", settings.to_toml());
+        }
     }
 
     #[test]

@@ -59,6 +59,13 @@ pub fn to_toml(plan: &Plan) -> String {
     file.text
 }
 
+/// The settings of a node as TOML, as [`super::Settings::read`] takes them; without models.
+pub(super) fn settings(config: &Config, options: &Options) -> String {
+    let mut file = File { text: String::new() };
+    self::config(&mut file, config, options);
+    file.text.trim_start().to_owned()
+}
+
 struct File {
     text: String,
 }

@@ -34,8 +34,11 @@ impl Drop for Node {
 impl Node {
     /// Starts a node in a folder that has a key, and waits until it listens.
     fn start(folder: &Path, name: &str, join: &[&Node]) -> Node {
-        let mut process =
-            command(folder, name, join).stdout(Stdio::piped()).spawn().expect("it can be started");
+        Node::begin(&mut command(folder, name, join), folder, name)
+    }
+
+    fn begin(command: &mut Command, folder: &Path, name: &str) -> Node {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("it can be started");
         let mut line = String::new();
         let stdout = process.stdout.take().expect("it is piped");
         BufReader::new(stdout).read_line(&mut line).expect("it is text");
@@ -251,4 +254,28 @@ fn with_nothing_at_all_one_has_a_cluster_of_one() {
     let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
     let node = Node { process, address, log };
     formed(&folder.path().join("idunno"), &[&node], 1, 1);
+}
+
+#[test]
+fn a_recorded_node_is_replayed_with_the_same_effects() {
+    let folder = folder();
+    let folder = folder.path();
+    let first = Node::begin(command(folder, "n1", &[]).args(["--record", "n1.rec"]), folder, "n1");
+    let mut second = Node::begin(command(folder, "n2", &[&first]).args(["--record", "n2.rec"]), folder, "n2");
+    formed(folder, &[&first, &second], 2, 1);
+    submit(folder, &[&second], "500");
+    done(folder, &[&first], 500);
+    second.signal("TERM");
+    until("it leaves", || second.process.try_wait().unwrap());
+    drop(first);
+    // The one was killed, the other left; both did what they would do again.
+    for (name, end) in [("n1.rec", "without a word"), ("n2.rec", "the node left")] {
+        let replayed =
+            Command::new(IDUNNO).args(["replay", name, "--print"]).current_dir(folder).output().unwrap();
+        let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
+        assert!(replayed.status.success(), "{name}: {said}");
+        assert!(said.contains("The same effects at every step") && said.contains(end), "{name}: {said}");
+        let lines = String::from_utf8_lossy(&replayed.stdout).into_owned();
+        assert!(lines.contains("let n2 join as"), "{name}: {lines}");
+    }
 }

@@ -4,6 +4,7 @@ mod causes;
 mod changes;
 mod clients;
 mod filter;
+mod life;
 mod lines;
 mod messages;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod told;
 mod tracer;
 
 pub(super) use filter::query;
+pub(super) use life::Life;
 pub(super) use told::Kind;
 
 use std::cell::Cell;

@@ -124,8 +124,14 @@ const LISTED_MAX: usize = 4;
 
 impl Names {
     pub(super) fn new(plan: &Plan, focus: &[QueryId]) -> Names {
+        let machines = plan.nodes.iter().map(|node| Arc::clone(&node.name)).collect();
+        Names { machines, ..Names::of(focus) }
+    }
+
+    /// No names yet.
+    pub(super) fn of(focus: &[QueryId]) -> Names {
         Names {
-            machines: plan.nodes.iter().map(|node| Arc::clone(&node.name)).collect(),
+            machines: Vec::new(),
             ids: BTreeMap::new(),
             jobs: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -137,6 +143,14 @@ impl Names {
     /// From now on `id` lives on `machine`.
     pub(super) fn settle(&mut self, id: NodeId, machine: Machine) {
         self.ids.insert(id, machine);
+    }
+
+    /// `id` is called `name`: where no plan says which machines there are.
+    pub(super) fn meet(&mut self, id: NodeId, name: &Arc<str>) {
+        if !self.ids.contains_key(&id) {
+            self.settle(id, self.machines.len() as Machine);
+            self.machines.push(Arc::clone(name));
+        }
     }
 
     /// The longest name of a machine, in letters.

@@ -11,7 +11,7 @@
 //! bad frame with a good one after it is damage, and the disk counts as lost.
 
 mod folder;
-mod frames;
+pub(super) mod frames;
 mod log;
 mod writer;
 
