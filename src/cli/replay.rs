@@ -10,7 +10,7 @@ use super::text::{duration, some};
 use super::trace::{self, Life};
 use super::{Exit, moment, screen};
 use crate::base::{Span, Time};
-use crate::cluster::{Beginning, Given, RecordingEnd, RecordingError, Replay};
+use crate::cluster::{Beginning, Next, RecordingEnd, RecordingError, Replay};
 use crate::node::Start;
 
 pub(super) const EXAMPLES: &str = "\
@@ -67,11 +67,11 @@ fn live_again(replaying: &Replaying, stop: &AtomicBool) -> Result<Exit, Recordin
         if stop.load(Ordering::Relaxed) {
             return Ok(Exit::Interrupted);
         }
-        let given = match replay.next()? {
-            Ok(given) if given.now > until => break format!("stopped at {until}, as asked"),
-            Ok(given) => given,
-            Err(RecordingEnd::Said(why)) => break format!("the recording ends: {why}"),
-            Err(RecordingEnd::Torn) => {
+        let given = match replay.ask()? {
+            Next::Given(given) if given.now > until => break format!("stopped at {until}, as asked"),
+            Next::Given(given) => given,
+            Next::End(RecordingEnd::Said(why)) => break format!("the recording ends: {why}"),
+            Next::End(RecordingEnd::Torn) => {
                 break "the recording ends without a word, as when the process was killed".to_owned();
             }
         };
@@ -97,11 +97,11 @@ fn live_again(replaying: &Replaying, stop: &AtomicBool) -> Result<Exit, Recordin
         }
     };
     if let Some((given, effects, stepped)) = &different {
-        let Given { number, now, .. } = given;
+        let (number, now) = (given.number, given.now);
         screen::complain(&format!("Step {number} at {now} comes out differently. It was given"));
         life.given(given);
         life.wrong(
-            *now,
+            now,
             &format!(
                 "it had {} when it was recorded, and has {} now",
                 some(u64::from(*effects), "effect", "effects"),

@@ -35,7 +35,7 @@ use machine::{Machine, Routes, Waiting};
 use net::endpoint::{Dialler, Lane};
 use net::link::{Form, Links};
 use recording::Recorder;
-pub use recording::{Beginning, Given, RecordTo, RecordingEnd, RecordingError, Replay, Stepped};
+pub use recording::{Beginning, Given, Next, RecordTo, RecordingEnd, RecordingError, Replay, Stepped};
 use serve::Doors;
 
 use crate::base::{CostProfile, NodeId, Rng};
@@ -269,7 +269,7 @@ fn recorder(
     start: &Start,
     seed: u64,
 ) -> Result<Option<Recorder>, StartError> {
-    let Some(to) = options.record.clone() else { return Ok(None) };
+    let Some(to) = &options.record else { return Ok(None) };
     let beginning = Beginning {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         identity: identity.clone(),

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use replay::{Given, Replay, Stepped};
+pub use replay::{Given, Next, Replay, Stepped};
 pub(super) use write::Recorder;
 
 use crate::base::{Time, fold};

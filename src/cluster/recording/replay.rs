@@ -38,6 +38,15 @@ pub struct Given {
     pub had: Option<(u32, u128)>,
 }
 
+/// What a recording holds next.
+#[derive(Debug)]
+pub enum Next {
+    /// A step, to be taken before one asks again.
+    Given(Box<Given>),
+    /// Nothing.
+    End(RecordingEnd),
+}
+
 /// What came of a step when it was taken again.
 #[derive(Debug)]
 pub struct Stepped {
@@ -74,12 +83,12 @@ impl Replay {
         })
     }
 
-    /// What the machine is given next, or how the recording ends. It has to be taken before one asks again.
-    pub fn next(&mut self) -> Result<Result<Given, RecordingEnd>, RecordingError> {
+    /// What the machine is given next, or how the recording ends.
+    pub fn ask(&mut self) -> Result<Next, RecordingError> {
         while self.frame.1 == self.frame.0.len() {
             match self.frames.next()? {
                 Some(frame) => self.frame = (frame, 0),
-                None => return Ok(Err(RecordingEnd::Torn)),
+                None => return Ok(Next::End(RecordingEnd::Torn)),
             }
         }
         let (frame, at) = &mut self.frame;
@@ -90,13 +99,12 @@ impl Replay {
         *at = frame.len() - rest.len();
         self.steps += 1;
         let number = self.steps;
-        Ok(match noted {
-            Noted::Step(Step { now, input, effects, digest }) => {
-                Ok(Given { number, now, input, had: Some((effects, digest)) })
-            }
-            Noted::Fatal { now, input } => Ok(Given { number, now, input, had: None }),
-            Noted::End(why) => Err(RecordingEnd::Said(why)),
-        })
+        let (now, input, had) = match noted {
+            Noted::Step(Step { now, input, effects, digest }) => (now, input, Some((effects, digest))),
+            Noted::Fatal { now, input } => (now, input, None),
+            Noted::End(why) => return Ok(Next::End(RecordingEnd::Said(why))),
+        };
+        Ok(Next::Given(Box::new(Given { number, now, input, had })))
     }
 
     /// Gives it to the machine. It panics where the machine does.

@@ -22,7 +22,7 @@ fn beginning(seed: u64) -> Beginning {
 }
 
 /// A life of a few seconds with a job in it: every write is durable at the next step.
-fn live(to: RecordTo, seed: u64, mut each: impl FnMut(u64)) -> Recorder {
+fn live(to: &RecordTo, seed: u64, mut each: impl FnMut(u64)) -> Recorder {
     let told = beginning(seed);
     let mut recorder = Recorder::start(to, &told).unwrap();
     let mut node = Node::new(told.identity, Config::default().into(), Start::Found, Rng::new(seed));
@@ -58,47 +58,41 @@ fn to(folder: &Path) -> RecordTo {
     RecordTo { file: folder.join("rec"), bytes_max: 1 << 20, settings: String::new() }
 }
 
-/// Steps until the end: how many were the same, and how it ended.
-fn again(path: &Path) -> (u64, Result<RecordingEnd, Given>) {
+/// Steps until the end or the first step that differs: how many were the same, and how it ended.
+fn again(path: &Path) -> (u64, Option<RecordingEnd>) {
     let mut replay = Replay::open(path).unwrap();
     let mut same = 0;
     loop {
-        match replay.next().unwrap() {
-            Err(end) => return (same, Ok(end)),
-            Ok(given) if !replay.take(&given).same => return (same, Err(given)),
-            Ok(_) => same += 1,
+        match replay.ask().unwrap() {
+            Next::End(end) => return (same, Some(end)),
+            Next::Given(given) if !replay.take(&given).same => return (same, None),
+            Next::Given(_) => same += 1,
         }
     }
 }
 
-fn said(why: &str) -> Result<RecordingEnd, Given> {
-    Ok(RecordingEnd::Said(why.to_owned()))
-}
-
-impl PartialEq for Given {
-    fn eq(&self, other: &Given) -> bool {
-        self.number == other.number
-    }
+fn said(why: &str) -> RecordingEnd {
+    RecordingEnd::Said(why.to_owned())
 }
 
 #[test]
 fn a_recorded_life_is_lived_again_step_by_step() {
     let folder = tempfile::tempdir().unwrap();
-    let mut recorder = live(to(folder.path()), 3, |_| {});
+    let mut recorder = live(&to(folder.path()), 3, |_| {});
     recorder.end("it was enough");
     drop(recorder);
-    assert_eq!(again(&folder.path().join("rec")), (300, said("it was enough")));
+    assert_eq!(again(&folder.path().join("rec")), (300, Some(said("it was enough"))));
 }
 
 #[test]
 fn the_first_step_that_comes_out_differently_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rec");
-    drop(live(to(folder.path()), 3, |_| {}));
+    drop(live(&to(folder.path()), 3, |_| {}));
     let mut replay = Replay::open(&path).unwrap();
     // A machine that lacks one input does something else.
     for number in 1..=300 {
-        let Ok(mut given) = replay.next().unwrap() else { panic!("{number} of 300 steps") };
+        let Next::Given(mut given) = replay.ask().unwrap() else { panic!("{number} of 300 steps") };
         if given.number == 200 {
             given.input = Input::Wake;
         }
@@ -111,11 +105,11 @@ fn a_full_recording_ends_and_says_so_and_keeps_its_beginning() {
     let folder = tempfile::tempdir().unwrap();
     let to = RecordTo { bytes_max: 4096, ..to(folder.path()) };
     // The thread gets a chance to find out.
-    drop(live(to, 3, |_| std::thread::sleep(std::time::Duration::from_micros(100))));
+    drop(live(&to, 3, |_| std::thread::sleep(std::time::Duration::from_micros(100))));
     let path = folder.path().join("rec");
     let (same, end) = again(&path);
     assert!(same > 0 && same < 300, "{same} steps");
-    assert_eq!(end, said("it was as long as it may be"));
+    assert_eq!(end, Some(said("it was as long as it may be")));
     let size = fs::metadata(&path).unwrap().len();
     assert!(size < 4096 + 2048, "{size} bytes");
 }
@@ -124,7 +118,7 @@ fn a_full_recording_ends_and_says_so_and_keeps_its_beginning() {
 fn earlier_recordings_are_kept_under_other_names() {
     let folder = tempfile::tempdir().unwrap();
     for seed in 1..=4 {
-        drop(live(to(folder.path()), seed, |_| {}));
+        drop(live(&to(folder.path()), seed, |_| {}));
     }
     let seed = |name: &str| Replay::open(&folder.path().join(name)).unwrap().beginning.seed;
     assert_eq!((seed("rec"), seed("rec.1"), seed("rec.2")), (4, 3, 2));
@@ -136,18 +130,18 @@ fn a_recording_that_was_cut_is_good_up_to_there_and_a_damaged_one_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rec");
     // Frames of a few steps each.
-    drop(live(to(folder.path()), 3, |_| std::thread::sleep(std::time::Duration::from_micros(50))));
+    drop(live(&to(folder.path()), 3, |_| std::thread::sleep(std::time::Duration::from_micros(50))));
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 3]).unwrap();
     let (same, end) = again(&path);
-    assert_eq!(end, Ok(RecordingEnd::Torn), "after {same} steps");
+    assert_eq!(end, Some(RecordingEnd::Torn), "after {same} steps");
     let mut damaged = whole.clone();
     // Behind the beginning and its 16 bytes of head.
     let head = 16 + frames_length(&whole);
     damaged[head + 20] ^= 1;
     fs::write(&path, &damaged).unwrap();
     let mut replay = Replay::open(&path).unwrap();
-    let wrong = replay.next().unwrap_err().to_string();
+    let wrong = replay.ask().unwrap_err().to_string();
     assert!(wrong.contains(&format!("byte {head} is bad")), "{wrong}");
     for other in ["", "something else that is long enough for a head"] {
         fs::write(&path, other).unwrap();
@@ -164,7 +158,7 @@ fn the_step_in_which_a_machine_panics_is_the_last_one() {
     let folder = tempfile::tempdir().unwrap();
     let to = to(folder.path());
     let ended = std::thread::spawn(move || {
-        let mut recorder = live(to, 3, |_| {});
+        let mut recorder = live(&to, 3, |_| {});
         recorder.begins(Time(u64::MAX - 1), &Input::Leave);
         panic!("as a machine might");
     });
@@ -172,12 +166,12 @@ fn the_step_in_which_a_machine_panics_is_the_last_one() {
     let mut replay = Replay::open(&folder.path().join("rec")).unwrap();
     let mut last = None;
     let end = loop {
-        match replay.next().unwrap() {
-            Ok(given) => last = Some(given),
-            Err(end) => break end,
+        match replay.ask().unwrap() {
+            Next::Given(given) => last = Some(given),
+            Next::End(end) => break end,
         }
     };
     let last = last.unwrap();
     assert!(last.had.is_none() && last.number == 301 && last.input == Input::Leave, "{last:?}");
-    assert_eq!(Ok(end), said("the machine panicked"));
+    assert_eq!(end, said("the machine panicked"));
 }

@@ -40,7 +40,7 @@ enum Told {
 
 impl Recorder {
     /// Begins a recording; an earlier one in its place is kept under another name.
-    pub(in super::super) fn start(to: RecordTo, beginning: &Beginning) -> Result<Recorder, RecordingError> {
+    pub(in super::super) fn start(to: &RecordTo, beginning: &Beginning) -> Result<Recorder, RecordingError> {
         let bad = io_error(&to.file);
         keep_earlier(&to.file).map_err(&bad)?;
         let mut options = File::options();
@@ -86,13 +86,12 @@ impl Recorder {
         if waits > WAITING_MAX.1 {
             return self.give_up();
         }
-        let told = Told::Step { now, input, effects: effects.to_vec(), deadline, weight };
-        let sent = self.sender.as_ref().map(|sender| sender.try_send(told));
-        match sent {
-            Some(Err(TrySendError::Full(_))) => self.give_up(),
+        let Some(sender) = &self.sender else { return };
+        match sender.try_send(Told::Step { now, input, effects: effects.to_vec(), deadline, weight }) {
+            Err(TrySendError::Full(_)) => self.give_up(),
             // It has said why.
-            Some(Err(TrySendError::Disconnected(_))) => self.sender = None,
-            Some(Ok(())) | None => {}
+            Err(TrySendError::Disconnected(_)) => self.sender = None,
+            Ok(()) => {}
         }
     }
 
@@ -143,16 +142,15 @@ impl Writer {
 
     fn write_all(&mut self, inbox: &Receiver<Told>, waiting: &AtomicUsize) -> io::Result<()> {
         loop {
-            let told = match inbox.try_recv() {
-                Ok(told) => told,
-                Err(_) => {
-                    // Nothing waits: whoever looks at the file finds everything so far.
-                    self.flush()?;
-                    let Ok(told) = inbox.recv() else {
-                        return self.end("writing it did not keep up with the node");
-                    };
-                    told
-                }
+            let told = if let Ok(told) = inbox.try_recv() {
+                told
+            } else {
+                // Nothing waits: whoever looks at the file finds everything so far.
+                self.flush()?;
+                let Ok(told) = inbox.recv() else {
+                    return self.end("writing it did not keep up with the node");
+                };
+                told
             };
             let noted = match told {
                 Told::Step { now, input, effects, deadline, weight } => {
