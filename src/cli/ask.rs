@@ -64,7 +64,7 @@ fn patience(text: &str) -> Result<Span, String> {
 }
 
 impl Reach {
-    fn client(&self) -> Result<Client> {
+    pub(super) fn client(&self) -> Result<Client> {
         let from_outside = std::env::var("IDUNNO_NODE").ok().filter(|nodes| !nodes.is_empty());
         let nodes = if self.node.is_empty() {
             from_outside.as_deref().unwrap_or(HOME).split(',').map(str::to_owned).collect()

@@ -2,6 +2,7 @@
 
 mod allocate;
 mod ask;
+mod calibrate;
 mod check;
 mod compare;
 mod completions;
@@ -96,6 +97,9 @@ enum Command {
     /// Say how policies would divide workers among jobs that a file describes.
     #[command(after_help = allocate::EXAMPLES)]
     Allocate(allocate::Allocate),
+    /// Measure what real machines are like, in the words of a scenario.
+    #[command(subcommand, after_help = calibrate::NETWORK_EXAMPLES)]
+    Calibrate(calibrate::Calibrate),
     /// Check the history of a run once more.
     #[command(after_help = CHECK_EXAMPLE)]
     Check(Check),
@@ -405,6 +409,7 @@ pub fn main() -> ExitCode {
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
         Command::Allocate(allocate) => allocate::run(allocate),
+        Command::Calibrate(calibrate) => calibrate::run(calibrate),
         Command::Engine => run::engine(),
         Command::Fuzz(fuzz) => fuzz::run(fuzz, &STOP),
         Command::Jobs(look) => ask::jobs(look),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 
 use super::Standing;
 use super::keys::Key;
+use super::measure::Findings;
 use super::net::endpoint::{Dialler, Lane};
 use super::net::wire::{self, Ask, Told};
 use crate::base::SessionId;
@@ -80,7 +82,7 @@ impl Client {
                 refusal @ (Refusal::NoCoordinator | Refusal::NoQuorum { .. } | Refusal::Busy { .. }),
             )) => Err(refusal.to_string()),
             Told::Reply(reply) => Ok(reply),
-            Told::Standing(_) => Err("an answer to another question".to_owned()),
+            Told::Standing(_) | Told::Measured(_) => Err("an answer to another question".to_owned()),
         })
     }
 
@@ -88,8 +90,32 @@ impl Client {
     pub fn standing(&mut self) -> Result<Standing, ClientError> {
         self.until_final(&Ask::Standing, |told| match told {
             Told::Standing(standing) => Ok(*standing),
-            Told::Reply(_) => Err("an answer to another question".to_owned()),
+            Told::Reply(_) | Told::Measured(_) => Err("an answer to another question".to_owned()),
         })
+    }
+
+    /// Has each node measure its ways to the others and its disk, one node after the other, and says what came of it by their names.
+    pub fn measure(&mut self) -> Result<Findings, ClientError> {
+        let standing = self.standing()?;
+        // About a second for each other node, and as much again for their disk and a busy machine.
+        let patience = PATIENCE * (standing.members.len() as u32 + 2);
+        let mut all = Vec::new();
+        for member in &standing.members {
+            let told = match member.address.parse() {
+                Ok(at) => {
+                    let mut connection = None;
+                    let asked = exchange_within(patience, &self.dialler, &mut connection, at, &Ask::Measure);
+                    self.lane.handle.block_on(asked)
+                }
+                Err(_) => Err(format!("{} is no address", member.address)),
+            };
+            let measured = told.and_then(|told| match told {
+                Told::Measured(measured) => Ok(*measured),
+                Told::Reply(_) | Told::Standing(_) => Err("an answer to another question".to_owned()),
+            });
+            all.push((Arc::clone(&member.name), measured));
+        }
+        Ok(all)
     }
 
     /// Asks one node after the other until `accept` takes an answer.
@@ -134,6 +160,16 @@ async fn exchange(
     at: SocketAddr,
     ask: &Ask,
 ) -> Result<Told, String> {
+    exchange_within(PATIENCE, dialler, connection, at, ask).await
+}
+
+async fn exchange_within(
+    patience: Duration,
+    dialler: &Dialler,
+    connection: &mut Option<Connection>,
+    at: SocketAddr,
+    ask: &Ask,
+) -> Result<Told, String> {
     let open = match connection.take().filter(|open| open.close_reason().is_none()) {
         Some(open) => open,
         None => dialler.dial(at, None).await.map_err(|error| error.to_string())?.0,
@@ -143,7 +179,7 @@ async fn exchange(
         wire::write(&mut send, ask).await.map_err(|error| error.to_string())?;
         wire::read(&mut receive).await.map_err(|error| error.to_string())
     };
-    let told = timeout(PATIENCE, asked).await.map_err(|_| "it does not answer".to_owned())?;
+    let told = timeout(patience, asked).await.map_err(|_| "it does not answer".to_owned())?;
     *connection = Some(open);
     told
 }

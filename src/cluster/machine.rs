@@ -76,6 +76,8 @@ pub(super) struct Machine {
     pub(super) standing: Arc<Mutex<Standing>>,
     pub(super) outbox: Outbox,
     pub(super) recorder: Option<Recorder>,
+    /// Whether it founds the cluster that it is about to belong to.
+    pub(super) founds: bool,
     pub(super) settled: Token,
     /// Sends that wait for a write, in order of their tokens.
     pub(super) held: VecDeque<(Token, NodeId, Message)>,
@@ -187,6 +189,10 @@ impl Machine {
                     }
                 }
                 Effect::Persist { token, record } => {
+                    if let Record::Cluster(cluster) = &record {
+                        let how = if self.founds { "new cluster" } else { "joins the cluster" };
+                        tracing::info!(%cluster, "{how}");
+                    }
                     if !self.disk.write(token, record) && self.ended.is_none() {
                         self.ended = Some(Ended::Broken("the disk does not keep up".to_owned()));
                     }

@@ -11,6 +11,7 @@ mod disk;
 mod inbox;
 mod keys;
 mod machine;
+mod measure;
 mod net;
 mod recording;
 mod serve;
@@ -32,6 +33,8 @@ use inbox::{Inbox, Item};
 pub use keys::{Key, KeyError};
 pub use machine::Ended;
 use machine::{Machine, Routes, Waiting};
+use measure::Gauge;
+pub use measure::{Calibration, Findings, Measured};
 use net::endpoint::{Dialler, Lane};
 use net::link::{Form, Links};
 use recording::Recorder;
@@ -213,6 +216,7 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         routes: Arc::clone(&ports.routes),
         waiting: Arc::clone(&waiting),
         standing: Arc::clone(&standing),
+        gauge: Gauge::new(ports.diallers[0].clone(), options.data.clone()),
     };
     for (lane, dialler) in ports.lanes.iter().zip(&ports.diallers) {
         lane.handle.spawn(doors.clone().open(dialler.endpoint.clone(), id));
@@ -221,11 +225,13 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
     let to_machine = Arc::clone(&inbox);
     let disk = Writer::start(log, move |told| to_machine.put(Item::Disk(told))).map_err(needs("a thread"))?;
     let identity = identity(&options, &ports, id);
+    let founds = matches!(start, Start::Found);
     let recorder = recorder(&options, &identity, &start, seed)?;
     let machine = Machine {
         engine: engine(&options, seed, &inbox)?,
         node: Node::new(identity, options.config, start, Rng::new(seed)),
         recorder,
+        founds,
         me: id,
         inbox: Arc::clone(&inbox),
         disk,

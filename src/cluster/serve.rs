@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::Standing;
 use super::inbox::{Inbox, Item};
 use super::machine::{Routes, Waiting};
+use super::measure::{self, Gauge};
 use super::net::endpoint;
 use super::net::link::lock;
 use super::net::wire::{self, Ask, Told, Who, WireError};
@@ -24,6 +25,7 @@ pub(super) struct Doors {
     pub(super) routes: Arc<Routes>,
     pub(super) waiting: Arc<Waiting>,
     pub(super) standing: Arc<Mutex<Standing>>,
+    pub(super) gauge: Arc<Gauge>,
 }
 
 impl Doors {
@@ -51,6 +53,13 @@ impl Doors {
                 stream = connection.accept_uni() => match stream {
                     Ok(stream) => {
                         tokio::spawn(self.clone().stream(connection.clone(), stream, from));
+                    }
+                    Err(_) => return,
+                },
+                // Another node measures the way to this one.
+                both = connection.accept_bi() => match both {
+                    Ok((send, receive)) => {
+                        tokio::spawn(measure::echo(send, receive));
                     }
                     Err(_) => return,
                 },
@@ -88,6 +97,7 @@ impl Doors {
     async fn ask(self, mut send: SendStream, mut receive: RecvStream) -> Result<(), WireError> {
         let told = match wire::read(&mut receive).await? {
             Ask::Standing => Told::Standing(Box::new(lock(&self.standing).clone())),
+            Ask::Measure => Told::Measured(Box::new(self.gauge.measure(&self.standing).await)),
             Ask::Request { session, number, request } => {
                 let (answer, answered) = oneshot::channel();
                 let has_room = {

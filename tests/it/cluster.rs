@@ -265,6 +265,20 @@ fn a_recorded_node_is_replayed_with_the_same_effects() {
     formed(folder, &[&first, &second], 2, 1);
     submit(folder, &[&second], "500");
     done(folder, &[&first], 500);
+    let log = |node: &Node| fs::read_to_string(&node.log).unwrap();
+    assert!(
+        log(&first).contains("new cluster cluster=") && log(&second).contains("joins the cluster cluster=")
+    );
+    // What the nodes measure can be rehearsed.
+    let measured = ask(folder, &[&second], "key", &["calibrate", "network", "--out", "network.toml"]);
+    let said = String::from_utf8_lossy(&measured.stderr).into_owned();
+    assert!(measured.status.success() && said.contains("round trip  200 "), "{said}");
+    let tables = fs::read_to_string(folder.join("network.toml")).unwrap();
+    assert!(tables.starts_with("[network]\nlatency") && tables.contains("[disk]\nsync"), "{tables}");
+    fs::write(folder.join("my.toml"), format!("nodes = 2\nuntil = \"1s\"\n{tables}")).unwrap();
+    let right =
+        Command::new(IDUNNO).args(["scenario", "check", "my.toml"]).current_dir(folder).output().unwrap();
+    assert!(right.status.success(), "{right:?}");
     second.signal("TERM");
     until("it leaves", || second.process.try_wait().unwrap());
     drop(first);

@@ -95,7 +95,7 @@ impl Folder {
         for entry in listed {
             let name = entry.map_err(io_error(&self.path))?.file_name().to_string_lossy().into_owned();
             let stale = name.starts_with("snapshot-") && Some(name.as_str()) != snapshot;
-            if stale || name == "log.new" || name == "identity.new" {
+            if stale || name == "log.new" || name == "identity.new" || name == "measure.new" {
                 let path = self.file(&name);
                 fs::remove_file(&path).map_err(io_error(&path))?;
             }

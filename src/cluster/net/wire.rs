@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{NodeId, SessionId};
-use crate::cluster::Standing;
+use crate::cluster::{Measured, Standing};
 use crate::node::{Reply, Request};
 
 /// The version of everything that travels. Others are refused.
@@ -47,6 +47,8 @@ pub(crate) enum Ask {
     Request { session: SessionId, number: u64, request: Request },
     /// How the node sees itself and the cluster. Answered by [`Told::Standing`].
     Standing,
+    /// What the node finds the network and its disk to be like. Answered by [`Told::Measured`], after about a second for each other node.
+    Measure,
 }
 
 /// What a client is told.
@@ -54,6 +56,7 @@ pub(crate) enum Ask {
 pub(crate) enum Told {
     Reply(Reply),
     Standing(Box<Standing>),
+    Measured(Box<Measured>),
 }
 
 /// Why a frame cannot be had.

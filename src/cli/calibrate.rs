@@ -1,0 +1,98 @@
+//! `idunno calibrate`: what real machines are like, in the words of a scenario.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+
+use super::ask::Reach;
+use super::text::{columns, duration};
+use super::{Exit, screen};
+use crate::base::Span;
+use crate::cluster::{Calibration, Measured};
+
+pub(super) const NETWORK_EXAMPLES: &str = "\
+Examples:
+  idunno calibrate network
+      Round trips, losses and pauses between the nodes, and what their disks take; then two tables for a scenario.
+  idunno calibrate network --out network.toml --node 10.0.0.1:7400 --key cluster.key
+      The tables into a file, which must not exist.
+
+Each node takes about a second for each other one. Run it while the cluster has nothing else to do: work is measured with it.";
+
+/// What `idunno calibrate` is told.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Calibrate {
+    /// Measure the network between the running nodes of a real cluster, and their disks.
+    #[command(after_help = NETWORK_EXAMPLES)]
+    Network(Network),
+}
+
+/// What `idunno calibrate network` is told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Network {
+    /// Write the tables into this file, which must not exist, and not to the standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Does what `idunno calibrate` is told.
+pub(super) fn run(calibrate: &Calibrate) -> Exit {
+    let Calibrate::Network(network) = calibrate;
+    match measured(network) {
+        Ok(exit) => exit,
+        Err(error) => {
+            screen::error(&error);
+            Exit::Failed
+        }
+    }
+}
+
+fn measured(network: &Network) -> Result<Exit> {
+    if let Some(out) = network.out.as_ref().filter(|out| out.exists()) {
+        bail!("{} exists already, and is left as it is", out.display());
+    }
+    let mut found: Vec<Measured> = Vec::new();
+    for (name, measured) in network.reach.client()?.measure()? {
+        match measured {
+            Ok(measured) => found.push(measured),
+            Err(why) => screen::complain(&format!("{name} cannot say: {why}")),
+        }
+    }
+    let all = Calibration::of(&found);
+    if all.trips.is_empty() && all.syncs.is_empty() {
+        bail!("no node could measure anything");
+    }
+    screen::complain(&figures(&all));
+    let tables = all.to_toml();
+    match &network.out {
+        Some(out) => {
+            std::fs::write(out, tables).with_context(|| format!("cannot write {}", out.display()))?;
+            Ok(Exit::Fine)
+        }
+        None => Ok(screen::say(&tables)),
+    }
+}
+
+/// The figures for people.
+fn figures(all: &Calibration) -> String {
+    let row = |what: &str, sorted: &[Span]| {
+        let at = |share: usize| {
+            let place = (sorted.len() * share / 100).min(sorted.len().saturating_sub(1));
+            sorted.get(place).map_or_else(|| "–".to_owned(), |span| duration(span.as_secs()))
+        };
+        vec![what.to_owned(), sorted.len().to_string(), at(0), at(50), at(90), at(100)]
+    };
+    let head = ["", "n", "least", "median", "p90", "most"].map(str::to_owned).to_vec();
+    let rows =
+        [head, row("round trip", &all.trips), row("woken late", &all.late), row("disk sync", &all.syncs)];
+    let (sent, lost) = all.packets;
+    let missing = if all.missing == 0 {
+        String::new()
+    } else {
+        format!(" {} round trips did not come to their end and stand nowhere.", all.missing)
+    };
+    format!("{}\n{lost} of {sent} packets lost.{missing}\n", columns(&rows).trim_end())
+}
