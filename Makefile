@@ -7,9 +7,9 @@ SCENARIOS := $(filter-out scenarios/standby_partition.toml scenarios/standby_lag
 # Random cases are the same on every run; `PROPTEST_RNG_SEED=2 make test` tries others.
 export PROPTEST_RNG_SEED ?= 1
 
-.PHONY: test format lint docs units bench-once same-bytes reference fuzz campaign targets deny results bench clean
+.PHONY: test format lint docs units bench-once same-bytes fuzz-short reference fuzz campaign targets deny results bench clean
 
-test: format lint docs units bench-once same-bytes reference
+test: format lint docs units bench-once same-bytes fuzz-short reference
 
 format:
 	$(CARGO) fmt --all --check
@@ -63,6 +63,15 @@ target/reference:
 # Every shipped scenario under a thousand seeds; takes about fifteen minutes on two cores.
 campaign:
 	IDUNNO_SEEDS=1000 $(CARGO) test --locked --release --test it every_shipped_scenario_is_clean -- --nocapture
+
+# A few hundred drawn scenarios under every profile: seconds, with the binary that is there anyway.
+SHORT := 300
+fuzz-short:
+	$(CARGO) build --locked --release
+	set -e; for profile in $(PROFILES); do \
+	    target/release/idunno fuzz --profile $$profile --seeds $(SHORT) --quiet; \
+	done
+	@echo "Nothing broke in $(SHORT) drawn scenarios of each profile."
 
 # Drawn scenarios under every profile: a long campaign, which fails also when a kind of fault never took effect or a point of
 # interest was never reached. `make fuzz SEEDS=100000` goes on for longer.

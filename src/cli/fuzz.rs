@@ -1,6 +1,6 @@
 //! `idunno fuzz`: scenarios drawn from seeds, until one breaks something; then the smallest one that still does.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::check::Kind;
 use crate::fuzz::{Failure, POINTS, Profile, Reached, Trial, scenario, shrink, silence_findings};
 #[cfg(debug_assertions)]
 use crate::scenario::Mutant;
-use crate::scenario::{Plan, span, to_toml};
+use crate::scenario::{Plan, span, to_brief_toml, to_toml};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -46,6 +46,9 @@ pub(super) struct Fuzz {
     /// Where scenarios that failed go, made as small as possible.
     #[arg(long, value_name = "DIR", default_value = "results/fuzz")]
     out: PathBuf,
+    /// How long each kind of failure is made smaller; with "0s" failures are only named.
+    #[arg(long, value_name = "TIME", value_parser = shrinking, default_value = "1m")]
+    shrink_for: Duration,
     /// Print the scenario of the first seed as it is drawn, and run nothing.
     #[arg(long)]
     show: bool,
@@ -96,7 +99,7 @@ impl Fuzz {
 
 /// The bug of this name.
 #[cfg(debug_assertions)]
-fn mutant(name: &str) -> std::result::Result<Mutant, String> {
+pub(super) fn mutant(name: &str) -> std::result::Result<Mutant, String> {
     let all = || Mutant::ALL.map(|mutant| format!("\n  {}", mutant.name())).concat();
     Mutant::by_name(name).ok_or_else(|| format!("wanted one of{}", all()))
 }
@@ -113,10 +116,14 @@ fn lasting(text: &str) -> std::result::Result<Duration, String> {
     if span == Span::ZERO { Err("is no time at all".to_owned()) } else { Ok(Duration::from_nanos(span.0)) }
 }
 
+/// The same, which may be none.
+fn shrinking(text: &str) -> std::result::Result<Duration, String> {
+    let span = span(text).ok_or_else(|| "wanted a length of time such as 30s or 2m".to_owned())?;
+    Ok(Duration::from_nanos(span.0))
+}
+
 /// From this many seeds on, a campaign has to reach everything.
 const COVERAGE_FROM: u64 = 10_000;
-/// How long one failing scenario is made smaller.
-const SHRINK_FOR: Duration = Duration::from_mins(1);
 /// Failures that are made smaller; the others are only named.
 const SHRUNK_MAX: usize = 3;
 /// Failures after which a campaign ends.
@@ -125,6 +132,8 @@ const FAILURES_MAX: usize = 20;
 const TWICE_EVERY: u64 = 50;
 /// Other seeds that a shrunk scenario is tried with.
 const OTHER_SEEDS: u64 = 100;
+/// The part of the time for making smaller after which it is theirs.
+const SHRINK_PART: f64 = 0.8;
 
 /// The seeds of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +181,11 @@ pub(super) fn run(fuzz: &Fuzz, stop: &AtomicBool) -> Exit {
     if fuzz.show {
         let seed = fuzz.seeds.map_or(0, |seeds| seeds.from);
         return screen::say(&to_toml(&fuzz.drawn(seed)));
+    }
+    // What fails shall not be lost in the end for want of a place.
+    if let Err(error) = takes_files(&fuzz.out) {
+        screen::error(&error.context("there is no place for scenarios that fail"));
+        return Exit::Usage;
     }
     let threads = fuzz.threads.map_or(0, usize::from);
     let pool = match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
@@ -280,7 +294,8 @@ fn report(
     let mut shrunk: Vec<Failure> = Vec::new();
     for (seed, failure, detail) in &campaign.failures {
         let mut text = format!("\nseed {seed}: {failure}\n  {detail}\n  repeat it: {}\n", again(fuzz, *seed));
-        if shrunk.len() < SHRUNK_MAX && !shrunk.contains(failure) && !stop.load(Ordering::Relaxed) {
+        let wanted = !fuzz.shrink_for.is_zero() && shrunk.len() < SHRUNK_MAX && !shrunk.contains(failure);
+        if wanted && !stop.load(Ordering::Relaxed) {
             shrunk.push(*failure);
             text.push_str(&smaller(fuzz, pool, *seed, *failure, detail, stop)?);
         }
@@ -363,51 +378,84 @@ fn smaller(
     stop: &AtomicBool,
 ) -> Result<String> {
     let began = Instant::now();
-    let more = || began.elapsed() < SHRINK_FOR && !stop.load(Ordering::Relaxed);
-    let shrunk = shrink(&fuzz.drawn(seed), failure, &more);
-    let others = others(pool, &shrunk.plan, failure, stop);
-    let path = write(&fuzz.out, &shrunk.plan, fuzz, seed, failure, detail, others)?;
+    let within = |time: Duration| began.elapsed() < time && !stop.load(Ordering::Relaxed);
+    let shrunk = shrink(&fuzz.drawn(seed), failure, &|| within(fuzz.shrink_for.mul_f64(SHRINK_PART)));
+    let others = Others::of(pool, &shrunk.plan, failure, &|| within(fuzz.shrink_for));
+    let path = write(fuzz, seed, failure, detail, &shrunk.plan, others)?;
     let plan = &shrunk.plan;
     let how = if shrunk.complete { "nothing more can be left out" } else { "the time was over" };
     Ok(format!(
         "  shrunk to {} nodes, {} jobs, {} faults in {} tries ({how}): {}\n  \
-         it fails with {others} of {OTHER_SEEDS} other seeds too\n  look at it: idunno sim {}\n",
+         it fails with {others} too\n  look at it: idunno sim {}{}\n",
         plan.nodes.len(),
         plan.jobs.len() + plan.arrivals.len(),
         plan.faults.len(),
         shrunk.tried,
         path.display(),
-        path.display()
+        path.display(),
+        fuzz.flaw()
     ))
 }
 
-/// How many of a hundred other seeds make the scenario fail as well, in whatever way.
-fn others(pool: &ThreadPool, plan: &Plan, failure: Failure, stop: &AtomicBool) -> usize {
-    let stop = || stop.load(Ordering::Relaxed);
-    let fails = |number: u64| {
-        let seed = plan.seed.wrapping_add(number);
-        Trial::run(plan, seed, false, &stop).failure.is_some_and(|(other, _)| other == failure)
-    };
-    pool.install(|| (1..=OTHER_SEEDS).into_par_iter().filter(|number| fails(*number)).count())
+/// How many other seeds make a scenario fail as well.
+#[derive(Clone, Copy, Debug)]
+struct Others {
+    failed: usize,
+    tried: usize,
+}
+
+impl Others {
+    /// Tries as many as there are, or as `more` says true for.
+    fn of(pool: &ThreadPool, plan: &Plan, failure: Failure, more: &(dyn Fn() -> bool + Sync)) -> Others {
+        let fails = |number: u64| {
+            let trial = Trial::run(plan, plan.seed.wrapping_add(number), false, &|| !more());
+            (!trial.stopped).then(|| trial.failure.is_some_and(|(other, _)| other == failure))
+        };
+        let fates = || (1..=OTHER_SEEDS).into_par_iter().filter_map(fails).collect();
+        let fates: Vec<bool> = pool.install(fates);
+        Others { failed: fates.iter().filter(|failed| **failed).count(), tried: fates.len() }
+    }
+}
+
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} other seeds", self.failed, self.tried)
+    }
+}
+
+/// Sees that files can be written in `folder`; folders that were made for that go again.
+fn takes_files(folder: &Path) -> Result<()> {
+    let missing: Vec<&Path> =
+        folder.ancestors().take_while(|one| !one.as_os_str().is_empty() && !one.exists()).collect();
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let tried =
+        tempfile::tempfile_in(folder).with_context(|| format!("cannot write in {}", folder.display()));
+    for made in missing {
+        // One in which somebody else has put something meanwhile stays, as it should.
+        let _ = fs::remove_dir(made);
+    }
+    tried.map(drop)
 }
 
 fn write(
-    out: &Path,
-    plan: &Plan,
     fuzz: &Fuzz,
     seed: u64,
     failure: Failure,
     detail: &str,
-    others: usize,
+    plan: &Plan,
+    others: Others,
 ) -> Result<PathBuf> {
+    let statement = failure.to_string();
     let mut plan = plan.clone();
-    plan.about = format!("{}.", failure.to_string().trim_end_matches('.'));
+    plan.name = format!("{}_{}", failure.word(), plan.name);
+    plan.about = format!("{}{}.", statement[..1].to_uppercase(), statement[1..].trim_end_matches('.'));
     let comment: String = detail.lines().fold(String::new(), |text, line| format!("{text}# {line}\n"));
     let text = format!(
-        "# Found by {} and made smaller.\n{comment}# With {others} of {OTHER_SEEDS} other seeds it fails too.\n\n{}",
+        "# Found by {} and made smaller.\n{comment}# Under its own seed it fails every time, and under {others} too.\n\n{}",
         again(fuzz, seed),
-        to_toml(&plan)
+        to_brief_toml(&plan)
     );
+    let out = &fuzz.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let path = out.join(format!("{}.toml", plan.name));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

@@ -243,6 +243,10 @@ struct Sim {
     /// Only lines from TIME on.
     #[arg(long, value_name = "TIME", value_parser = moment, requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
     from: Option<Span>,
+    /// Plant this bug first, as in "idunno fuzz", to look at what it does. Release builds cannot.
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "NAME", hide = true, value_parser = fuzz::mutant)]
+    mutant: Option<crate::scenario::Mutant>,
 }
 
 /// The options about a single trial stand together in the help.

@@ -25,6 +25,10 @@ pub(super) fn plans(sim: &Sim) -> Result<Vec<Plan>> {
         }
         plan.seed = sim.seed.unwrap_or(plan.seed);
         plan.trials = sim.trials.unwrap_or(plan.trials);
+        #[cfg(debug_assertions)]
+        if let Some(mutant) = sim.mutant {
+            plan = plan.planted(mutant);
+        }
         if plans.iter().any(|other| other.name == plan.name) {
             bail!(
                 "two scenarios are called \"{}\", and the results of one would replace those of the other; run \

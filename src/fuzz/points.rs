@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::base::{QueryId, SessionId, Span, Time};
 use crate::history::{
-    Change, ClientEvent, Dispatch, FaultPhase, GiveUp, Observation, Record, Reply, Sink, StepDown, What,
+    Change, ClientEvent, Dispatch, FaultPhase, GiveUp, Machine, Observation, Record, Reply, Sink, StepDown,
+    What,
 };
 
 /// The points of interest, each a sentence about a trial.
@@ -47,6 +48,8 @@ pub struct Reached {
     pub began: BTreeMap<Arc<str>, u64>,
     /// For each kind of fault, how many took effect.
     pub effective: BTreeMap<Arc<str>, u64>,
+    /// For each fault of the plan, when it began for the first time, and whom it hit then.
+    pub(super) hit: BTreeMap<u32, (Time, Vec<Machine>)>,
     leaders: u64,
     faults_in_force: i64,
     /// Queries of which an answer has reached a coordinator.
@@ -163,6 +166,7 @@ impl Sink for Reached {
             What::Fault(event) => match event.phase {
                 FaultPhase::Began => {
                     self.faults_in_force += 1;
+                    self.hit.entry(event.fault).or_insert_with(|| (record.at, event.machines.clone()));
                     *self.began.entry(Arc::clone(&event.kind)).or_default() += 1;
                 }
                 FaultPhase::TookEffect => *self.effective.entry(Arc::clone(&event.kind)).or_default() += 1,

@@ -47,6 +47,29 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What came of it in a word or two, which may stand in the name of a file.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Failure::Panic => "panic",
+            Failure::Unfinished => "unfinished",
+            Failure::Invariant(invariant) => match invariant {
+                Invariant::OneLeader => "two_leaders",
+                Invariant::LogKept => "lost_entry",
+                Invariant::PromisesKept => "broken_promise",
+                Invariant::CountedOnce => "miscounted",
+                Invariant::Fenced => "old_reign_obeyed",
+                Invariant::ViewsOrdered => "views_apart",
+                Invariant::WholeAgain => "not_whole_again",
+                Invariant::NothingStranded => "stranded",
+                Invariant::Linearizable => "out_of_order",
+                Invariant::Repeatable => "not_repeatable",
+                Invariant::Bounded => "too_much",
+            },
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

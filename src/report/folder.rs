@@ -6,7 +6,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tempfile::TempDir;
 
 use super::figure::Figure;
 use super::figures;
@@ -19,6 +18,7 @@ use super::rows::{
     AllocationRow, AssignmentRow, AttemptRow, FairnessRow, JobRow, MembershipRow, QueryRow, RecoveryRow,
     SummaryRow,
 };
+use super::scratch::Scratch;
 use super::stored::{HISTORY, SCENARIO};
 use super::summary::Summary;
 use crate::base::Time;
@@ -78,7 +78,7 @@ pub struct Results {
     place: PathBuf,
     /// What that was called.
     called: PathBuf,
-    folder: TempDir,
+    folder: Scratch,
     tables: [Table; FILES.len()],
     history: History,
     plan: Plan,
@@ -308,7 +308,7 @@ pub(super) fn keep(earlier: &Path, fresh: &Path, also: &[&str]) -> Result<(), Re
 }
 
 /// Puts `folder` at `place`; what was there before is gone only once it is.
-pub(super) fn replace(home: &Path, folder: TempDir, place: &Path) -> Result<(), ReportError> {
+pub(super) fn replace(home: &Path, folder: Scratch, place: &Path) -> Result<(), ReportError> {
     let attic = temporary(home)?;
     let earlier = attic.path().join("earlier");
     let had_earlier = match fs::rename(place, &earlier) {
@@ -322,8 +322,7 @@ pub(super) fn replace(home: &Path, folder: TempDir, place: &Path) -> Result<(), 
         }
         return Err(ReportError::Write { path: place.to_owned(), source });
     }
-    // It has a new name now, under which it stays.
-    let _ = folder.keep();
+    folder.keep();
     attic.close().map_err(at(home))
 }
 
@@ -335,16 +334,8 @@ fn whole(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-pub(super) fn temporary(home: &Path) -> Result<TempDir, ReportError> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".tmp-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // What is moved into place shall be as readable as any other folder; the user's mask still applies.
-        builder.permissions(fs::Permissions::from_mode(0o777));
-    }
-    builder.tempdir_in(home).map_err(at(home))
+pub(super) fn temporary(home: &Path) -> Result<Scratch, ReportError> {
+    Scratch::create(home).map_err(at(home))
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> ReportError {

@@ -25,6 +25,7 @@ mod queries;
 mod rare;
 mod recovery;
 mod rows;
+mod scratch;
 mod serving;
 mod stats;
 mod stored;

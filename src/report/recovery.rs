@@ -1,6 +1,6 @@
 //! How long the cluster took to get over each fault: detected, led again, dispatching, committing, back at its pace.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::cluster::{Cluster, takes_away};
@@ -33,6 +33,8 @@ pub(super) struct Hit {
     reign: Option<Epoch>,
     /// The queries that the workers which it hit held.
     held: BTreeSet<QueryId>,
+    /// How many queries were not counted yet.
+    unfinished: u64,
     /// The part of the workers' speed that it left.
     survivors: f64,
 }
@@ -87,6 +89,9 @@ impl Hits {
                 first_result_s: since(spans.first_result),
                 normal_s: since(spans.normal),
                 total_s: since(spans.redispatch),
+                held: hit.held.len() as u32,
+                unfinished: hit.unfinished,
+                regained_s: since(spans.regained),
             }
         };
         self.0.iter().enumerate().map(row).collect()
@@ -113,6 +118,7 @@ struct Spans {
     redispatch: Option<Time>,
     first_result: Option<Time>,
     normal: Option<Time>,
+    regained: Option<Time>,
 }
 
 impl Hit {
@@ -135,6 +141,7 @@ impl Hit {
             ended: None,
             reign: leader.map(|(_, epoch)| epoch),
             held,
+            unfinished: work.unfinished(),
             survivors: if all > 0.0 { left / all } else { 0.0 },
             machines,
         }
@@ -177,7 +184,26 @@ impl Hit {
         } else {
             None
         };
-        Spans { detect, promote, redispatch, first_result, normal }
+        let regained = self.regained(work).filter(near);
+        Spans { detect, promote, redispatch, first_result, normal, regained }
+    }
+
+    /// When the last of the queries that were held was dispatched again, or counted without that.
+    fn regained(&self, work: &Work) -> Option<Time> {
+        let mut again: BTreeMap<QueryId, Time> = BTreeMap::new();
+        let from = work.dispatches.partition_point(|(time, ..)| *time < self.at);
+        for (time, _, query) in &work.dispatches[from..] {
+            if again.len() == self.held.len() {
+                break;
+            }
+            if self.held.contains(query) {
+                again.entry(*query).or_insert(*time);
+            }
+        }
+        let counted = |query: &QueryId| Some(work.queries.get(query)?.counted?.at);
+        let out = |query: &QueryId| again.get(query).copied().into_iter().chain(counted(query)).min();
+        // One that was never given out again is not regained, nor are all.
+        self.held.iter().map(out).max_by_key(|time| time.unwrap_or(Time::NEVER))?
     }
 
     /// The first moment from `from` on at which the pace over the last second is back.

@@ -224,6 +224,12 @@ pub struct RecoveryRow {
     pub normal_s: Seconds,
     /// The same as `redispatch_s`: until the cluster was at work again.
     pub total_s: Seconds,
+    /// How many queries the hit workers held: dispatched to them, and their results still expected.
+    pub held: u32,
+    /// How many queries of all jobs were not counted yet, in the batches in which the jobs were submitted.
+    pub unfinished: u64,
+    /// Until each query that the hit workers held had been dispatched again or was counted. Empty where they held none.
+    pub regained_s: Seconds,
 }
 
 /// A row of summary.csv: one metric over all trials.

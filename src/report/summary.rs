@@ -46,10 +46,39 @@ pub(super) struct JobSample {
 }
 
 /// The columns of recovery.csv that are measured.
-const SPANS: [&str; 6] = ["detect_s", "promote_s", "redispatch_s", "first_result_s", "normal_s", "total_s"];
+const SPANS: [&str; 7] =
+    ["detect_s", "promote_s", "redispatch_s", "first_result_s", "normal_s", "total_s", "regained_s"];
 
-fn spans(row: &RecoveryRow) -> [Seconds; 6] {
-    [row.detect_s, row.promote_s, row.redispatch_s, row.first_result_s, row.normal_s, row.total_s]
+fn spans(row: &RecoveryRow) -> [Seconds; 7] {
+    [
+        row.detect_s,
+        row.promote_s,
+        row.redispatch_s,
+        row.first_result_s,
+        row.normal_s,
+        row.total_s,
+        row.regained_s,
+    ]
+}
+
+/// What a fault found, and how long the cluster took to get over it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Burden {
+    /// Whether it hit the coordinator.
+    pub(super) led: bool,
+    /// The queries that it made the cluster see to: all that were left, when it hit the coordinator; else those that the workers
+    /// held which it hit.
+    pub(super) queries: u64,
+    /// The seconds until the cluster was at work again; for workers, until all that they held was given out again.
+    pub(super) seconds: f64,
+}
+
+/// What a fault found; `None` when nothing had to be got over.
+pub(super) fn burden(row: &RecoveryRow) -> Option<Burden> {
+    let led = row.promote_s.value().is_some();
+    let (queries, span) =
+        if led { (row.unfinished, row.redispatch_s) } else { (u64::from(row.held), row.regained_s) };
+    Some(Burden { led, queries, seconds: span.value()? })
 }
 
 /// The metrics of all trials, after those of recovery.
@@ -95,6 +124,8 @@ pub struct Summary {
     faults: BTreeMap<u32, (Arc<str>, [Vec<f64>; SPANS.len()])>,
     metrics: [Vec<f64>; METRICS.len()],
     jobs: Vec<JobSamples>,
+    /// For each fault, what it found each time.
+    burdens: Vec<(u32, Burden)>,
 }
 
 /// The samples of one job, over all trials.
@@ -140,6 +171,7 @@ impl Summary {
             for (samples, span) in samples.iter_mut().zip(spans(row)) {
                 samples.extend(span.value());
             }
+            self.burdens.extend(burden(row).map(|burden| (row.fault, burden)));
         }
         let sample = &trial.sample;
         let many = [&sample.start_delays, &sample.settles, &sample.rhos];
@@ -221,7 +253,7 @@ impl Summary {
     }
 
     /// What these faults (numbered from 0) together took to be detected, to have a new leader, to be dispatching again, to
-    /// have a first result, to be back at the usual pace, and in all.
+    /// have a first result, to be back at the usual pace, in all, and until all that was held was given out again.
     pub fn recovery(&self, faults: &[u32]) -> [Stats; SPANS.len()] {
         self.recovery_samples(faults).map(|samples| Stats::of(&samples))
     }
@@ -232,6 +264,11 @@ impl Summary {
             let samples = faults.iter().filter_map(|fault| self.faults.get(fault));
             samples.flat_map(|(_, spans)| spans[span].iter().copied()).collect()
         })
+    }
+
+    /// What these faults found, each time that they hit somebody.
+    pub(super) fn burdens(&self, faults: &[u32]) -> impl Iterator<Item = Burden> {
+        self.burdens.iter().filter(|(fault, _)| faults.contains(fault)).map(|(_, burden)| *burden)
     }
 
     /// The samples of each job, in the order in which they first appeared.

@@ -48,6 +48,15 @@ fn recovery_is_measured_from_the_fault() {
     assert!(seconds(crash.first_result_s) > 0.350 && seconds(crash.first_result_s) < 0.6);
     assert!(seconds(crash.normal_s) > seconds(crash.first_result_s) && seconds(crash.normal_s) < 2.0);
     assert_eq!(crash.total_s, crash.redispatch_s);
+    let left = |name: &str, at: f64| {
+        let rows = trial(0).tables.queries;
+        let of = rows.iter().filter(|row| &*row.job == name);
+        let counted = of.filter(|row| row.committed_s.value().is_some_and(|time| time < at)).count() as u64;
+        let spec =
+            plan().jobs.iter().find(|job| &*job.spec.name == name).expect("it is planned").spec.clone();
+        spec.inputs.count() / u64::from(spec.batch) - counted
+    };
+    assert_eq!(crash.unfinished, left("cats", 10.0) + left("dogs", 10.0));
     assert_eq!((pause.fault, &*pause.kind, &*pause.node), (1, "pause", "n7"));
     assert!((seconds(pause.detect_s) - 0.270).abs() < 1e-9);
     assert_eq!(pause.promote_s, Seconds::NONE, "the coordinator was not hit");
@@ -335,7 +344,8 @@ fn the_columns_are_the_documented_ones() {
         ("membership.csv", "trial, at_s, node, event, epoch, view"),
         (
             "recovery.csv",
-            "trial, fault, kind, node, at_s, detect_s, promote_s, redispatch_s, first_result_s, normal_s, total_s",
+            "trial, fault, kind, node, at_s, detect_s, promote_s, redispatch_s, first_result_s, normal_s, total_s, \
+             held, unfinished, regained_s",
         ),
         ("summary.csv", "metric, n, mean, std, ci95_low, ci95_high, min, p50, p90, p95, p99, p999, max"),
     ] {

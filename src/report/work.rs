@@ -21,9 +21,17 @@ pub(super) struct Job {
     pub(super) started: Option<Time>,
     /// When it ended.
     pub(super) ended: Option<Time>,
+    /// How many of its inputs were counted.
+    pub(super) counted: u64,
 }
 
 impl Job {
+    /// How many queries are left of it, in the batches in which it was submitted.
+    fn unfinished(&self) -> u64 {
+        let left = self.spec.inputs.count().saturating_sub(self.counted);
+        if self.ended.is_some() { 0 } else { left.div_ceil(u64::from(self.spec.batch.max(1))) }
+    }
+
     /// When it ended; never, if it did not.
     pub(super) fn end(&self) -> Time {
         self.ended.unwrap_or(Time::NEVER)
@@ -172,7 +180,10 @@ impl Work {
                 Change::JobAdded { job, spec } => {
                     let submitted = self.submission(entry).unwrap_or(at);
                     let spec = Arc::clone(spec);
-                    self.jobs.insert(*job, Job { spec, submitted, added: at, started: None, ended: None });
+                    self.jobs.insert(
+                        *job,
+                        Job { spec, submitted, added: at, started: None, ended: None, counted: 0 },
+                    );
                 }
                 Change::Counted { query, attempt, worker, inputs, failed, .. } => {
                     let (attempt, worker, inputs, failed) = (*attempt, *worker, *inputs, *failed);
@@ -207,6 +218,11 @@ impl Work {
     pub(super) fn held_by(&self, holds: impl Fn(NodeId) -> bool) -> BTreeSet<QueryId> {
         let open = self.open.iter().map(|attempt| &self.attempts[attempt]);
         open.filter(|attempt| holds(attempt.worker)).map(|attempt| attempt.query).collect()
+    }
+
+    /// How many queries of all jobs are not counted yet.
+    pub(super) fn unfinished(&self) -> u64 {
+        self.jobs.values().map(Job::unfinished).sum()
     }
 
     /// The time from start to end of the attempt that counted, for each counted query of the job, in order of the queries.
@@ -263,6 +279,11 @@ impl Work {
     fn counted(&mut self, query: QueryId, counted: Counted) {
         self.commits.push((counted.at, query.job));
         let known = self.queries.entry(query).or_default();
+        if known.counted.is_none()
+            && let Some(job) = self.jobs.get_mut(&query.job)
+        {
+            job.counted += u64::from(counted.inputs);
+        }
         known.counted.get_or_insert(counted);
         for attempt in &known.attempts {
             self.open.remove(attempt);

@@ -1,7 +1,7 @@
 //! Scenarios: TOML as people write it, checked and turned into a plan that a driver can carry out.
 //!
 //! [`Plan::read`] takes the text to the plan: `document` knows what stands where, `keys` and `shape` what may stand
-//! there, `read` and `units` what it means, `build` which part of the plan it makes, `check` what does not go together. [`to_toml`] goes the
+//! there, `read` and `units` what it means, `build` which part of the plan it makes, `check` what does not go together. [`to_toml`] and [`to_brief_toml`] go the
 //! other way.
 
 mod build;
@@ -31,7 +31,7 @@ pub use settings::Settings;
 pub use shipped::{find_shipped, shipped};
 pub use units::magnitude;
 pub use units::readable_span as span;
-pub use write::to_toml;
+pub use write::{to_brief_toml, to_toml};
 
 /// What plans are made of, for those who make plans without knowing nodes.
 pub use crate::node::{

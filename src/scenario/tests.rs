@@ -57,12 +57,44 @@ fn round_trip(plan: &Plan) {
     let again = Plan::read(&text, "resolved.toml").unwrap_or_else(|error| panic!("{text}\n{error}"));
     assert_eq!(shown(&again), shown(plan));
     assert_eq!(to_toml(&again), text);
+    let brief = to_brief_toml(plan);
+    let again = Plan::read(&brief, "brief.toml").unwrap_or_else(|error| panic!("{brief}\n{error}"));
+    assert_eq!(shown(&again), shown(plan), "{brief}");
     assert!(
         text.starts_with(&format!(
             "# Resolved by idunno {}, with every default.\n",
             env!("CARGO_PKG_VERSION")
         ))
     );
+}
+
+#[test]
+fn a_brief_file_says_what_is_not_as_usual_and_nothing_else() {
+    let source = r#"name = "short"
+about = """
+A sentence that is too long to stand on one line of a file that shall be read by people, so that it
+is broken into two."""
+seed = 7
+nodes = 4
+
+[dispatch]
+window = 1
+
+[model.m]
+load = "1s"
+per_input = "10ms"
+
+[[job]]
+model = "m"
+inputs = 20
+
+[[fault]]
+at = "2s"
+kind = "crash"
+target = "coordinator"
+for = "1s"
+"#;
+    assert_eq!(to_brief_toml(&read(source)), source);
 }
 
 /// A scenario that uses every key at least once.

@@ -1,7 +1,9 @@
-//! A plan as a scenario file in which every setting is written out; read again, it gives the same plan.
+//! A plan as a scenario file, with every setting written out or only with what is not as usual; read again, either gives the
+//! same plan.
 
 use std::fmt::{Display, Write as _};
 
+use super::keys::{Preset, key_at};
 use super::plan::{
     Direction, Errand, Fault, FaultKind, Flaw, Loss, NodePlan, Plan, RequestPlan, Trigger, Until,
 };
@@ -15,70 +17,138 @@ use crate::node::{
 };
 use crate::policy::Options;
 
+/// The widest line of a text that is broken into several.
+const WIDTH_MAX: usize = 100;
+
 /// The resolved scenario as TOML, with the version of idunno that resolved it. Jobs carry their batch size, so that
 /// models need none.
 pub fn to_toml(plan: &Plan) -> String {
-    let mut file = File { text: String::new() };
-    file.line(&format!("# Resolved by idunno {}, with every default.", env!("CARGO_PKG_VERSION")));
-    top(&mut file, plan);
-    config(&mut file, &plan.config, &plan.options);
-    file.line("\n[network]");
-    file.quoted("latency", draw_text(plan.network.latency));
-    file.put("loss", plan.network.loss);
-    file.put("duplicate", plan.network.duplicate);
-    file.put("reorder", plan.network.reorder);
-    file.quoted("bandwidth", plan.network.bandwidth.map_or_else(|| "unlimited".to_owned(), bandwidth_text));
-    file.line("\n[disk]");
-    file.quoted("sync", draw_text(plan.disk.sync));
-    for (name, model) in &plan.models {
-        file.line(&format!("\n[model.{}]", string(name)));
-        file.quoted("engine", &model.engine);
-        file.quoted("load", draw_text(model.profile.load));
-        file.quoted("setup", draw_text(model.profile.setup));
-        file.quoted("per_input", draw_text(model.profile.per_input));
-    }
-    for job in &plan.jobs {
-        file.line("\n[[job]]");
-        file.quoted("at", draw_text(job.at));
-        file.quoted("give_up", job.give_up.map_or_else(|| "never".to_owned(), |span| span.to_string()));
-        spec(&mut file, &job.spec);
-    }
-    for stream in &plan.arrivals {
-        file.line("\n[[arrivals]]");
-        file.quoted("from", stream.from);
-        file.quoted("every", stream.every.map_or_else(|| "done".to_owned(), draw_text));
-        file.put("count", stream.count);
-        spec(&mut file, &stream.spec);
-    }
-    for one in &plan.requests {
-        request(&mut file, one);
-    }
-    for one in &plan.faults {
-        fault(&mut file, one);
-    }
-    file.text
+    let about = format!("# Resolved by idunno {}, with every default.\n", env!("CARGO_PKG_VERSION"));
+    File::new(about, false).written(plan)
+}
+
+/// The scenario as TOML as people write it: without what is as it is by default, but with its seed.
+pub fn to_brief_toml(plan: &Plan) -> String {
+    File::new(String::new(), true).written(plan)
 }
 
 /// The settings of a node as TOML, as [`super::Settings::read`] takes them; without models.
 pub(super) fn settings(config: &Config, options: &Options) -> String {
-    let mut file = File { text: String::new() };
+    let mut file = File::new(String::new(), false);
     self::config(&mut file, config, options);
     file.text.trim_start().to_owned()
 }
 
 struct File {
     text: String,
+    /// The table under way, as the table of keys calls it.
+    group: &'static str,
+    /// Its header, until one of its keys is written.
+    header: Option<String>,
+    /// Whether what is as it is by default is left out.
+    brief: bool,
 }
 
 impl File {
+    fn new(text: String, brief: bool) -> File {
+        File { text, group: "", header: None, brief }
+    }
+
+    fn written(mut self, plan: &Plan) -> String {
+        let file = &mut self;
+        top(file, plan);
+        config(file, &plan.config, &plan.options);
+        file.table("network");
+        file.quoted("latency", draw_text(plan.network.latency));
+        file.put("loss", plan.network.loss);
+        file.put("duplicate", plan.network.duplicate);
+        file.put("reorder", plan.network.reorder);
+        file.quoted(
+            "bandwidth",
+            plan.network.bandwidth.map_or_else(|| "unlimited".to_owned(), bandwidth_text),
+        );
+        file.table("disk");
+        file.quoted("sync", draw_text(plan.disk.sync));
+        for (name, model) in &plan.models {
+            let bare = file.brief && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+            let called = if bare { name.to_string() } else { string(name) };
+            file.begin("model.NAME", &format!("[model.{called}]"));
+            file.quoted("engine", &model.engine);
+            file.quoted("load", draw_text(model.profile.load));
+            file.quoted("setup", draw_text(model.profile.setup));
+            file.quoted("per_input", draw_text(model.profile.per_input));
+        }
+        for (job, number) in plan.jobs.iter().zip(1..) {
+            file.begin("job.N", "[[job]]");
+            file.quoted("at", draw_text(job.at));
+            file.quoted("give_up", job.give_up.map_or_else(|| "never".to_owned(), |span| span.to_string()));
+            spec(file, &job.spec, &format!("job{number}"));
+        }
+        for (stream, number) in plan.arrivals.iter().zip(1..) {
+            file.begin("arrivals.N", "[[arrivals]]");
+            file.quoted("from", stream.from);
+            file.quoted("every", stream.every.map_or_else(|| "done".to_owned(), draw_text));
+            file.put("count", stream.count);
+            spec(file, &stream.spec, &format!("arrivals{number}"));
+        }
+        for (one, number) in plan.requests.iter().zip(1..) {
+            request(file, one, number);
+        }
+        for one in &plan.faults {
+            fault(file, one);
+        }
+        self.text
+    }
+
     fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
     }
 
+    /// Begins a table that need not be there: a brief file has it when it has one of its keys.
+    fn table(&mut self, group: &'static str) {
+        self.group = group;
+        self.header = Some(format!("\n[{group}]"));
+        if !self.brief {
+            self.heading();
+        }
+    }
+
+    /// Begins a table that has to be there, such as one of a list.
+    fn begin(&mut self, group: &'static str, header: &str) {
+        self.group = group;
+        self.header = Some(format!("\n{header}"));
+        self.heading();
+    }
+
+    fn heading(&mut self) {
+        if let Some(header) = self.header.take() {
+            self.line(&header);
+        }
+    }
+
+    /// A key with its value as TOML writes it, whatever it is.
+    fn always(&mut self, key: &str, value: impl Display) {
+        self.heading();
+        self.line(&format!("{key} = {value}"));
+    }
+
+    /// The same; a brief file has it unless the value is `usual`.
+    fn unless(&mut self, key: &str, value: impl Display, usual: &str) {
+        let value = value.to_string();
+        if !self.brief || value != usual {
+            self.always(key, value);
+        }
+    }
+
     /// A value that stands without quotes.
     fn put(&mut self, key: &str, value: impl Display) {
-        writeln!(self.text, "{key} = {value}").expect("a string takes everything");
+        let value = value.to_string();
+        let bare = value.trim_matches('"');
+        let is_usual = matches!(key_at(self.group, key).default, Preset::Value(usual) if usual == bare);
+        if !self.brief || !is_usual {
+            self.always(key, value);
+        }
     }
 
     /// A value that stands in quotes.
@@ -92,6 +162,24 @@ impl File {
             Some(value) => self.put(key, value),
             None => self.quoted(key, word),
         }
+    }
+
+    /// A text of several sentences. In a brief file it is broken into lines, where it may be.
+    fn prose(&mut self, key: &str, text: &str) {
+        let broken = self.brief && text.len() > WIDTH_MAX && string(text).len() == text.len() + 2;
+        if !broken {
+            return self.quoted(key, text);
+        }
+        let mut lines = String::new();
+        let mut width = 0;
+        for word in text.split(' ') {
+            width += word.len() + 1;
+            let begins = lines.is_empty() || width > WIDTH_MAX;
+            width = if begins { word.len() } else { width };
+            lines.push(if begins { '\n' } else { ' ' });
+            lines.push_str(word);
+        }
+        self.always(key, format!("\"\"\"{lines}\"\"\""));
     }
 }
 
@@ -114,8 +202,8 @@ fn string(text: &str) -> String {
 
 fn top(file: &mut File, plan: &Plan) {
     file.quoted("name", &plan.name);
-    file.quoted("about", &plan.about);
-    file.put("seed", plan.seed);
+    file.prose("about", &plan.about);
+    file.always("seed", plan.seed);
     file.put("trials", plan.trials);
     match plan.until {
         Until::Done => file.quoted("until", "done"),
@@ -127,9 +215,9 @@ fn top(file: &mut File, plan: &Plan) {
         file.put("nodes", plan.nodes.len());
         return;
     }
-    for node in &plan.nodes {
-        file.line("\n[[node]]");
-        file.quoted("name", &node.name);
+    for (node, number) in plan.nodes.iter().zip(1..) {
+        file.begin("node.N", "[[node]]");
+        file.unless("name", string(&node.name), &string(&format!("n{number}")));
         file.quoted("kind", &node.kind);
         file.put("speed", node.speed);
         file.put("worker", node.worker);
@@ -149,16 +237,16 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     let DispatchConfig { mode, window, retries_max, backoff, hedge, repeat, survey } = dispatch;
     let Scheduler { policy, rate_window } = scheduler;
     let Options { at_least_one, cap, hysteresis, slack } = options;
-    file.line("\n[cluster]");
+    file.table("cluster");
     file.or_word("voters", *voters, "auto");
-    file.line("\n[scheduler]");
+    file.table("scheduler");
     file.quoted("policy", policy.name());
     file.put("at_least_one", at_least_one);
     file.put("cap", cap);
     file.put("hysteresis", hysteresis);
     file.put("slack", slack);
     file.quoted("rate_window", rate_window);
-    file.line("\n[dispatch]");
+    file.table("dispatch");
     file.quoted(
         "mode",
         match mode {
@@ -172,7 +260,7 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.put("hedge", hedge);
     file.quoted("repeat", repeat);
     file.quoted("survey", survey);
-    file.line("\n[membership]");
+    file.table("membership");
     file.quoted(
         "kind",
         match kind {
@@ -184,7 +272,7 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.quoted("suspect_after", suspect_after);
     file.quoted("evict_after", evict_after);
     file.put("observers", observers);
-    file.line("\n[failover]");
+    file.table("failover");
     file.quoted(
         "mode",
         match failover_mode {
@@ -206,9 +294,10 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.put("snapshot_every", snapshot_every);
 }
 
-fn spec(file: &mut File, spec: &JobSpec) {
+/// What is submitted, and is called `usual` when nothing is said.
+fn spec(file: &mut File, spec: &JobSpec, usual: &str) {
     let JobSpec { name, model, inputs, batch, weight, priority } = spec;
-    file.quoted("name", name);
+    file.unless("name", string(name), &string(usual));
     file.quoted("model", model);
     match inputs {
         Inputs::Range { dataset, from: 0, count } if &**dataset == DATASET => file.put("inputs", count),
@@ -220,14 +309,15 @@ fn spec(file: &mut File, spec: &JobSpec) {
             file.put("inputs", format!("[{}]", names.join(", ")));
         }
     }
-    file.put("batch", batch);
+    // What the model says where the job says nothing; no model that is written here says anything.
+    file.unless("batch", batch, "1");
     file.put("weight", weight);
     file.put("priority", priority);
 }
 
-fn request(file: &mut File, request: &RequestPlan) {
+fn request(file: &mut File, request: &RequestPlan, number: usize) {
     let RequestPlan { at, client, errand, give_up } = request;
-    file.line("\n[[request]]");
+    file.begin("request.N", "[[request]]");
     file.quoted("at", draw_text(*at));
     file.quoted("kind", errand.name());
     if let Some(job) = errand.job() {
@@ -236,12 +326,12 @@ fn request(file: &mut File, request: &RequestPlan) {
     if let Errand::SetBatch { batch, .. } = errand {
         file.put("batch", batch);
     }
-    file.quoted("client", client);
+    file.unless("client", string(client), &string(&format!("request{number}")));
     file.quoted("give_up", give_up.map_or_else(|| "never".to_owned(), |span| span.to_string()));
 }
 
 fn fault(file: &mut File, fault: &Fault) {
-    file.line("\n[[fault]]");
+    file.begin("fault.N", "[[fault]]");
     file.quoted("at", draw_text(fault.at));
     file.quoted("kind", fault.kind.name());
     file.put("target", targets::text(&fault.target));

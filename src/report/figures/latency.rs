@@ -40,6 +40,8 @@ pub(super) fn figure(plan: &Plan, summary: &Summary) -> Option<Figure> {
         samples.push(("running".to_owned(), all(|job| &job.times)));
         "in all: from first dispatch to commit; running: on the engine"
     };
+    // Queries whose model could not be loaded anywhere are counted, as failed, and never ran.
+    samples.retain(|(_, sorted)| !sorted.is_empty());
     let mut curves: Vec<Curve> = samples.iter().map(|(name, sorted)| tail(name, sorted)).collect();
     curves.push(marked(&samples));
     let pooled = if jobs.len() > CURVES_MAX { format!(" of {} jobs", jobs.len()) } else { String::new() };
@@ -57,7 +59,7 @@ pub(super) fn figure(plan: &Plan, summary: &Summary) -> Option<Figure> {
     })
 }
 
-/// The share of samples that are not less, for samples that are spread evenly over that share's logarithm.
+/// The share of samples that are not less, for samples that are spread evenly over that share's logarithm. There is at least one.
 fn tail(name: &str, sorted: &[f64]) -> Curve {
     let count = sorted.len();
     let mut points: Vec<(f64, f64)> = Vec::new();
@@ -130,6 +132,17 @@ mod tests {
         assert_eq!(dots.len(), 10, "400 queries are too few for a 99th percentile");
         let median = summary.jobs()[0].query_s.p50.unwrap();
         assert!(dots.contains(&(median, 50.0)), "{dots:?}");
+    }
+
+    #[test]
+    fn a_job_that_never_ran_has_the_one_curve_only() {
+        let mut summary = Summary::default();
+        let mut trial = trial(0);
+        trial.sample.jobs[1].times.clear();
+        summary.add(&trial);
+        let figure = figure(&plan(), &summary).expect("queries were counted");
+        let names: Vec<&str> = curves(&figure).curves.iter().map(|curve| curve.name.as_str()).collect();
+        assert_eq!(names, ["cats, in all", "cats, running", "dogs, in all", "p50, p90, p99"]);
     }
 
     #[test]

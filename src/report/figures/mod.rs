@@ -1,5 +1,6 @@
 //! The figures that results come with: each is built from what a trial gathered, in a file of its own.
 
+pub(super) mod burden;
 mod delays;
 mod latency;
 mod rates;
@@ -93,6 +94,7 @@ impl Facts<'_> {
 pub(super) fn of_all_trials(plan: &Plan, summary: &Summary) -> Vec<(&'static str, Figure)> {
     let figures = [
         ("recovery", recovery::figure(plan, summary)),
+        ("recovery_by_load", burden::figure(plan, summary)),
         ("start_delay", delays::figure(plan, summary)),
         ("latency", latency::figure(plan, summary)),
     ];

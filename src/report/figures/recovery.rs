@@ -14,10 +14,7 @@ const STEPS: [&str; 5] =
 
 /// The figure; `None` when nothing had to be got over.
 pub(super) fn figure(plan: &Plan, summary: &Summary) -> Option<Figure> {
-    let mut groups = grouped(plan, |fault| format!("{} {}", kind(fault), whom(plan, &fault.target)));
-    if groups.len() > GROUPS_MAX {
-        groups = grouped(plan, kind);
-    }
+    let groups = groups(plan);
     let samples: Vec<(String, [Vec<f64>; STEPS.len()])> = groups
         .into_iter()
         .map(|(label, faults)| {
@@ -63,6 +60,12 @@ fn subtitle<'a>(plan: &Plan, samples: impl Iterator<Item = &'a Vec<f64>> + Clone
         "{}; medians, counted from the fault; whiskers span the middle 95 % of up to {most} faults{some}",
         trials(plan)
     )
+}
+
+/// The plan's faults by their numbers, those together that hit the same in the same way, each group with its name.
+pub(super) fn groups(plan: &Plan) -> Vec<(String, Vec<u32>)> {
+    let groups = grouped(plan, |fault| format!("{} {}", kind(fault), whom(plan, &fault.target)));
+    if groups.len() > GROUPS_MAX { grouped(plan, kind) } else { groups }
 }
 
 /// The faults with equal labels together, by their numbers.

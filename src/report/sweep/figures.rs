@@ -3,12 +3,16 @@
 use super::compare::Comparisons;
 use super::grid::{Grid, bare};
 use crate::report::figure::{Axis, Bar, Bars, Curve, Curves, Estimate, Figure, Join, Panel, Scale};
+use crate::report::figures::burden;
+use crate::report::summary::Burden;
 use crate::scenario::magnitude;
 
 /// More groups of bars than this are not drawn.
 const GROUPS_MAX: usize = 24;
 /// More bars in a group, or curves, than this are not told apart by their colours.
 const SERIES_MAX: usize = 6;
+/// Points whose faults are told apart, by whether they hit the coordinator as well.
+const APART_MAX: usize = 3;
 /// The fewest values of a setting that make an axis.
 const ALONG_MIN: usize = 3;
 
@@ -53,6 +57,19 @@ pub(super) fn figures(scenario: &str, grid: &Grid, compared: &Comparisons) -> Ve
         figures.extend(figure.map(|figure| (format!("recovery_{kind}"), figure)));
     }
     figures
+}
+
+/// How long recoveries took by what they had to see to; each of a few points on its own, many as one.
+pub(super) fn by_load(scenario: &str, grid: &Grid, burdens: &[Vec<Burden>]) -> Option<Figure> {
+    let values = |point: usize| grid.values(point).join(", ");
+    let groups: Vec<(String, Vec<Burden>)> = if burdens.len() <= APART_MAX {
+        burdens.iter().enumerate().map(|(point, found)| (values(point), found.clone())).collect()
+    } else {
+        vec![("all".to_owned(), burdens.concat())]
+    };
+    let keys: Vec<&str> = grid.keys().iter().map(|swept| swept.key.as_str()).collect();
+    let runs = format!("{} points of {}", burdens.len(), keys.join(", "));
+    burden::of(scenario, &runs, groups.into_iter())
 }
 
 /// How the points are laid out on paper.

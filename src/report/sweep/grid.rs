@@ -1,5 +1,7 @@
 //! The points of a sweep: every combination of the values that some keys of a scenario shall take.
 
+use crate::scenario::magnitude;
+
 /// The most points of a grid.
 pub const POINTS_MAX: usize = 1_000;
 
@@ -177,11 +179,23 @@ fn swept(flag: &str) -> Result<Swept, GridError> {
         return Err(GridError::Empty { flag: own(), position: position + 1 });
     }
     for (position, value) in values.iter().enumerate() {
-        if values[..position].iter().any(|earlier| bare(earlier) == bare(value)) {
+        if values[..position].iter().any(|earlier| are_same(bare(earlier), bare(value))) {
             return Err(GridError::Twice { flag: own(), value: value.clone() });
         }
     }
     Ok(Swept { key, values })
+}
+
+/// Whether two values mean the same, as `250ms` and `0.25s` do.
+fn are_same(one: &str, other: &str) -> bool {
+    let share = |text| match magnitude(text)? {
+        (per_cent, "%") => Some((per_cent / 100.0, "")),
+        other => Some(other),
+    };
+    one == other
+        || share(one).zip(share(other)).is_some_and(|((one, unit), (other, another))| {
+            unit == another && (one - other).abs() <= 1e-12 * one.abs()
+        })
 }
 
 /// The parts of a text between its outer commas; on failure the mark that has no partner.
@@ -236,6 +250,7 @@ mod tests {
         assert_eq!(grid.values(1), ["even", "5"]);
         assert_eq!(grid.values(5), ["time_share", "7"]);
         assert_eq!(grid.positions(3), [1, 0]);
+        assert_eq!(read(&["x=1,1s,1%,1ms,exp(1s)"]).unwrap().points(), 5);
     }
 
     #[test]
@@ -258,6 +273,9 @@ mod tests {
             (&["x=a),b"], ") has no partner"),
             (&["x=(a,b"], "( has no partner"),
             (&["x=a,b,\"a\""], "the value \"a\" comes twice"),
+            (&["x=250ms,1s,0.25s"], "the value 0.25s comes twice"),
+            (&["x=3%,0.03"], "the value 0.03 comes twice"),
+            (&["x=5,5.0"], "the value 5.0 comes twice"),
             (&["x=a,b", "x =c"], "x is swept twice"),
             (&["seed=1,2"], "seed cannot be swept: every point runs the same seeds"),
             (&["trials=1,2"], "trials cannot be swept"),

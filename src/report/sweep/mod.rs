@@ -11,8 +11,6 @@ mod grid;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
 use self::compare::Runs;
 pub use self::compare::{Comparison, Comparisons};
 pub use self::grid::{Grid, GridError, POINTS_MAX, Swept};
@@ -20,6 +18,8 @@ use super::folder::{self, Made, ReportError};
 use super::format::decimal;
 use super::gather::Trial;
 use super::paint::Width;
+use super::scratch::Scratch;
+use super::summary::{Burden, burden};
 
 /// The folder of the results of a sweep.
 const FOLDER: &str = "sweep";
@@ -31,8 +31,10 @@ pub struct Sweep<'a> {
     scenario: String,
     grid: &'a Grid,
     home: PathBuf,
-    folder: TempDir,
+    folder: Scratch,
     runs: Runs,
+    /// For each point, what its faults found.
+    burdens: Vec<Vec<Burden>>,
     /// Declared last, so that it goes last.
     _made: Made,
 }
@@ -62,13 +64,14 @@ impl<'a> Sweep<'a> {
         for (point, text) in resolved.iter().enumerate() {
             folder::write(&folder.path().join(format!("point-{point}.toml")), text.as_bytes())?;
         }
-        let runs = Runs::new(grid.points());
-        Ok(Sweep { scenario: scenario.to_owned(), grid, home, folder, runs, _made: made })
+        let (runs, burdens) = (Runs::new(grid.points()), vec![Vec::new(); grid.points()]);
+        Ok(Sweep { scenario: scenario.to_owned(), grid, home, folder, runs, burdens, _made: made })
     }
 
     /// Adds a trial at a point. Those of a point come in order, from 0.
     pub fn add(&mut self, point: usize, trial: &Trial) {
         self.runs.add(point, trial);
+        self.burdens[point].extend(trial.tables.recovery.iter().filter_map(burden));
     }
 
     /// Writes tables and charts, and puts the folder in the place of earlier results.
@@ -77,7 +80,9 @@ impl<'a> Sweep<'a> {
         let compared = self.runs.compared();
         self.write_runs(&path)?;
         self.write_comparison(&path, &compared)?;
-        for (name, figure) in figures::figures(&self.scenario, self.grid, &compared) {
+        let load = figures::by_load(&self.scenario, self.grid, &self.burdens);
+        let load = load.map(|figure| ("recovery_by_load".to_owned(), figure));
+        for (name, figure) in figures::figures(&self.scenario, self.grid, &compared).into_iter().chain(load) {
             folder::write_figure(&path, &name, &figure, Width::default())?;
         }
         let place = self.home.join(FOLDER);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::super::folder::{self, Made, ReportError};
 use super::super::format::decimal;
 use super::super::paint::Width;
+use super::super::scratch::Scratch;
 use super::super::stats::{P99_SAMPLES_MIN, Stats};
 use super::{Limits, Point, Timing, figures};
-use tempfile::TempDir;
 
 /// The folder of the results of a tuning.
 const FOLDER: &str = "tune";
@@ -21,7 +21,7 @@ const FILE: &str = "tune.csv";
 pub struct Tuning {
     scenario: String,
     home: PathBuf,
-    folder: TempDir,
+    folder: Scratch,
     width: Width,
     /// Declared last, so that it goes last.
     _made: Made,

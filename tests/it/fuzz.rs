@@ -1,0 +1,118 @@
+//! `idunno fuzz` as people use it: how it ends, what it says, what it leaves behind.
+
+use std::fs;
+use std::path::Path;
+
+use super::command::{output, text};
+
+/// Runs a campaign into `out`, and returns its exit code with what it said.
+fn fuzz(out: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let out = out.to_str().expect("it is text");
+    let all: Vec<&str> = ["fuzz", "--out", out].into_iter().chain(arguments.iter().copied()).collect();
+    let ended = output(&all);
+    (ended.status.code(), text(&ended.stdout), text(&ended.stderr))
+}
+
+#[test]
+fn a_campaign_in_which_nothing_broke_ends_well_and_leaves_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("deep/fuzz");
+    let (code, said, _) = fuzz(&out, &["--seeds", "6", "--profile", "work"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("work: 6 scenarios in ") && said.contains("Nothing broke."), "{said}");
+    assert!(!home.path().join("deep").exists());
+}
+
+#[test]
+fn a_campaign_that_must_reach_everything_says_what_it_missed() {
+    let home = tempfile::tempdir().unwrap();
+    let (code, _, said) = fuzz(home.path(), &["--seeds", "1", "--profile", "disks", "--require-coverage"]);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("tested less than it should") && said.contains("never: "), "{said}");
+    assert!(said.contains("no fault of the kind "), "{said}");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_before_anything_runs() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("file");
+    fs::write(&file, "in the way").unwrap();
+    let (code, said, why) = fuzz(&file, &["--seeds", "100000"]);
+    assert_eq!((code, said.as_str()), (Some(2), ""));
+    assert!(why.contains("there is no place for scenarios that fail") && why.contains("file"), "{why}");
+    for wrong in [&["--seeds", "5..5"][..], &["--profile", "luck"], &["--shrink-for", "1"]] {
+        let (code, said, why) = fuzz(home.path(), wrong);
+        assert_eq!((code, said.as_str()), (Some(2), ""), "{wrong:?}");
+        assert!(why.contains(wrong[0]), "{why}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "in the way");
+}
+
+/// A bug that is planted shows soon, as what it is; the scenario that is left fails in the same way when it is run as a file.
+#[cfg(debug_assertions)]
+#[test]
+fn what_breaks_decides_the_exit_code_and_leaves_a_small_scenario() {
+    let home = tempfile::tempdir().unwrap();
+    for (mutant, code, profile, word, kept) in [
+        ("counts_twice", 3, "swarm", "miscounted_swarm", "invariant 4 "),
+        ("no_second_order", 4, "swarm", "stranded_swarm", "invariant 8 "),
+    ] {
+        let out = home.path().join(mutant);
+        let arguments = [
+            "--mutant",
+            mutant,
+            "--profile",
+            profile,
+            "--seeds",
+            "40",
+            "--shrink-for",
+            "6s",
+            "--threads",
+            "2",
+        ];
+        let (ended, said, _) = fuzz(&out, &arguments);
+        assert_eq!(ended, Some(code), "{said}");
+        assert!(said.contains(kept) && said.contains("repeat it: idunno fuzz --seeds "), "{said}");
+        let files = fs::read_dir(&out).unwrap().map(|file| file.unwrap().path());
+        let found = files
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(word)));
+        let path = found.min().unwrap_or_else(|| panic!("{said}"));
+        let source = fs::read_to_string(&path).unwrap();
+        assert!(
+            source.starts_with("# Found by idunno fuzz --seeds ") && source.contains(" other seeds too.\n")
+        );
+        let path = path.to_str().unwrap();
+        let results = home.path().join("results");
+        let sim = |more: &[&str]| {
+            let shared = ["sim", path, "--quiet", "--out", results.to_str().unwrap()];
+            output(&shared.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+        };
+        assert_eq!(sim(&[]).status.code(), Some(0), "nothing is wrong without the bug:\n{source}");
+        let with = sim(&["--mutant", mutant]);
+        assert_eq!(with.status.code(), Some(code), "{}\n{source}", text(&with.stdout));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_campaign_says_how_far_it_came() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    let home = tempfile::tempdir().unwrap();
+    let campaign = Command::new(env!("CARGO_BIN_EXE_idunno"))
+        .args(["fuzz", "--for", "10m", "--out"])
+        .arg(home.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let id = campaign.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let since = Instant::now();
+    let ended = campaign.wait_with_output().unwrap();
+    assert!(since.elapsed() < Duration::from_secs(20));
+    assert_eq!(ended.status.code(), Some(130));
+    assert!(text(&ended.stdout).contains(" scenarios in "), "{}", text(&ended.stdout));
+}
