@@ -10,8 +10,11 @@ use crate::base::{NodeId, SessionId};
 use crate::engine;
 use crate::node::{Message, Request, Token};
 
-/// Messages that wait at most; the oldest is dropped.
+/// Messages that wait at most, and about how many bytes of them; the oldest are dropped.
 const MESSAGES_MAX: usize = 16_384;
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// About how many bytes of clients' requests may wait; further ones are refused.
+const CLIENT_BYTES_MAX: usize = 32 << 20;
 
 /// Something for the machine.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub(super) enum Item {
     Message(NodeId, Message),
 }
 
-/// The queue. Clients are few enough not to need a limit here: each has one request under way.
+/// The queue. What disk and engine say needs no limit: it answers what the machine has asked of them.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     queues: Mutex<Queues>,
@@ -41,22 +44,44 @@ pub(super) struct Inbox {
 struct Queues {
     local: VecDeque<Item>,
     messages: VecDeque<(NodeId, Message)>,
+    /// About how many bytes they take.
+    message_bytes: usize,
+    /// About how many bytes the clients' requests in `local` take.
+    client_bytes: usize,
 }
 
 impl Inbox {
-    /// Puts something in.
+    /// Puts something in that is no client's.
     pub(super) fn put(&self, item: Item) {
         let mut queues = lock(&self.queues);
         match item {
             Item::Message(from, message) => {
-                if queues.messages.len() == MESSAGES_MAX {
-                    queues.messages.pop_front();
-                }
+                queues.message_bytes += message.weight();
                 queues.messages.push_back((from, message));
+                let Queues { messages, message_bytes, .. } = &mut *queues;
+                while messages.len() > MESSAGES_MAX
+                    || (*message_bytes > MESSAGE_BYTES_MAX && messages.len() > 1)
+                {
+                    let oldest = messages.pop_front();
+                    *message_bytes -= oldest.map_or(0, |(_, message)| message.weight());
+                }
             }
             local => queues.local.push_back(local),
         }
         self.ready.notify_one();
+    }
+
+    /// Puts a client's request in. `false` when too much of that waits already.
+    pub(super) fn ask(&self, session: SessionId, number: u64, request: Arc<Request>) -> bool {
+        let mut queues = lock(&self.queues);
+        let weight = request.weight();
+        if queues.client_bytes + weight > CLIENT_BYTES_MAX {
+            return false;
+        }
+        queues.client_bytes += weight;
+        queues.local.push_back(Item::Client { session, number, request });
+        self.ready.notify_one();
+        true
     }
 
     /// Takes the next thing out, if one comes within `wait`.
@@ -64,8 +89,15 @@ impl Inbox {
         let is_empty = |queues: &mut Queues| queues.local.is_empty() && queues.messages.is_empty();
         let waited = self.ready.wait_timeout_while(lock(&self.queues), wait, is_empty);
         let (mut queues, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let message = |(from, message)| Item::Message(from, message);
-        queues.local.pop_front().or_else(|| queues.messages.pop_front().map(message))
+        if let Some(local) = queues.local.pop_front() {
+            if let Item::Client { request, .. } = &local {
+                queues.client_bytes -= request.weight();
+            }
+            return Some(local);
+        }
+        let (from, message) = queues.messages.pop_front()?;
+        queues.message_bytes -= message.weight();
+        Some(Item::Message(from, message))
     }
 }
 
@@ -73,7 +105,23 @@ impl Inbox {
 mod tests {
     use super::*;
     use crate::base::{ClusterId, Epoch};
-    use crate::node::{Body, WorkMessage};
+    use crate::node::{Body, Inputs, JobSpec, WorkMessage};
+
+    #[test]
+    fn clients_that_ask_too_much_at_once_are_refused_until_there_is_room() {
+        let inbox = Inbox::default();
+        let names = vec!["x".repeat(500_000).into()];
+        let (name, model) = ("j".into(), "m".into());
+        let spec =
+            JobSpec { name, model, inputs: Inputs::Names(names.into()), batch: 1, weight: 1.0, priority: 0 };
+        let request = Arc::new(Request::Submit(spec));
+        let ask = |number| inbox.ask(SessionId(1), number, Arc::clone(&request));
+        let taken = (0..1000).take_while(|number| ask(*number)).count();
+        assert!((60..70).contains(&taken), "{taken} requests of half a megabyte");
+        assert!(!ask(1000));
+        inbox.take(Duration::ZERO);
+        assert!(ask(1001) && !ask(1002));
+    }
 
     #[test]
     fn of_too_many_messages_the_oldest_go_and_nothing_else_does() {

@@ -25,10 +25,12 @@ use crate::node::{
 /// Who waits for an answer, by session and number of the request. A client that asks again takes the place of its earlier self.
 pub(super) type Waiting = Mutex<BTreeMap<(SessionId, u64), oneshot::Sender<Arc<Reply>>>>;
 
-/// The ways out: streams, and datagrams one port higher.
+/// The ways out: streams, further ones for states that move in parts, which would hold up everything else, and datagrams one port
+/// higher.
 #[derive(Debug)]
 pub(super) struct Routes {
     pub(super) streams: Links,
+    pub(super) bulk: Links,
     pub(super) beats: Links,
 }
 
@@ -36,6 +38,7 @@ impl Routes {
     /// A node listens on this port and the next.
     pub(super) fn learn(&self, id: NodeId, address: SocketAddr) {
         self.streams.learn(id, address);
+        self.bulk.learn(id, address);
         self.beats.learn(id, SocketAddr::new(address.ip(), address.port().saturating_add(1)));
     }
 
@@ -49,7 +52,12 @@ impl Routes {
                     | MembershipMessage::Ping { .. }
             )
         );
-        if beat { self.beats.send(to, message) } else { self.streams.send(to, message) }
+        let way = match beat {
+            true => &self.beats,
+            false if message.is_bulk() => &self.bulk,
+            false => &self.streams,
+        };
+        way.send(to, message);
     }
 }
 
@@ -225,10 +233,12 @@ impl Machine {
         let keep = |id: NodeId| view.member(id).map(|_| mine || votes(id));
         self.routes.streams.review(keep);
         self.routes.beats.review(keep);
+        self.routes.bulk.review(|id| keep(id).map(|_| false));
         let mut standing = lock(&self.standing);
         standing.members = view.members().to_vec();
         standing.seats = seats.clone();
         standing.dropped = self.routes.streams.dropped.load(Ordering::Relaxed)
+            + self.routes.bulk.dropped.load(Ordering::Relaxed)
             + self.routes.beats.dropped.load(Ordering::Relaxed);
     }
 }

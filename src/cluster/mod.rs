@@ -321,7 +321,11 @@ impl Ports {
         };
         let diallers = [dialler(&lanes[0], for_streams)?, dialler(&lanes[1], for_beats)?];
         let links = |form, lane: usize| Links::new(form, lanes[lane].handle.clone(), diallers[lane].clone());
-        let routes = Arc::new(Routes { streams: links(Form::Stream, 0), beats: links(Form::Datagram, 1) });
+        let routes = Arc::new(Routes {
+            streams: links(Form::Stream, 0),
+            bulk: links(Form::Stream, 0),
+            beats: links(Form::Datagram, 1),
+        });
         Ok(Ports { address, lanes, diallers, routes })
     }
 }

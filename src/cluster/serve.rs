@@ -95,7 +95,7 @@ impl Doors {
     }
 
     async fn ask(self, mut send: SendStream, mut receive: RecvStream) -> Result<(), WireError> {
-        let told = match wire::read(&mut receive).await? {
+        let told = match wire::read_ask(&mut receive).await? {
             Ask::Standing => Told::Standing(Box::new(lock(&self.standing).clone())),
             Ask::Measure => Told::Measured(Box::new(self.gauge.measure(&self.standing).await)),
             Ask::Request { session, number, request } => {
@@ -112,12 +112,18 @@ impl Doors {
                     }
                     has_room
                 };
+                let has_room = has_room && {
+                    let taken = self.inbox.ask(session, number, Arc::new(request));
+                    if !taken {
+                        lock(&self.waiting).remove(&(session, number));
+                    }
+                    taken
+                };
                 if !has_room {
                     let (what, limit) = ("client requests under way".into(), CLIENTS_MAX as u64);
                     let refused = Reply::Refused(Refusal::Busy { what, limit });
                     return wire::write(&mut send, &Told::Reply(refused)).await;
                 }
-                self.inbox.put(Item::Client { session, number, request: Arc::new(request) });
                 tokio::select! {
                     // A second request of the same number takes this one's place, and is answered instead.
                     reply = answered => match reply {

@@ -42,6 +42,13 @@ impl Message {
     }
 }
 
+impl Request {
+    /// About how many bytes it takes, with everything that it shares; at least 64.
+    pub fn weight(&self) -> usize {
+        SMALL + request(self)
+    }
+}
+
 impl Input {
     /// About how many bytes it takes, with everything that it shares; at least 64.
     pub fn weight(&self) -> usize {

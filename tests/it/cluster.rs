@@ -59,8 +59,12 @@ fn send(signal: &str, pid: u32) {
 }
 
 fn command(folder: &Path, name: &str, join: &[&Node]) -> Command {
+    command_at(folder, name, join, "127.0.0.1:0")
+}
+
+fn command_at(folder: &Path, name: &str, join: &[&Node], at: &str) -> Command {
     let mut command = Command::new(IDUNNO);
-    command.args(["run", "--listen", "127.0.0.1:0", "--key", "key", "--data", name, "--name", name]);
+    command.args(["run", "--listen", at, "--key", "key", "--data", name, "--name", name]);
     for node in join {
         command.args(["--join", &node.address]);
     }
@@ -292,4 +296,34 @@ fn a_recorded_node_is_replayed_with_the_same_effects() {
         let lines = String::from_utf8_lossy(&replayed.stdout).into_owned();
         assert!(lines.contains("let n2 join as"), "{name}: {lines}");
     }
+}
+
+#[test]
+fn a_cluster_that_is_killed_as_a_whole_goes_on_from_its_disks_and_a_wiped_node_is_a_new_one() {
+    let folder = folder();
+    let folder = folder.path();
+    let first = Node::start(folder, "n1", &[]);
+    let second = Node::start(folder, "n2", &[&first]);
+    let third = Node::start(folder, "n3", &[&first]);
+    let before = formed(folder, &[&first, &second, &third], 3, 3);
+    submit(folder, &[&first], "2000");
+    until("the job is under way", || {
+        rows(folder, &[&first], "jobs").pop()?["done"].as_u64().filter(|&done| done > 0)
+    });
+    // They come back at the ports that their views name.
+    let ports = [first.address.clone(), second.address.clone()];
+    drop((first, second, third));
+    let back = |name: &str, at: &str| Node::begin(&mut command_at(folder, name, &[], at), folder, name);
+    fs::remove_dir_all(folder.join("n3")).unwrap();
+    let first = back("n1", &ports[0]);
+    let second = back("n2", &ports[1]);
+    done(folder, &[&first, &second], 2000);
+    let third = Node::start(folder, "n3", &[&first]);
+    let fresh = until("the wiped node is let in as a new one", || {
+        let members = rows(folder, &[&first, &second], "members");
+        let own = members.iter().find(|member| member["address"] == third.address.as_str())?;
+        (members.len() == 3).then(|| own["id"].clone())
+    });
+    assert!(before.iter().all(|member| member["id"] != fresh), "{fresh} in {before:?}");
+    done(folder, &[&third], 2000);
 }

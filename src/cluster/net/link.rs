@@ -16,10 +16,10 @@ use super::wire;
 use crate::base::NodeId;
 use crate::node::Message;
 
-/// Messages that wait for one node in streams; the oldest is dropped.
-const STREAM_WAITING_MAX: usize = 4096;
+/// Messages that wait for one node in streams, and about how many bytes of them; the oldest are dropped.
+const STREAM_WAITING_MAX: (usize, usize) = (4096, 32 << 20);
 /// Datagrams that wait for one node: what is old is of no use.
-const DATAGRAM_WAITING_MAX: usize = 16;
+const DATAGRAM_WAITING_MAX: (usize, usize) = (16, 64 << 10);
 /// Nodes that stay known though they do not belong to the cluster.
 const STRANGERS_MAX: usize = 64;
 /// Bytes that are written at once.
@@ -52,7 +52,7 @@ pub(crate) struct Links {
 struct Link {
     id: NodeId,
     address: Mutex<SocketAddr>,
-    waiting: Mutex<VecDeque<Message>>,
+    waiting: Mutex<Waiting>,
     /// Rung when something waits, the address changes, or the link is not needed any more.
     bell: Notify,
     /// Whether a connection is kept even when there is nothing to say.
@@ -60,6 +60,33 @@ struct Link {
     /// When it was last spoken to, or became known.
     used: Mutex<Instant>,
     closed: AtomicBool,
+}
+
+/// Messages in order, and about how many bytes they take.
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Adds one; so many of the oldest go that no more than `limit` wait, but the new one stays. Says how many went.
+    fn push(&mut self, message: Message, (count_max, bytes_max): (usize, usize)) -> u64 {
+        self.bytes += message.weight();
+        self.messages.push_back(message);
+        let mut gone = 0;
+        while self.messages.len() > 1 && (self.messages.len() > count_max || self.bytes > bytes_max) {
+            self.pop();
+            gone += 1;
+        }
+        gone
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.weight();
+        Some(message)
+    }
 }
 
 impl Links {
@@ -123,12 +150,8 @@ impl Links {
             return;
         };
         *lock(&link.used) = Instant::now();
-        let mut waiting = lock(&link.waiting);
-        if waiting.len() >= limit {
-            waiting.pop_front();
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        waiting.push_back(message);
+        let gone = lock(&link.waiting).push(message, limit);
+        self.dropped.fetch_add(gone, Ordering::Relaxed);
         link.bell.notify_one();
     }
 }
@@ -142,7 +165,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn run(form: Form, dialler: Dialler, link: Arc<Link>) {
     let mut pause = PAUSE.0;
     while !link.closed.load(Ordering::Relaxed) {
-        if !link.keep.load(Ordering::Relaxed) && lock(&link.waiting).is_empty() {
+        if !link.keep.load(Ordering::Relaxed) && lock(&link.waiting).messages.is_empty() {
             link.bell.notified().await;
             continue;
         }
@@ -208,5 +231,30 @@ async fn carry(form: Form, connection: &Connection, link: &Link, address: Socket
 }
 
 fn pop(link: &Link) -> Option<Message> {
-    lock(&link.waiting).pop_front()
+    lock(&link.waiting).pop()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{ClusterId, Epoch};
+    use crate::node::{Body, LogMessage, Part, Position};
+
+    fn part(bytes: usize) -> Message {
+        let part =
+            Part { epoch: Epoch(1), last: Position::default(), size: 9, offset: 0, bytes: vec![1; bytes] };
+        Message { cluster: ClusterId(1), body: Body::Log(LogMessage::Part(Arc::new(part))) }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_number_and_in_bytes_and_the_newest_stays() {
+        let mut waiting = Waiting::default();
+        let gone: u64 = (0..10).map(|_| waiting.push(part(100), (8, 10_000))).sum();
+        assert_eq!((gone, waiting.messages.len()), (2, 8));
+        // 9,064 bytes leave room for five of 164.
+        assert_eq!((waiting.push(part(9_000), (8, 10_000)), waiting.messages.len()), (3, 6));
+        assert_eq!((waiting.push(part(20_000), (8, 10_000)), waiting.messages.len()), (6, 1));
+        assert_eq!(waiting.pop(), Some(part(20_000)));
+        assert_eq!((waiting.bytes, waiting.pop()), (0, None));
+    }
 }

@@ -15,6 +15,9 @@ pub(crate) const VERSION: u32 = 1;
 /// The most bytes of one frame: a message holds at most 1 MiB of entries, or one entry, or a view.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 
+/// The most bytes of what a client asks: a submission has at most half a MiB of text.
+const ASK_BYTES_MAX: usize = 1 << 20;
+
 /// The first frame of every connection, from the one who dialled; answered by [`Welcome`]. The version comes first, for ever.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
@@ -94,9 +97,21 @@ async fn read_within<T: DeserializeOwned>(from: &mut RecvStream, bytes_max: usiz
         let why = format!("a frame claims {length} bytes, and at most {bytes_max} are allowed");
         return Err(WireError::Nonsense(why));
     }
-    let mut bytes = vec![0; length];
-    from.read_exact(&mut bytes).await.map_err(broken)?;
+    // What is claimed takes memory only as it comes.
+    let mut bytes = Vec::new();
+    while bytes.len() < length {
+        let chunk = from.read_chunk(length - bytes.len(), true).await;
+        let chunk = chunk.map_err(|error| WireError::Broken(error.to_string()))?;
+        bytes.extend_from_slice(
+            &chunk.ok_or_else(|| WireError::Broken("it ended within a frame".to_owned()))?.bytes,
+        );
+    }
     decode(&bytes)
+}
+
+/// Receives what a client asks, which is never long.
+pub(crate) async fn read_ask(from: &mut RecvStream) -> Result<Ask, WireError> {
+    read_within(from, ASK_BYTES_MAX).await
 }
 
 /// Receives one frame.
@@ -132,5 +147,38 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> 
         Ok(value)
     } else {
         Err(WireError::Nonsense(format!("a frame has {} bytes more than it needs", rest.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::node::Message;
+
+    proptest! {
+        /// Whatever arrives is a value or an error, never a panic, and never takes more memory than it is long.
+        #[test]
+        fn random_bytes_are_refused_or_mean_something(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(message) = decode::<Message>(&bytes) {
+                // A number can be written in more than one way; what it means is the same.
+                let again = postcard::to_stdvec(&message).unwrap();
+                prop_assert_eq!(decode::<Message>(&again).unwrap(), message);
+            }
+            let _ = decode::<Ask>(&bytes);
+            let _ = decode::<Hello>(&bytes);
+        }
+
+        #[test]
+        fn what_is_cut_or_has_more_is_refused(number in any::<u64>(), cut in 0..8_usize) {
+            let mut bytes = Vec::new();
+            let who = Who::Node { id: NodeId::new(number | 1), address: ([127, 0, 0, 1], 7400).into() };
+            encode(&Hello { version: VERSION, who }, &mut bytes);
+            let frame = &bytes[4..];
+            prop_assert!(decode::<Hello>(frame).is_ok());
+            prop_assert!(decode::<Hello>(&frame[..frame.len() - 1 - cut]).is_err());
+            prop_assert!(decode::<Hello>(&[frame, &[0]].concat()).is_err());
+        }
     }
 }
