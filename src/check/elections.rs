@@ -73,7 +73,8 @@ pub(super) struct Elections {
 impl Elections {
     pub(super) fn new(plan: &Plan) -> Elections {
         let slow = plan.faults.iter().filter_map(|fault| match fault.kind {
-            FaultKind::SlowDisk(delay) => Some(ceiling(delay)),
+            // Who gets no processor time writes that much later.
+            FaultKind::SlowDisk(delay) | FaultKind::Starve(delay) => Some(ceiling(delay)),
             _ => None,
         });
         let slowed = slow.fold(Span::ZERO, |sum, delay| sum + delay);

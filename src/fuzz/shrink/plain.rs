@@ -7,7 +7,9 @@ use crate::base::{CostProfile, Draw, Span};
 use crate::scenario::{Config, Fault, FaultKind, Loss, to_brief_toml};
 
 /// Keys without which a scenario would be another one, or a larger one, rather than a plainer one.
-const NEEDED: [&str; 7] = ["name", "seed", "nodes", "for", "every", "times", "batch"];
+/// With less time for liveness it would fail for a reason of its own.
+const NEEDED: [&str; 9] =
+    ["name", "seed", "nodes", "until", "liveness_within", "for", "every", "times", "batch"];
 
 impl Shrinker<'_> {
     /// Leaves settings as they are by default: all of them, then table by table, then line by line. Every key that has a
