@@ -1,6 +1,6 @@
 //! From a seed to a scenario.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::faults::{self, Family, Ground};
@@ -64,18 +64,29 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         requests,
         faults,
     };
-    // What runs is what the file says, to the last digit.
-    let read = |plan: &Plan| Plan::read(&to_toml(plan), "the drawn scenario");
-    read(&plan).unwrap_or_else(|_| {
-        // A small cluster cannot have every fault: those that the reader refuses are left out.
-        let possible = |fault: &Fault| {
-            let alone = Plan { faults: vec![fault.clone()], ..plan.clone() };
-            read(&alone).is_ok()
+    as_read(plan, seed)
+}
+
+/// The plan as its file is read: what runs is what the file says, to the last digit.
+///
+/// A small cluster cannot have every fault: those that the reader refuses are left out.
+fn as_read(mut plan: Plan, seed: u64) -> Plan {
+    loop {
+        let error = match Plan::read(&to_toml(&plan), "the drawn scenario") {
+            Ok(plan) => return plan,
+            Err(error) => error,
         };
-        let faults = plan.faults.iter().filter(|fault| possible(fault)).cloned().collect();
-        let plan = Plan { faults, ..plan.clone() };
-        read(&plan).unwrap_or_else(|error| panic!("seed {seed}: {error}"))
-    })
+        let refused: BTreeSet<usize> =
+            error.problems().iter().filter_map(|problem| fault_of(&problem.key)).collect();
+        assert!(!refused.is_empty(), "seed {seed}: {error}");
+        let mut position = 0..;
+        plan.faults.retain(|_| !position.next().is_some_and(|position| refused.contains(&position)));
+    }
+}
+
+/// The position of the fault that a path such as `fault.3.for` belongs to.
+fn fault_of(key: &str) -> Option<usize> {
+    key.strip_prefix("fault.")?.split('.').next()?.parse().ok()
 }
 
 fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> T {

@@ -378,16 +378,13 @@ impl Worker {
         self.reported = now;
         let epoch = self.newest(facts);
         let loading = self.engine.loading();
+        let named = |order: &Order, progress| Held { attempt: order.attempt, query: order.query, progress };
         let mut held = Vec::new();
-        held.extend(self.engine.running().map(|order| (order, Progress::Running)));
+        held.extend(self.engine.running().map(|order| named(order, Progress::Running)));
         for (place, order) in self.waiting.iter().enumerate() {
             let begun = place == 0 && loading.is_some_and(|model| *model == order.model);
-            held.push((order, if begun { Progress::Running } else { Progress::Waiting }));
+            held.push(named(order, if begun { Progress::Running } else { Progress::Waiting }));
         }
-        let mut held: Vec<Held> = held
-            .into_iter()
-            .map(|(order, progress)| Held { attempt: order.attempt, query: order.query, progress })
-            .collect();
         held.extend(self.results(now, results));
         let report = Report {
             epoch,
@@ -404,6 +401,9 @@ impl Worker {
         let again = !self.planted.has(Mutant::NoSecondResult);
         let due = |result: &Unsettled| again && (results == Results::All || result.told + self.repeat <= now);
         let overdue = self.told.iter().take_while(|result| due(result)).count();
+        if overdue == 0 && self.fresh.is_empty() {
+            return Vec::new();
+        }
         let told: Vec<Unsettled> = self.told.drain(..overdue).chain(self.fresh.drain(..)).collect();
         let held = told.iter().map(|result| result.held.clone()).collect();
         self.told.extend(told.into_iter().map(|result| Unsettled { told: now, ..result }));
