@@ -214,6 +214,18 @@ mod tests {
     }
 
     #[test]
+    fn a_lone_event_is_found_however_far_away_it_is() {
+        let mut queue = Queue::new(8);
+        let mut now = 0;
+        for bins in 0..3 * RING {
+            now += bins << queue.bin_bits;
+            queue.push(Time(now), bins);
+            assert_eq!(queue.pop(), Some((Time(now), bins, Popped::Item(bins))), "{bins} bins away");
+            assert_eq!(queue.pop(), None);
+        }
+    }
+
+    #[test]
     fn bare_numbers_and_payloads_share_one_order() {
         let mut queue = Queue::new(3);
         queue.push(Time(5), "five");
