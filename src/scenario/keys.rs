@@ -281,7 +281,7 @@ fn triggers() -> Vec<&'static str> {
 }
 
 /// The keys of every fault, whatever its kind.
-pub(super) const FAULT_KEYS: [&str; 6] = ["at", "on", "every", "times", "kind", "target"];
+pub(super) const FAULT_KEYS: [&str; 7] = ["at", "on", "after", "every", "times", "kind", "target"];
 
 /// The kinds of faults, each with the keys that it has beside [`FAULT_KEYS`].
 pub(super) const FAULT_KINDS: [(&str, &[&str]); 26] = [
@@ -438,7 +438,8 @@ static KEYS: &[Key] = &[
     key("request.N.give_up", SpanKind(MOMENT, LONGEST), Value("never"), "How long the client waits for an answer before it gives up, and never learns whether it was done.").or("never"),
 
     key("fault.N.at", Draw(Span::ZERO, LONGEST), Required, "When it happens."),
-    key("fault.N.on", Choice(triggers), Value("time"), "What it waits for from then on, for a minute at most, to begin in the midst of it: that a node misses its leader and asks for votes, that a part of a snapshot is on its way, or that the voters' seats change; \"time\": nothing."),
+    key("fault.N.on", Choice(triggers), Value("time"), "What it waits for from then on, for a minute at most, to begin in the midst of it: that a node misses its leader and asks whether it would be elected (election), stands for election (candidacy), votes for another one (vote), is elected (reign), that a part of a snapshot is on its way, or that the voters' seats change; \"time\": nothing."),
+    key("fault.N.after", Draw(Span::ZERO, MINUTE), Value("0s"), "How long after what it waited for it begins; at once it begins before what is written then is on any disk. Only with an on."),
     key("fault.N.every", Draw(Span::millis(1), LONGEST), Value("never"), "After how long it is due again, each time, counted from when it was due; never before it has ended.").or("never"),
     key("fault.N.times", Whole(1, 1_000_000), Value("ever"), "How often it happens in all when it has an every; \"ever\": until the trial ends.").or("ever"),
     key("fault.N.kind", Choice(fault_kinds), Required, "What happens."),
