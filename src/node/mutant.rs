@@ -8,7 +8,7 @@
 pub enum Mutant {
     /// A vote is told before it is on the disk.
     VoteBeforeDurable,
-    /// A candidate asks for votes before its candidacy is on the disk.
+    /// A candidate asks for votes, and counts its own, before its candidacy is on the disk.
     StandsBeforeDurable,
     /// A follower acknowledges entries before they are on the disk.
     AcknowledgesBeforeDurable,

@@ -203,13 +203,20 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let mut leader = None;
         for (machine, host) in self.hosts.iter().enumerate() {
             let name = &self.plan.nodes[machine].name;
-            if host.paused || self.faults.is_broken(machine as Machine) {
+            if host.paused {
                 known.insert(host.id);
                 continue;
             }
-            let Some(status) = host.status() else { continue };
+            let Some(status) = host.status() else {
+                if self.faults.is_broken(machine as Machine) {
+                    known.insert(host.id);
+                }
+                continue;
+            };
             known.insert(host.id);
-            if !status.member || !self.watch.view.contains(host.id, status.incarnation) {
+            if self.faults.is_broken(machine as Machine) {
+                // Who starves now and then, or loses some of what it says, may lead all the same.
+            } else if !status.member || !self.watch.view.contains(host.id, status.incarnation) {
                 left.push(format!("{name} runs and is not a member"));
             } else if status.view != self.watch.view.id() {
                 left.push(format!("{name} acts by {} and not by {}", status.view, self.watch.view.id()));
