@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::disk::Writer;
 use super::inbox::{Inbox, Item};
 use super::net::link::{Links, lock};
+use super::news::Board;
 use super::recording::Recorder;
 use super::{Standing, work};
 use crate::base::{NodeId, SessionId, Time};
@@ -82,6 +83,7 @@ pub(super) struct Machine {
     pub(super) routes: Arc<Routes>,
     pub(super) waiting: Arc<Waiting>,
     pub(super) standing: Arc<Mutex<Standing>>,
+    pub(super) board: Arc<Mutex<Board>>,
     pub(super) outbox: Outbox,
     pub(super) recorder: Option<Recorder>,
     /// Whether it founds the cluster that it is about to belong to.
@@ -210,10 +212,23 @@ impl Machine {
                     None => unreachable!("a node that takes no queries gives its engine no commands"),
                 },
                 Effect::Left => self.ended = Some(Ended::Left),
-                Effect::Observe(observation) => tell(&observation),
+                Effect::Observe(observation) => {
+                    tell(&observation);
+                    self.note(&observation);
+                }
             }
         }
         self.outbox = outbox;
+    }
+
+    /// Keeps what is news, for those who follow.
+    fn note(&self, observation: &Observation) {
+        let name = |id: NodeId| {
+            let standing = lock(&self.standing);
+            let member = standing.members.iter().find(|member| member.id == id);
+            member.map_or_else(|| id.to_string(), |member| member.name.to_string())
+        };
+        lock(&self.board).note(observation, &name);
     }
 
     /// Everything up to `token` is durable: what waited for it leaves.

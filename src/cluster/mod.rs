@@ -13,6 +13,7 @@ mod keys;
 mod machine;
 mod measure;
 mod net;
+mod news;
 mod recording;
 mod serve;
 mod work;
@@ -37,6 +38,8 @@ use measure::Gauge;
 pub use measure::{Calibration, Findings, Measured};
 use net::endpoint::{Dialler, Lane};
 use net::link::{Form, Links};
+use news::Board;
+pub use news::News;
 use recording::Recorder;
 pub use recording::{Beginning, Given, Next, RecordTo, RecordingEnd, RecordingError, Replay, Stepped};
 use serve::Doors;
@@ -211,11 +214,13 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         dropped: 0,
     }));
     let waiting: Arc<Waiting> = Arc::default();
+    let board: Arc<Mutex<Board>> = Arc::default();
     let doors = Doors {
         inbox: Arc::clone(&inbox),
         routes: Arc::clone(&ports.routes),
         waiting: Arc::clone(&waiting),
         standing: Arc::clone(&standing),
+        board: Arc::clone(&board),
         gauge: Gauge::new(ports.diallers[0].clone(), options.data.clone()),
     };
     for (lane, dialler) in ports.lanes.iter().zip(&ports.diallers) {
@@ -238,6 +243,7 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         routes: Arc::clone(&ports.routes),
         waiting,
         standing,
+        board,
         outbox: Outbox::new(),
         settled: Token::default(),
         held: VecDeque::new(),

@@ -12,6 +12,7 @@ use super::measure::{self, Gauge};
 use super::net::endpoint;
 use super::net::link::lock;
 use super::net::wire::{self, Ask, Told, Who, WireError};
+use super::news::Board;
 use crate::base::NodeId;
 use crate::node::{Refusal, Reply};
 
@@ -26,6 +27,7 @@ pub(super) struct Doors {
     pub(super) waiting: Arc<Waiting>,
     pub(super) standing: Arc<Mutex<Standing>>,
     pub(super) gauge: Arc<Gauge>,
+    pub(super) board: Arc<Mutex<Board>>,
 }
 
 impl Doors {
@@ -98,6 +100,15 @@ impl Doors {
         let told = match wire::read_ask(&mut receive).await? {
             Ask::Standing => Told::Standing(Box::new(lock(&self.standing).clone())),
             Ask::Measure => Told::Measured(Box::new(self.gauge.measure(&self.standing).await)),
+            Ask::News { after } => Told::News {
+                news: lock(&self.board).after(after),
+                standing: Box::new(lock(&self.standing).clone()),
+            },
+            Ask::Leave => {
+                tracing::info!("leaves the cluster, as a client asks");
+                self.inbox.put(Item::Leave);
+                Told::Leaving
+            }
             Ask::Request { session, number, request } => {
                 let (answer, answered) = oneshot::channel();
                 let has_room = {

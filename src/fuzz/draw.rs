@@ -134,6 +134,7 @@ fn config(rng: &mut Rng, nodes: usize) -> Config {
         scheduler: Scheduler {
             policy: pick(rng, &policies),
             rate_window: Span::secs(pick(rng, &[1, 10, 10])),
+            ..usual.scheduler
         },
         planted: usual.planted,
     }

@@ -272,10 +272,11 @@ impl Node {
                 if self.config.has(Mutant::DeposedGoesOn) {
                     return;
                 }
-                if let Some(mut coordinator) = self.coordinator.take()
-                    && reason == StepDown::NoQuorum
-                {
-                    coordinator.abandon(&self.log.silent_voters(now), out);
+                if let Some(mut coordinator) = self.coordinator.take() {
+                    coordinator.handed_over(out);
+                    if reason == StepDown::NoQuorum {
+                        coordinator.abandon(&self.log.silent_voters(now), out);
+                    }
                 }
             }
             LogEvent::Commit(entry) => self.commit(now, entry, out),
@@ -434,18 +435,23 @@ impl Node {
             self.membership.leave(now, &facts, out, &mut self.membership_events);
             return;
         }
-        let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
-        let heir = others
-            .filter(|&voter| !self.membership.is_suspect(voter))
-            .map(|voter| (self.log.lag(voter).unwrap_or(u64::MAX), voter))
-            .min();
-        match heir {
-            Some((_, heir)) => {
+        match self.heir() {
+            Some(heir) => {
                 self.log.transfer(now, heir, out);
             }
             // No one is left to lead: the cluster ends with its last voter, and goes on when it returns.
             None => out.left(),
         }
+    }
+
+    /// The voter that is closest to the end of the log.
+    fn heir(&self) -> Option<NodeId> {
+        let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
+        let heir = others
+            .filter(|&voter| !self.membership.is_suspect(voter))
+            .map(|voter| (self.log.lag(voter).unwrap_or(u64::MAX), voter))
+            .min();
+        heir.map(|(_, voter)| voter)
     }
 
     /// Puts view and seats on record, for a restart.
@@ -472,6 +478,19 @@ impl Node {
             Wish::Standby => {
                 let suspect = |id| self.membership.is_suspect(id);
                 self.log.choose(now, self.ledger.view(), suspect, out, &mut self.log_events);
+            }
+            Wish::HandOver(to) => {
+                let voters = &self.log.seats().voters;
+                let heir = match to {
+                    Some(to) => Some(to).filter(|to| *to != self.me && voters.contains(to)),
+                    None => self.heir(),
+                };
+                match (heir, &mut self.coordinator) {
+                    // One that is under way already goes on.
+                    (Some(heir), _) => self.log.transfer(now, heir, out),
+                    (None, Some(coordinator)) => coordinator.no_heir(out),
+                    (None, None) => {}
+                }
             }
             Wish::Read => {
                 if self.log.read(now, out, &mut self.log_events).is_none()

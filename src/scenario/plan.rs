@@ -218,6 +218,15 @@ pub enum Errand {
     Resume(Arc<str>),
     /// Read how far all jobs are.
     Jobs,
+    /// Divide workers by this policy from then on.
+    SetPolicy(Arc<str>),
+    /// Give a machine no more queries, or let it work again.
+    Drain {
+        /// The machine, by its name.
+        node: Arc<str>,
+        /// False to let it work again.
+        drained: bool,
+    },
 }
 
 impl Errand {
@@ -230,6 +239,9 @@ impl Errand {
             Errand::Stop(_) => "stop",
             Errand::Resume(_) => "resume",
             Errand::Jobs => "jobs",
+            Errand::SetPolicy(_) => "policy",
+            Errand::Drain { drained: true, .. } => "drain",
+            Errand::Drain { drained: false, .. } => "undrain",
         }
     }
 
@@ -241,7 +253,7 @@ impl Errand {
             | Errand::Forget(job)
             | Errand::Stop(job)
             | Errand::Resume(job) => Some(job),
-            Errand::Jobs => None,
+            Errand::Jobs | Errand::SetPolicy(_) | Errand::Drain { .. } => None,
         }
     }
 }

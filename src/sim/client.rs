@@ -217,7 +217,7 @@ impl Client {
             Reply::Refused(Refusal::NoCoordinator | Refusal::NoQuorum { .. }) => true,
             // There may be room for a job later; a change that the ledger finds too much it always will.
             Reply::Refused(Refusal::Busy { .. }) => submits,
-            Reply::Submitted(_) | Reply::Done | Reply::Jobs(_) | Reply::Refused(_) => false,
+            Reply::Submitted(_) | Reply::Done | Reply::Jobs(_) | Reply::Read(_) | Reply::Refused(_) => false,
         };
         if let (true, Reply::Refused(refusal)) = (again, reply) {
             pending.refusal = Some(refusal.clone());
@@ -227,7 +227,7 @@ impl Client {
                 Reply::Submitted(job) => Standing::Accepted(*job),
                 Reply::Refused(refusal) if again => Standing::Waiting(Some(refusal.clone())),
                 Reply::Refused(refusal) => Standing::Refused(refusal.clone()),
-                Reply::Done | Reply::Jobs(_) => Standing::Refused(Refusal::Invalid(
+                Reply::Done | Reply::Jobs(_) | Reply::Read(_) => Standing::Refused(Refusal::Invalid(
                     "the answer belongs to another kind of request".into(),
                 )),
             };
@@ -363,7 +363,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             let client = &mut self.clients.all[number as usize];
             let wanted = client.wanted.pop_front().expect("it was seen above");
             let Some(request) = request else { continue };
-            let (session, serial) = if *request == Request::Jobs {
+            let (session, serial) = if request.is_read() {
                 client.reads_number += 1;
                 (client.reads, client.reads_number)
             } else {
@@ -385,7 +385,20 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
 
     /// What a client has to ask, now that it knows about the job.
     fn resolved(&self, errand: &Errand) -> Resolved {
-        let Some(name) = errand.job() else { return Resolved::Now(Request::Jobs) };
+        let name = match errand {
+            Errand::Jobs => return Resolved::Now(Request::Jobs),
+            Errand::SetPolicy(policy) => return Resolved::Now(Request::SetPolicy(Arc::clone(policy))),
+            Errand::Drain { node, drained } => {
+                let machine = self.plan.nodes.iter().position(|plan| plan.name == *node);
+                let machine = machine.expect("plans name machines that there are");
+                return Resolved::Now(Request::Drain { node: self.hosts[machine].id, drained: *drained });
+            }
+            Errand::Cancel(job)
+            | Errand::SetBatch { job, .. }
+            | Errand::Forget(job)
+            | Errand::Stop(job)
+            | Errand::Resume(job) => job,
+        };
         let owner = self.clients.by_name.get(name).expect("plans name jobs that there are");
         let job = match &self.clients.all[*owner as usize].standing {
             Standing::Accepted(job) => *job,
@@ -398,7 +411,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             Errand::Forget(_) => Request::Forget(job),
             Errand::Stop(_) => Request::Stop(job),
             Errand::Resume(_) => Request::Resume(job),
-            Errand::Jobs => Request::Jobs,
+            Errand::Jobs | Errand::SetPolicy(_) | Errand::Drain { .. } => unreachable!("they concern no job"),
         })
     }
 

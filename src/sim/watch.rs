@@ -84,7 +84,11 @@ impl Watch {
                 Change::JobAdded { job, .. } => {
                     self.added.insert(*job);
                 }
-                Change::Recut { .. } | Change::Uncounted { .. } | Change::JobForgotten { .. } => {}
+                Change::Recut { .. }
+                | Change::Uncounted { .. }
+                | Change::JobForgotten { .. }
+                | Change::PolicySet { .. }
+                | Change::Drained { .. } => {}
             }
         }
         true
