@@ -5,6 +5,8 @@ mod ask;
 mod check;
 mod compare;
 mod completions;
+#[cfg(target_os = "linux")]
+mod drill;
 mod findings;
 mod fuzz;
 mod key;
@@ -104,6 +106,10 @@ enum Command {
     /// Print the script with which a shell completes commands, flags, scenarios and keys when Tab is pressed.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Completions),
+    /// Carry out scenarios on real nodes of this machine, which are really broken.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = drill::EXAMPLES)]
+    Drill(drill::Drill),
     /// Be the inference engine of a node.
     #[command(hide = true, after_help = run::ENGINE_EXAMPLES)]
     Engine,
@@ -401,6 +407,8 @@ pub fn main() -> ExitCode {
     let _ = ctrlc::set_handler(on_interrupt);
     let exit = match &line.command {
         Command::Allocate(allocate) => allocate::run(allocate),
+        #[cfg(target_os = "linux")]
+        Command::Drill(drill) => drill::run(drill, &STOP),
         Command::Engine => run::engine(),
         Command::Fuzz(fuzz) => fuzz::run(fuzz, &STOP),
         Command::Jobs(look) => ask::jobs(look),

@@ -7,19 +7,19 @@ const MARK: [u8; 4] = [0x1d, 0xa9, 0x7e, 0xc3];
 /// Mark, length (32 bits) and checksum (64 bits), little-endian.
 const HEAD: usize = 16;
 /// The most bytes in one frame.
-pub(super) const BYTES_MAX: usize = u32::MAX as usize;
+pub(in super::super) const BYTES_MAX: usize = u32::MAX as usize;
 
 /// Something other than a torn end is wrong with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Damaged {
+pub(in super::super) struct Damaged {
     /// Where the bad frame begins.
-    pub(super) at: usize,
+    pub(in super::super) at: usize,
     /// Where the first good one after it begins.
-    pub(super) good: usize,
+    pub(in super::super) good: usize,
 }
 
 /// Adds a frame of `bytes` to `file`. The checksum depends on `seed` as well: files of another node are not taken for one's own.
-pub(super) fn add(file: &mut Vec<u8>, seed: u64, bytes: &[u8]) {
+pub(in super::super) fn add(file: &mut Vec<u8>, seed: u64, bytes: &[u8]) {
     assert!(bytes.len() <= BYTES_MAX, "the caller divides what is too long for a frame");
     let length = (bytes.len() as u32).to_le_bytes();
     file.extend_from_slice(&MARK);
@@ -29,7 +29,7 @@ pub(super) fn add(file: &mut Vec<u8>, seed: u64, bytes: &[u8]) {
 }
 
 /// The bytes of every frame in order, and where the last one ends: what follows is a torn tail.
-pub(super) fn read(file: &[u8], seed: u64) -> Result<(Vec<&[u8]>, usize), Damaged> {
+pub(in super::super) fn read(file: &[u8], seed: u64) -> Result<(Vec<&[u8]>, usize), Damaged> {
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(bytes) = frame(file, seed, at) {
         found.push(bytes);
