@@ -50,6 +50,7 @@ pub(super) fn struck(plan: &Plan, target: &Target, times: u32, down: Span) -> Pl
             lasting: Some(Draw::Fixed(down)),
             repeat: None,
             trigger: None,
+            after: Draw::ZERO,
         }
     };
     let until = Until::At(FIRST + (every + jitter) * u64::from(times));
@@ -70,6 +71,7 @@ pub(super) fn pausing(plan: &Plan, node_days: f64, longest: Span) -> Plan {
         lasting: Some(Draw::Uniform(Span::ZERO, longest)),
         repeat: None,
         trigger: None,
+        after: Draw::ZERO,
     };
     let faults = (0..minutes).flat_map(|number| (0..plan.nodes.len()).map(move |node| pause(number, node)));
     Plan { faults: faults.collect(), until: Until::At(minute * minutes), ..quiet(plan, 0.0) }

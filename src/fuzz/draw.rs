@@ -1,15 +1,16 @@
 //! From a seed to a scenario.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::faults::{self, Family, Ground};
+use super::lasting;
 use super::profile::Profile;
 use crate::base::{CostProfile, Draw, Rng, Span};
 use crate::scenario::{
-    Arrivals, Config, Detector, Direction, DiskPlan, DispatchConfig, DispatchMode, Errand, Failover, Fault,
-    FaultKind, Inputs, JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan,
-    PolicyOptions, RequestPlan, Scheduler, Target, Until, policies, to_toml,
+    Arrivals, Config, Detector, DiskPlan, DispatchConfig, DispatchMode, Errand, Failover, Fault, Inputs,
+    JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions, RequestPlan,
+    Scheduler, Until, policies, to_toml,
 };
 
 /// The bound on liveness: generous, so that what breaks it is stuck and not slow.
@@ -24,9 +25,9 @@ const LOSSY: f64 = 0.05;
 pub fn scenario(seed: u64, profile: Profile) -> Plan {
     let rng = Rng::new(seed).fork("fuzz");
     let mut shape = rng.fork("shape");
-    let nodes = nodes(&mut shape);
+    let nodes = nodes(&mut shape, profile);
     let network = network(&mut rng.fork("network"));
-    let mut config = config(&mut rng.fork("settings"), nodes.len());
+    let mut config = config(&mut rng.fork("settings"), nodes.len(), profile);
     classic(&mut rng.fork("classic"), &mut config);
     if network.loss >= LOSSY {
         // Three heartbeats of silence are nothing there: whoever chooses that evicts healthy nodes all the time.
@@ -36,14 +37,19 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         // Likewise three beats of a leader, where every other one of them may be lost on its way or on the way back.
         config.failover.election = config.failover.election.max(config.failover.beat * 10);
     }
-    let models = models(&mut rng.fork("models"));
+    let mut models = models(&mut rng.fork("models"));
     let until = Span::secs(5 + shape.below(25));
     let (mut jobs, arrivals) = work(&mut rng.fork("work"), &models, until);
+    if profile == Profile::Stories {
+        steady(&mut jobs[0], &mut models, until, nodes.len());
+    }
     let requests = requests(&mut rng.fork("requests"), &mut jobs, until);
     let options = PolicyOptions::default();
-    let spare = (config.failover.voters_for(nodes.len()) - 1) / 2;
+    let voters = config.failover.voters_for(nodes.len());
+    let spare = (voters - 1) / 2;
     let hedges = config.dispatch.hedge;
-    let ground = Ground { nodes: nodes.len() as u32, until, hedges };
+    let observers = u32::from(config.membership.observers);
+    let ground = Ground { nodes: nodes.len() as u32, voters: voters as u32, until, hedges, observers };
     let workers: Vec<bool> = nodes.iter().map(|node| node.worker).collect();
     let faults = all_faults(&mut rng.fork("faults"), profile, ground, spare, &workers);
     let plan = Plan {
@@ -64,26 +70,41 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         requests,
         faults,
     };
-    // What runs is what the file says, to the last digit.
-    let read = |plan: &Plan| Plan::read(&to_toml(plan), "the drawn scenario");
-    read(&plan).unwrap_or_else(|_| {
-        // A small cluster cannot have every fault: those that the reader refuses are left out.
-        let possible = |fault: &Fault| {
-            let alone = Plan { faults: vec![fault.clone()], ..plan.clone() };
-            read(&alone).is_ok()
+    as_read(plan, seed)
+}
+
+/// The plan as its file is read: what runs is what the file says, to the last digit.
+///
+/// A small cluster cannot have every fault: those that the reader refuses are left out.
+fn as_read(mut plan: Plan, seed: u64) -> Plan {
+    loop {
+        let error = match Plan::read(&to_toml(&plan), "the drawn scenario") {
+            Ok(plan) => return plan,
+            Err(error) => error,
         };
-        let faults = plan.faults.iter().filter(|fault| possible(fault)).cloned().collect();
-        let plan = Plan { faults, ..plan.clone() };
-        read(&plan).unwrap_or_else(|error| panic!("seed {seed}: {error}"))
-    })
+        let refused: BTreeSet<usize> =
+            error.problems().iter().filter_map(|problem| fault_of(&problem.key)).collect();
+        assert!(!refused.is_empty(), "seed {seed}: {error}");
+        let mut position = 0..;
+        plan.faults.retain(|_| !position.next().is_some_and(|position| refused.contains(&position)));
+    }
+}
+
+/// The position of the fault that a path such as `fault.3.for` belongs to.
+fn fault_of(key: &str) -> Option<usize> {
+    key.strip_prefix("fault.")?.split('.').next()?.parse().ok()
 }
 
 fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.below(from.len() as u64) as usize].clone()
 }
 
-fn nodes(rng: &mut Rng) -> Vec<NodePlan> {
-    let count = pick(rng, &[1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8, 9, 10, 12]);
+fn nodes(rng: &mut Rng, profile: Profile) -> Vec<NodePlan> {
+    let count = match profile {
+        // Their parts are for several voters, and few others.
+        Profile::Stories => pick(rng, &[3, 3, 3, 4, 5, 5, 7]),
+        _ => pick(rng, &[1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8, 9, 10, 12]),
+    };
     let mixed = rng.chance(0.3);
     let mut nodes: Vec<NodePlan> = (1..=count).map(NodePlan::usual).collect();
     if mixed {
@@ -100,9 +121,10 @@ fn nodes(rng: &mut Rng) -> Vec<NodePlan> {
     nodes
 }
 
-fn config(rng: &mut Rng, nodes: usize) -> Config {
+fn config(rng: &mut Rng, nodes: usize, profile: Profile) -> Config {
     let usual = Config::default();
-    let voters: Vec<Option<u8>> = [None, Some(1), Some(3), Some(5), Some(7)]
+    let one = if profile == Profile::Stories { Some(3) } else { Some(1) };
+    let voters: Vec<Option<u8>> = [None, one, Some(3), Some(5), Some(7)]
         .into_iter()
         .filter(|v| v.is_none_or(|v| usize::from(v) <= nodes))
         .collect();
@@ -227,6 +249,17 @@ fn work(rng: &mut Rng, models: &BTreeMap<Arc<str>, ModelPlan>, until: Span) -> (
     (jobs, arrivals)
 }
 
+/// Makes a job last about as long as faults do, query by query, so that entries are under way whatever happens when.
+fn steady(job: &mut JobPlan, models: &mut BTreeMap<Arc<str>, ModelPlan>, until: Span, nodes: usize) {
+    const QUERY: Span = Span::millis(60);
+    let model = models.get_mut(&job.spec.model).expect("jobs name models that there are");
+    model.profile =
+        CostProfile { setup: Draw::ZERO, per_input: Draw::LogNormal(QUERY, 0.3), ..model.profile };
+    let count = until.0 / QUERY.0 * nodes as u64;
+    job.spec.inputs = Inputs::Range { dataset: "synthetic".into(), from: 0, count };
+    job.spec.batch = 1;
+}
+
 /// What clients ask about their jobs, and about those of others, while faults happen; some of them give up.
 fn requests(rng: &mut Rng, jobs: &mut [JobPlan], until: Span) -> Vec<RequestPlan> {
     let mut requests: Vec<RequestPlan> = Vec::new();
@@ -297,49 +330,8 @@ fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize, wor
         }
         faults.extend(faults::draw(family, ground, rng));
     }
-    faults.extend(lasting(rng, ground, spare, workers));
+    faults.extend(lasting::draw(rng, ground, spare, workers));
     faults
-}
-
-/// Faults that stay, on fewer machines than a quorum can spare, and never on the last worker.
-fn lasting(rng: &mut Rng, ground: Ground, spare: usize, workers: &[bool]) -> Vec<Fault> {
-    let mut machines: Vec<u32> = (0..ground.nodes).collect();
-    rng.shuffle(&mut machines);
-    let count = if rng.chance(0.5) { rng.below(spare as u64 + 1) as usize } else { 0 };
-    if count == 1 && ground.hedges && rng.chance(0.3) {
-        // A coordinator that is heard and hears nothing. What it holds as a worker comes back by hedging alone.
-        let kind = FaultKind::Cut { other: None, direction: Direction::In };
-        let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
-        return vec![Fault {
-            at,
-            kind,
-            target: Target::Coordinator,
-            lasting: None,
-            repeat: None,
-            trigger: None,
-        }];
-    }
-    let one = |machine: &u32| {
-        let kinds = [FaultKind::Crash { wipe: false }, FaultKind::Isolate, FaultKind::Pause];
-        let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
-        Fault {
-            at,
-            kind: pick(rng, &kinds),
-            target: Target::Node(*machine),
-            lasting: None,
-            repeat: None,
-            trigger: None,
-        }
-    };
-    let works = |machine: &u32| workers[*machine as usize];
-    let mut left = machines.iter().filter(|machine| works(machine)).count();
-    let mut taken: Vec<u32> = machines[..count].to_vec();
-    taken.retain(|machine| {
-        let last = works(machine) && left == 1;
-        left -= usize::from(works(machine) && !last);
-        !last
-    });
-    taken.iter().map(one).collect()
 }
 
 #[cfg(test)]

@@ -96,16 +96,24 @@ pub(super) enum Family {
     Storm,
     /// A coordinator that was cut off is back when its successor dies.
     OldLeader,
-    /// What was committed is left on one disk, whose machine is dead.
+    /// What was committed is left on disks whose machines are dead.
     LastCopies,
+    /// Votes and candidacies are lost before they are on a disk, and those who do not know of them elect once more.
+    LostVotes,
+    /// Coordinators are cut off one after the other, each with an entry that nobody else has, and come back.
+    OldTerms,
+    /// A coordinator that was cut off hears its successor without being heard.
+    HalfHeard,
+    /// The coordinator dies while a voter's seat is given to another node.
+    Successors,
 }
 
-use Profile::{Churn, Disks, Elections, Partitions, Work};
+use Profile::{Churn, Disks, Elections, Partitions, Stories, Work};
 
 /// Every family, with the kind of its faults as scenario files call it, and the profiles that aim at it beside
 /// [`Profile::Swarm`], which takes all.
 #[rustfmt::skip] // One family, one line: it is a table.
-pub(super) const FAMILIES: [(Family, &str, &[Profile]); 45] = [
+pub(super) const FAMILIES: [(Family, &str, &[Profile]); 49] = [
     (Family::Kill, "crash", &[Elections, Churn, Work, Disks]),
     (Family::KillLeader, "crash", &[Elections, Churn, Work]),
     (Family::Wipe, "crash", &[Churn, Disks]),
@@ -133,8 +141,8 @@ pub(super) const FAMILIES: [(Family, &str, &[Profile]); 45] = [
     (Family::Skew, "skew", &[Elections]),
     (Family::Suspend, "suspend", &[Elections]),
     (Family::PauseStorm, "pause", &[Elections]),
-    (Family::KillAmid, "crash", &[Elections, Churn]),
-    (Family::Delay, "delay", &[Elections]),
+    (Family::KillAmid, "crash", &[Elections, Churn, Stories]),
+    (Family::Delay, "delay", &[Elections, Stories]),
     (Family::Duplicate, "duplicate", &[]),
     (Family::Reorder, "reorder", &[]),
     (Family::Slow, "slow", &[Work]),
@@ -144,13 +152,17 @@ pub(super) const FAMILIES: [(Family, &str, &[Profile]); 45] = [
     (Family::Stuck, "stuck", &[Work]),
     (Family::BadOutput, "bad_output", &[Work]),
     (Family::RepeatOutput, "repeat_output", &[Work]),
-    (Family::SlowDisk, "slow_disk", &[Elections, Disks]),
+    (Family::SlowDisk, "slow_disk", &[Elections, Disks, Stories]),
     (Family::FullDisk, "full_disk", &[Disks]),
     (Family::Corrupt, "corrupt", &[Churn, Disks]),
     (Family::Rollback, "rollback", &[Churn, Disks]),
-    (Family::Storm, "crash", &[Elections]),
-    (Family::OldLeader, "cut", &[Elections, Partitions]),
-    (Family::LastCopies, "crash", &[Churn, Disks]),
+    (Family::Storm, "crash", &[Elections, Stories]),
+    (Family::OldLeader, "cut", &[Elections, Partitions, Stories]),
+    (Family::LastCopies, "crash", &[Churn, Disks, Stories]),
+    (Family::LostVotes, "crash", &[Elections, Stories]),
+    (Family::OldTerms, "isolate", &[Elections, Stories]),
+    (Family::HalfHeard, "cut", &[Partitions, Stories]),
+    (Family::Successors, "crash", &[Elections, Churn, Stories]),
 ];
 
 impl Family {
@@ -176,10 +188,14 @@ impl Family {
 pub(super) struct Ground {
     /// How many machines there are.
     pub(super) nodes: u32,
+    /// How many of them vote in the beginning: the first ones.
+    pub(super) voters: u32,
     /// When the last fault is over.
     pub(super) until: Span,
     /// Whether slow queries are hedged.
     pub(super) hedges: bool,
+    /// How many observers each machine has at most.
+    pub(super) observers: u32,
 }
 
 impl Ground {
@@ -210,7 +226,7 @@ impl Ground {
 }
 
 /// These machines, of which there is at least one.
-fn several(machines: &[u32]) -> Target {
+pub(super) fn several(machines: &[u32]) -> Target {
     match machines {
         [one] => Target::Node(*one),
         many => Target::Several(many.iter().map(|machine| Target::Node(*machine)).collect()),
@@ -225,11 +241,12 @@ pub(super) fn fault(at: Span, lasting: Span, kind: FaultKind, target: Target) ->
         lasting: Some(Draw::Fixed(lasting)),
         repeat: None,
         trigger: None,
+        after: Draw::ZERO,
     }
 }
 
 fn moment(at: Span, kind: FaultKind, target: Target) -> Fault {
-    Fault { at: Draw::Fixed(at), kind, target, lasting: None, repeat: None, trigger: None }
+    Fault { at: Draw::Fixed(at), kind, target, lasting: None, repeat: None, trigger: None, after: Draw::ZERO }
 }
 
 /// The faults of one occurrence of `family`.
@@ -272,7 +289,13 @@ pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> 
         Family::SlowDisk | Family::FullDisk | Family::Corrupt | Family::Rollback => {
             disks(family, ground, rng)
         }
-        Family::Storm | Family::OldLeader | Family::LastCopies => patterns::draw(family, ground, rng),
+        Family::Storm
+        | Family::OldLeader
+        | Family::LastCopies
+        | Family::LostVotes
+        | Family::OldTerms
+        | Family::HalfHeard
+        | Family::Successors => patterns::draw(family, ground, rng),
     }
 }
 
@@ -483,7 +506,15 @@ fn processes(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
             }]
         }
         Family::KillAmid => {
-            let trigger = [Trigger::Election, Trigger::Snapshot, Trigger::Seats][rng.below(3) as usize];
+            let triggers = [
+                Trigger::Election,
+                Trigger::Candidacy,
+                Trigger::Vote,
+                Trigger::Reign,
+                Trigger::Snapshot,
+                Trigger::Seats,
+            ];
+            let trigger = triggers[rng.below(triggers.len() as u64) as usize];
             let target = if rng.chance(0.7) { Target::Concerned } else { Target::Coordinator };
             let crash = fault(at, lasting, FaultKind::Crash { wipe: false }, target);
             vec![Fault { trigger: Some(trigger), ..crash }]
@@ -498,18 +529,22 @@ mod tests {
 
     #[test]
     fn every_family_stands_in_the_table_once_and_draws_what_the_table_says() {
-        let ground = Ground { nodes: 7, until: Span::secs(20), hedges: true };
+        let ground = Ground { nodes: 7, voters: 5, until: Span::secs(20), hedges: true, observers: 5 };
         for (position, (family, kind, _)) in FAMILIES.iter().enumerate() {
             assert_eq!(*family as usize, position, "{family:?}: the table is in the order of the families");
             let faults = (0..20).flat_map(|seed| draw(*family, ground, &mut Rng::new(seed)));
-            let others = match family {
-                Family::Rollback => "restart",
-                Family::OldLeader => "crash",
-                Family::LastCopies => "isolate",
-                _ => kind,
+            let others: &[&str] = match family {
+                Family::Rollback => &["restart"],
+                Family::OldLeader | Family::HalfHeard => &["crash"],
+                Family::LastCopies => &["isolate"],
+                Family::LostVotes => &["isolate", "slow_disk"],
+                Family::Successors => &["slow_disk"],
+                Family::OldTerms => &["crash", "cut", "slow_disk"],
+                _ => &[],
             };
             for fault in faults {
-                assert!([*kind, others].contains(&fault.kind.name()), "{family:?} draws {fault:?}");
+                let name = fault.kind.name();
+                assert!(name == *kind || others.contains(&name), "{family:?} draws {fault:?}");
                 let ends = fault.at.mean() + fault.lasting.map_or(Span::ZERO, Draw::mean);
                 assert!(ends <= ground.until, "{family:?} goes on after the end: {fault:?}");
             }

@@ -7,6 +7,7 @@
 
 mod draw;
 mod faults;
+mod lasting;
 mod patterns;
 mod points;
 mod profile;

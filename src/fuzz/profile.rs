@@ -17,17 +17,20 @@ pub enum Profile {
     Work,
     /// Disks are slow, full, damaged, lost and replaced by old copies.
     Disks,
+    /// Faults come in the order and at the distance in which clusters are known to lose data.
+    Stories,
 }
 
 impl Profile {
     /// All profiles, the usual one first.
-    pub const ALL: [Profile; 6] = [
+    pub const ALL: [Profile; 7] = [
         Profile::Swarm,
         Profile::Elections,
         Profile::Partitions,
         Profile::Churn,
         Profile::Work,
         Profile::Disks,
+        Profile::Stories,
     ];
 
     /// What commands call it.
@@ -39,6 +42,7 @@ impl Profile {
             Profile::Churn => "churn",
             Profile::Work => "work",
             Profile::Disks => "disks",
+            Profile::Stories => "stories",
         }
     }
 
@@ -53,6 +57,7 @@ impl Profile {
             Profile::Churn => "machines come, go and lose their disks all the time",
             Profile::Work => "engines die, hang, slow down and answer wrongly under many jobs",
             Profile::Disks => "disks are slow, full, damaged, lost and replaced by old copies",
+            Profile::Stories => "faults come in the order in which clusters are known to lose data",
         }
     }
 
@@ -72,6 +77,7 @@ impl Profile {
             Profile::Swarm | Profile::Work => 16,
             Profile::Elections | Profile::Churn | Profile::Disks => 24,
             Profile::Partitions => 10,
+            Profile::Stories => 6,
         }
     }
 

@@ -407,8 +407,12 @@ fn fault(section: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Option
         "repeat_output" => FaultKind::RepeatOutput,
         other => unreachable!("{other} is a choice without a meaning"),
     };
-    let (repeat, trigger) = (repeat(section), trigger(section));
-    Some(Fault { at, kind, target: hit.unwrap_or(Target::All), lasting, repeat, trigger })
+    let (repeat, trigger, after) = (repeat(section), trigger(section), section.draw("after"));
+    if trigger.is_none() && section.has("after") {
+        let why = "says how long after what it waits for a fault begins that has on = \"election\" or the like, and this one has not";
+        section.refuse("after", Wrong::Contradiction(why.to_owned()));
+    }
+    Some(Fault { at, kind, target: hit.unwrap_or(Target::All), lasting, repeat, trigger, after })
 }
 
 /// Whether a fault happens again.

@@ -274,6 +274,8 @@ pub struct Fault {
     pub repeat: Option<Repeat>,
     /// What it waits for once its time has come.
     pub trigger: Option<Trigger>,
+    /// How long after what it waited for it begins; nothing when it waits for nothing.
+    pub after: Draw,
 }
 
 /// How a fault happens again and again; never before it has ended.
@@ -290,6 +292,13 @@ pub struct Repeat {
 pub enum Trigger {
     /// A node misses its leader and asks whether it would be elected; it is the one concerned.
     Election,
+    /// A node that would be elected stands for election: it has voted for itself, which is not on its disk yet, and is the one
+    /// concerned.
+    Candidacy,
+    /// A node votes for another one, which is not on its disk yet; it is the one concerned.
+    Vote,
+    /// A node was elected and begins to lead; it is the one concerned.
+    Reign,
     /// A part of a snapshot is on its way to a node, which is the one concerned.
     Snapshot,
     /// The voters' seats change on a node, the leader first; it is the one concerned.
@@ -298,12 +307,22 @@ pub enum Trigger {
 
 impl Trigger {
     /// All of them.
-    pub(super) const ALL: [Trigger; 3] = [Trigger::Election, Trigger::Snapshot, Trigger::Seats];
+    pub(super) const ALL: [Trigger; 6] = [
+        Trigger::Election,
+        Trigger::Candidacy,
+        Trigger::Vote,
+        Trigger::Reign,
+        Trigger::Snapshot,
+        Trigger::Seats,
+    ];
 
     /// What scenarios call it.
     pub fn name(self) -> &'static str {
         match self {
             Trigger::Election => "election",
+            Trigger::Candidacy => "candidacy",
+            Trigger::Vote => "vote",
+            Trigger::Reign => "reign",
             Trigger::Snapshot => "snapshot",
             Trigger::Seats => "seats",
         }

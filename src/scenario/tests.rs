@@ -334,6 +334,7 @@ for = "0s..1.5s"
 [[fault]]
 at = "1s"
 on = "snapshot"
+after = "0s..30ms"
 kind = "crash"
 target = ["concerned", "coordinator"]
 every = "10s"

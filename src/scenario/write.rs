@@ -336,6 +336,9 @@ fn fault(file: &mut File, fault: &Fault) {
     file.quoted("kind", fault.kind.name());
     file.put("target", targets::text(&fault.target));
     file.quoted("on", fault.trigger.map_or("time", Trigger::name));
+    if fault.trigger.is_some() {
+        file.quoted("after", draw_text(fault.after));
+    }
     file.quoted("every", fault.repeat.map_or_else(|| "never".to_owned(), |repeat| draw_text(repeat.every)));
     if let Some(repeat) = fault.repeat {
         file.or_word("times", repeat.times, "ever");

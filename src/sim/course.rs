@@ -31,6 +31,8 @@ pub(super) struct Course {
     pub(super) at: Time,
     /// How long it lasts this time; `None` is for good.
     pub(super) lasting: Option<Span>,
+    /// How long after what it waits for it begins this time.
+    pub(super) after: Span,
     /// Where what it does this time draws from.
     pub(super) rng: Rng,
     /// Where later times draw from.
@@ -62,6 +64,7 @@ impl Course {
             own,
             at: Time::ZERO + fault.at.sample(&mut rng),
             lasting: fault.lasting.map(|lasting: Draw| lasting.sample(&mut rng)),
+            after: fault.after.sample(&mut rng.fork("after")),
             rng: rng.fork("targets"),
             later: rng.fork("later"),
             turns: 1,
@@ -99,6 +102,7 @@ impl Course {
         let mut rng = self.later.fork_number(self.turns - 1).fork("turn");
         self.at = now;
         self.lasting = fault.lasting.map(|lasting| lasting.sample(&mut rng));
+        self.after = fault.after.sample(&mut rng.fork("after"));
         self.rng = rng.fork("targets");
         self.concerned = None;
         self.standing = Standing::Due;

@@ -129,7 +129,8 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         self.queue.push(self.now + WAIT_FOR, Event::Fault { fault, step: FaultStep::GiveUp });
     }
 
-    /// Something happens that faults may wait for: they begin in the midst of it, as soon as the step under way is done.
+    /// Something happens that faults may wait for: they begin in the midst of it, as soon as the step under way is done, or some time
+    /// after that if they say so.
     pub(super) fn happens(&mut self, trigger: Trigger, machine: Machine) {
         let waiting = std::mem::take(&mut self.faults.waiting);
         let (begin, wait) =
@@ -139,8 +140,8 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             let course = &mut self.faults.all[fault as usize];
             course.standing = Standing::Due;
             course.concerned = Some(machine);
-            course.at = self.now;
-            self.queue.push(self.now, Event::Fault { fault, step: FaultStep::Begin });
+            course.at = self.now + course.after;
+            self.queue.push(course.at, Event::Fault { fault, step: FaultStep::Begin });
         }
     }
 

@@ -1,21 +1,39 @@
-//! The event queue: what happens next, in order of (time, sequence), with the payloads out of the heap's way.
+//! The event queue: what happens next, in order of (time, sequence), with the payloads out of the way.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use crate::base::Time;
 
 /// Bits of a key below the time: 40 for the sequence, 24 for the place.
 const SEQUENCE_BITS: u32 = 40;
 const PLACE_BITS: u32 = 24;
-/// Children per heap node: four 16-byte keys are one cache line.
-const ARITY: usize = 4;
+/// How many bins the ring has.
+const RING: u64 = 512;
 
 /// A priority queue of events. Events at the same time come out in the order in which they went in.
 ///
 /// A key is one `u128`: the time in the upper 64 bits, then a sequence number, then the place of the payload, which
-/// never decides because sequence numbers are distinct. So the heap moves 16 bytes per event and nothing else. Places below
+/// never decides because sequence numbers are distinct. So 16 bytes per event are moved and nothing else. Places below
 /// `bare` need no payload: they are the wake-ups of machines.
+///
+/// Time is divided into bins (a calendar queue). Only the bin under way is kept in order; what falls into one of the next bins
+/// waits in a ring, and what comes later than those in a heap. A bin is as long as a cluster of that size needs to cause an event
+/// or two, so that nearly all events cost the same, however many are pending.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    heap: Vec<u128>,
+    /// The keys of the bin under way, the earliest last.
+    present: Vec<u128>,
+    /// The number of the bin under way.
+    bin: u64,
+    /// A bin is two to this power nanoseconds long.
+    bin_bits: u32,
+    /// The keys of the next bins, in no order, each at its number modulo `RING`.
+    ring: Vec<Vec<u128>>,
+    /// Which of those hold something, a bit each.
+    filled: [u64; RING as usize / 64],
+    /// The keys of all later bins. As time goes on some of them come within reach of the ring, and stay here.
+    later: BinaryHeap<Reverse<u128>>,
     slab: Vec<Option<T>>,
     free: Vec<u32>,
     bare: u32,
@@ -34,7 +52,19 @@ pub(super) enum Popped<T> {
 impl<T> Queue<T> {
     /// An empty queue in which the numbers below `bare` can stand for themselves.
     pub(super) fn new(bare: u32) -> Queue<T> {
-        Queue { heap: Vec::new(), slab: Vec::new(), free: Vec::new(), bare, sequence: 0 }
+        Queue {
+            present: Vec::new(),
+            bin: 0,
+            // 8 to 15 machines cause about one event per millisecond, which has 2 to the power of 20 nanoseconds.
+            bin_bits: bare.leading_zeros().saturating_sub(8),
+            ring: vec![Vec::new(); RING as usize],
+            filled: [0; RING as usize / 64],
+            later: BinaryHeap::new(),
+            slab: Vec::new(),
+            free: Vec::new(),
+            bare,
+            sequence: 0,
+        }
     }
 
     /// Queues an item for `at`. An item for [`Time::NEVER`] is dropped.
@@ -69,17 +99,63 @@ impl<T> Queue<T> {
         );
         let key = u128::from(at.0) << 64 | u128::from(self.sequence << PLACE_BITS | u64::from(place));
         self.sequence += 1;
-        self.heap.push(key);
-        self.rise(self.heap.len() - 1, key);
+        let bin = at.0 >> self.bin_bits;
+        if bin <= self.bin {
+            let place = self.present.partition_point(|other| *other > key);
+            self.present.insert(place, key);
+        } else if bin - self.bin < RING {
+            let slot = (bin % RING) as usize;
+            self.ring[slot].push(key);
+            self.filled[slot / 64] |= 1 << (slot % 64);
+        } else {
+            self.later.push(Reverse(key));
+        }
+    }
+
+    /// Begins the next bin that holds something; false when nothing is pending.
+    fn advance(&mut self) -> bool {
+        let bin_of = |key: u128| (key >> 64) as u64 >> self.bin_bits;
+        let later = self.later.peek().map(|Reverse(key)| bin_of(*key));
+        let near = self.next_filled();
+        let Some(bin) = near.into_iter().chain(later).min() else { return false };
+        self.bin = bin;
+        if near == Some(bin) {
+            let slot = (bin % RING) as usize;
+            std::mem::swap(&mut self.present, &mut self.ring[slot]);
+            self.filled[slot / 64] &= !(1 << (slot % 64));
+        }
+        while let Some(&Reverse(key)) = self.later.peek()
+            && bin_of(key) == bin
+        {
+            self.present.push(key);
+            self.later.pop();
+        }
+        self.present.sort_unstable_by(|one, other| other.cmp(one));
+        true
+    }
+
+    /// The next bin of the ring that holds something.
+    fn next_filled(&self) -> Option<u64> {
+        let first = self.bin + 1;
+        let words = RING / 64;
+        let (word, bit) = (first % RING / 64, first % 64);
+        let ahead = self.filled[word as usize] >> bit;
+        if ahead != 0 {
+            return Some(first + u64::from(ahead.trailing_zeros()));
+        }
+        // The last of these is the first word once more: its lower bits are the farthest bins.
+        (1..=words).find_map(|steps| {
+            let bits = self.filled[((word + steps) % words) as usize];
+            (bits != 0).then(|| first - bit + steps * 64 + u64::from(bits.trailing_zeros()))
+        })
     }
 
     /// Takes out the earliest event: its time, its sequence number, itself.
     pub(super) fn pop(&mut self) -> Option<(Time, u64, Popped<T>)> {
-        let first = *self.heap.first()?;
-        let last = self.heap.pop().expect("it has a first");
-        if !self.heap.is_empty() {
-            self.sink(last);
+        if self.present.is_empty() && !self.advance() {
+            return None;
         }
+        let first = self.present.pop()?;
         let low = first as u64;
         let place = low as u32 & ((1 << PLACE_BITS) - 1);
         let popped = if place < self.bare {
@@ -95,46 +171,7 @@ impl<T> Queue<T> {
     /// How many events are pending.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.heap.len()
-    }
-
-    /// Lets `key` rise from the hole at `hole`.
-    fn rise(&mut self, mut hole: usize, key: u128) {
-        let heap = self.heap.as_mut_slice();
-        while hole > 0 {
-            let parent = (hole - 1) / ARITY;
-            if heap[parent] <= key {
-                break;
-            }
-            heap[hole] = heap[parent];
-            hole = parent;
-        }
-        heap[hole] = key;
-    }
-
-    /// Lets `key` sink from the root. It came from the bottom, so the hole first goes all the way down along the
-    /// smallest children, and the key then rises from there: fewer comparisons than stopping on the way.
-    fn sink(&mut self, key: u128) {
-        let heap = self.heap.as_mut_slice();
-        let mut hole = 0;
-        loop {
-            let first = hole * ARITY + 1;
-            if let Some(children) = heap.get(first..first + ARITY) {
-                let (left, left_key) =
-                    if children[1] < children[0] { (1, children[1]) } else { (0, children[0]) };
-                let (right, right_key) =
-                    if children[3] < children[2] { (3, children[3]) } else { (2, children[2]) };
-                let (smallest, smallest_key) =
-                    if right_key < left_key { (right, right_key) } else { (left, left_key) };
-                heap[hole] = smallest_key;
-                hole = first + smallest;
-            } else {
-                let Some(smallest) = (first..heap.len()).min_by_key(|&child| heap[child]) else { break };
-                heap[hole] = heap[smallest];
-                hole = smallest;
-            }
-        }
-        self.rise(hole, key);
+        self.present.len() + self.ring.iter().map(Vec::len).sum::<usize>() + self.later.len()
     }
 }
 
@@ -150,9 +187,12 @@ mod tests {
         let mut queue = Queue::new(0);
         let mut expected = Vec::new();
         let mut out = Vec::new();
+        let mut now = 0;
         for round in 0..4_000_u64 {
-            // Few distinct times, so that ties are common, and pops in between, so that places are reused.
-            let at = Time(rng.below(50));
+            // Few distinct times, so that ties are common, and pops in between, so that places are reused. Some are within the
+            // bin under way, some within the ring, some beyond.
+            let ahead = [1 << 10, 1 << 27, 1 << 36][rng.below(3) as usize];
+            let at = Time(now + rng.below(50) * ahead);
             queue.push(at, round);
             expected.push((at, round));
             if rng.chance(0.3) {
@@ -162,6 +202,7 @@ mod tests {
                 assert_eq!(sequence, item, "seed {seed}");
                 expected.sort_unstable();
                 assert_eq!(expected.remove(0), (at, item), "seed {seed}");
+                now = at.0;
             }
         }
         assert_eq!(queue.len(), expected.len());

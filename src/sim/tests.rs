@@ -198,7 +198,15 @@ fn job(at: Span) -> JobPlan {
 
 fn fault(at: u64, kind: FaultKind, target: Target, lasting: Option<u64>) -> Fault {
     let lasting = lasting.map(|ms| Draw::Fixed(Span::millis(ms)));
-    Fault { at: Draw::Fixed(Span::millis(at)), kind, target, lasting, repeat: None, trigger: None }
+    Fault {
+        at: Draw::Fixed(Span::millis(at)),
+        kind,
+        target,
+        lasting,
+        repeat: None,
+        trigger: None,
+        after: Draw::ZERO,
+    }
 }
 
 fn run(plan: &Plan, seed: u64) -> (Outcome, Vec<Record>) {

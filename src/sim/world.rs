@@ -365,6 +365,11 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     fn witness(&mut self, machine: Machine, observation: &Observation) {
         match observation {
             Observation::Stood { .. } => self.happens(Trigger::Election, machine),
+            Observation::Voted { candidate, .. } if *candidate == self.hosts[machine as usize].id => {
+                self.happens(Trigger::Candidacy, machine);
+            }
+            Observation::Voted { .. } => self.happens(Trigger::Vote, machine),
+            Observation::Led { .. } => self.happens(Trigger::Reign, machine),
             Observation::Seated { .. } => self.happens(Trigger::Seats, machine),
             _ => {}
         }

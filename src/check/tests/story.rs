@@ -74,6 +74,7 @@ fn plan() -> Plan {
         lasting: None,
         repeat: None,
         trigger: None,
+        after: Draw::ZERO,
     };
     Plan {
         name: "story".into(),

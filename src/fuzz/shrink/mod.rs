@@ -119,19 +119,33 @@ impl Shrinker<'_> {
 /// scenario would fail for a reason of its own.
 fn is_survivable(plan: &Plan) -> bool {
     let voters = plan.config.failover.voters_for(plan.nodes.len());
-    let takes_one = |fault: &&Fault| match fault.kind {
+    let takes = |fault: &&Fault| match fault.kind {
         FaultKind::Crash { wipe } => wipe || fault.lasting.is_none(),
         FaultKind::Corrupt => true,
         FaultKind::Pause
+        | FaultKind::Suspend
         | FaultKind::Isolate
         | FaultKind::Cut { .. }
+        | FaultKind::Partial(_)
+        | FaultKind::Loss(_)
+        | FaultKind::SlowLink(_)
+        | FaultKind::Delay(_)
+        | FaultKind::Starve(_)
+        | FaultKind::Skew(_)
         | FaultKind::Leave
         | FaultKind::FullDisk
         | FaultKind::SlowDisk(_) => fault.lasting.is_none(),
         _ => false,
     };
-    let alone = |fault: &Fault| matches!(fault.target, Target::Node(_) | Target::Coordinator | Target::Voter);
-    let taken: Vec<&Fault> = plan.faults.iter().filter(takes_one).collect();
+    let single = |target: &Target| {
+        matches!(target, Target::Node(_) | Target::Coordinator | Target::Voter | Target::Concerned)
+    };
+    let known = |fault: &Fault| match &fault.target {
+        Target::Several(targets) => targets.iter().all(single),
+        target => single(target),
+    };
+    let taken: Vec<&Fault> = plan.faults.iter().filter(takes).collect();
+    let machines: usize = taken.iter().map(|fault| fault.target.machines_max(plan.nodes.len())).sum();
     // Who leaves takes its seat along: with it a disk or a machine less may be one too many.
     let goodbyes = plan.faults.iter().any(|fault| fault.kind == FaultKind::Leave);
     let spare = match plan.config.failover.mode {
@@ -140,9 +154,15 @@ fn is_survivable(plan: &Plan) -> bool {
         FailoverMode::Standby => 1,
         FailoverMode::Log => (voters - 1) / 2,
     };
-    let gone = |place: usize| taken.iter().any(|fault| fault.target == Target::Node(place as u32));
+    let gone = |place: usize| {
+        let place = Target::Node(place as u32);
+        taken.iter().any(|fault| match &fault.target {
+            Target::Several(targets) => targets.contains(&place),
+            target => *target == place,
+        })
+    };
     let works = plan.nodes.iter().enumerate().any(|(place, node)| node.worker && !gone(place));
-    taken.iter().all(|fault| alone(fault)) && taken.len() <= spare && works
+    taken.iter().all(|fault| known(fault)) && machines <= spare && works
 }
 
 /// How much of a plan is left to chance: its random lengths of time, and faults that hit anybody.
@@ -162,8 +182,8 @@ fn draws(plan: &mut Plan) -> Vec<&mut Draw> {
     all.extend(plan.jobs.iter_mut().map(|job| &mut job.at));
     all.extend(plan.arrivals.iter_mut().filter_map(|stream| stream.every.as_mut()));
     all.extend(plan.requests.iter_mut().map(|request| &mut request.at));
-    for Fault { at, kind, lasting, repeat, .. } in &mut plan.faults {
-        all.push(at);
+    for Fault { at, after, kind, lasting, repeat, .. } in &mut plan.faults {
+        all.extend([at, after]);
         all.extend(lasting.as_mut());
         all.extend(repeat.as_mut().map(|repeat| &mut repeat.every));
         if let FaultKind::Delay(draw) | FaultKind::SlowDisk(draw) | FaultKind::Starve(draw) = kind {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Shrinker;
+use crate::base::Draw;
 use crate::scenario::{FaultKind, Inputs, NodePlan, Plan, Target};
 
 impl Shrinker<'_> {
@@ -24,6 +25,8 @@ impl Shrinker<'_> {
         }
         for place in 0..self.best.faults.len() {
             self.keep(|plan| plan.faults[place].repeat = None);
+            self.keep(|plan| plan.faults[place].after = Draw::ZERO);
+            self.keep(|plan| (plan.faults[place].trigger, plan.faults[place].after) = (None, Draw::ZERO));
             self.targets(|plan| Some(&mut plan.faults[place].target));
             self.targets(|plan| match &mut plan.faults[place].kind {
                 FaultKind::Cut { other, .. } => other.as_mut(),

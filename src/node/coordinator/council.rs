@@ -32,6 +32,12 @@ pub(super) struct Council {
     passed_over: BTreeMap<NodeId, Time>,
 }
 
+/// The next step of the seats, as a leader sees it that has not taken office yet.
+pub(in super::super) fn next_seats(me: NodeId, config: &Config, facts: &Facts<'_>) -> Option<Seats> {
+    let passed_over = &BTreeMap::new();
+    Seating { me, failover: &config.failover, facts, passed_over }.next()
+}
+
 impl Council {
     pub(super) fn new(now: Time) -> Council {
         Council {
@@ -47,6 +53,13 @@ impl Council {
     /// When the next view change, and the next look at the seats, is due.
     pub(super) fn deadlines(&self) -> (Time, Time) {
         (self.proposed_until.unwrap_or(self.due), self.seats_at)
+    }
+
+    /// It does not leave after all.
+    pub(super) fn leaving_is_off(&mut self, id: NodeId, incarnation: Incarnation) {
+        if self.leaving.get(&id) == Some(&incarnation) {
+            self.leaving.remove(&id);
+        }
     }
 
     pub(super) fn view_changed(&mut self) {
@@ -72,7 +85,10 @@ impl Council {
                 FailoverMode::Log => {
                     let seating =
                         Seating { me, failover: &config.failover, facts, passed_over: &self.passed_over };
-                    if let Some(seats) = seating.next() {
+                    let voters = &facts.seats.voters;
+                    let stays = config.has(Mutant::LostVoterStays)
+                        && voters.iter().any(|voter| facts.ledger.view().member(*voter).is_none());
+                    if let Some(seats) = seating.next().filter(|_| !stays) {
                         self.note_passed_over(&seats, facts);
                         wishes.push_back(Wish::Seat(seats));
                     }
@@ -139,8 +155,8 @@ impl Coordinator {
         self.council.due = self.council.due.min(facts.now + gather);
     }
 
-    /// A member leaves, or has been suspect for too long.
-    pub(in super::super) fn evict(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
+    /// A member leaves, or shall be evicted.
+    pub(in super::super) fn let_go(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
         // Whoever leads is heard by a quorum, whatever its observers say.
         let ignored = self.config.has(Mutant::NobodyIsEvicted);
         if id != self.me && !ignored && facts.ledger.view().contains(id, incarnation) {
@@ -151,8 +167,7 @@ impl Coordinator {
 
     /// A member that was to be evicted is heard again.
     pub(in super::super) fn trust(&mut self, id: NodeId, incarnation: Incarnation) {
-        if self.council.leaving.get(&id) == Some(&incarnation) {
-            self.council.leaving.remove(&id);
-        }
+        self.trial.end(id);
+        self.council.leaving_is_off(id, incarnation);
     }
 }

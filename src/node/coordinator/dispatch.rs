@@ -298,6 +298,9 @@ impl Coordinator {
 
     /// Gives what waits behind other queries to idle workers.
     fn even_out(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
+        if self.roster.iter().all(|worker| worker.held <= 1) {
+            return;
+        }
         let idle: Vec<NodeId> =
             self.free.iter().take_while(|(held, _)| *held == 0).map(|&(_, id)| id).collect();
         for idle in idle {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::entry::Position;
 use super::super::io::Outbox;
 use super::super::message::{Body, LogMessage};
-use super::super::mutant::Mutant;
+use super::super::mutant::{Mutant, Planted};
 use super::super::observation::Observation;
 use super::super::record::Record;
 use super::super::{Ballot, Token};
@@ -68,8 +68,10 @@ impl Log {
 
     fn other_voters(&self) -> Vec<NodeId> {
         let mut voters = self.store.seats().voters.clone();
-        if self.planted.has(Mutant::OutsidersVote) {
-            voters.extend(self.store.voters_so_far().chain(self.store.seats().learners.iter().copied()));
+        let outsiders = self.planted.has(Mutant::OutsidersVote);
+        if outsiders || self.planted.has(Mutant::RemovedVoterVotes) {
+            voters.extend(self.store.voters_so_far());
+            voters.extend(self.store.seats().learners.iter().filter(|_| outsiders));
             voters.sort_unstable();
             voters.dedup();
         }
@@ -80,7 +82,7 @@ impl Log {
     /// Whether those who granted something are a majority of the voters.
     fn majority(&self, granted: &BTreeSet<NodeId>) -> bool {
         let seats = self.store.seats();
-        if self.planted.has(Mutant::OutsidersVote) {
+        if self.planted.has(Mutant::OutsidersVote) || self.planted.has(Mutant::RemovedVoterVotes) {
             return granted.len() >= seats.quorum();
         }
         seats.voters.iter().filter(|voter| granted.contains(voter)).count() >= seats.quorum()
@@ -165,7 +167,7 @@ impl Log {
             if self.majority(&granted) {
                 self.stand(t, false);
             }
-        } else if !granted && last > self.store.last().max(asking.best) {
+        } else if !granted && is_better(last, self.store.last().max(asking.best), self.planted) {
             asking.best = last;
             asking.fetched_from.insert(from);
             let own = self.store.last();
@@ -190,13 +192,13 @@ impl Log {
         t.observe(Observation::Voted { epoch, candidate: self.me });
         self.role = Role::Standing(Standing { granted: BTreeSet::new(), own });
         self.reset_timer(t.now);
+        let hasty = self.planted.has(Mutant::StandsBeforeDurable);
         for voter in self.other_voters() {
             let message = LogMessage::Vote { epoch, last: self.store.last(), transfer };
-            t.send_after(
-                voter,
-                message,
-                Some(own).filter(|_| !self.planted.has(Mutant::StandsBeforeDurable)),
-            );
+            t.send_after(voter, message, Some(own).filter(|_| !hasty));
+        }
+        if hasty {
+            self.count_own_vote(t, own);
         }
     }
 
@@ -301,4 +303,9 @@ impl Log {
             out.send(to, Body::Log(LogMessage::TransferNow { epoch: self.epoch() }));
         }
     }
+}
+
+/// Whether a log that ends at `last` has what one that ends at `own` lacks.
+fn is_better(last: Position, own: Position, planted: Planted) -> bool {
+    last > own || last.index > own.index && planted.has(Mutant::AdoptsLonger)
 }

@@ -111,6 +111,10 @@ impl Log {
     /// Commits what a majority holds durably, if that covers an entry of the own term.
     pub(super) fn advance_commit(&mut self, t: &mut Turn) {
         let Some(lead) = self.lead() else { return };
+        // Most answers are to signs of life.
+        if self.store.commit() == self.store.last().index {
+            return;
+        }
         let matched = |voter: &NodeId| {
             if *voter == self.me {
                 self.store.durable()

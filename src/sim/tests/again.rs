@@ -116,6 +116,16 @@ fn what_waits_for_an_election_begins_in_its_midst_on_the_one_concerned() {
 }
 
 #[test]
+fn what_waits_for_an_election_can_begin_some_time_after_it() {
+    let mut plan = plan(&["silent"; 3]);
+    let crash = fault(205, FaultKind::Crash { wipe: false }, Target::Concerned, Some(50));
+    let after = Draw::Fixed(Span::millis(7));
+    plan.faults.push(Fault { trigger: Some(Trigger::Election), after, ..crash });
+    let (_, history) = run(&plan, 1);
+    assert_eq!(hits(&history, &FaultPhase::Began), [(217, vec![0])]);
+}
+
+#[test]
 fn what_waits_for_something_that_never_happens_is_missed_in_the_end() {
     let mut plan = plan(&["silent"; 3]);
     plan.until = Until::Done;

@@ -1,0 +1,102 @@
+//! What stays broken when the faults are over: fewer machines than a quorum can spare, each or all of them in one way.
+
+use super::faults::{Ground, several};
+use crate::base::{Draw, Rng, Span};
+use crate::scenario::{Direction, Fault, FaultKind, Loss, Shape, Target};
+
+/// Faults without an end on at most `spare` machines, and never on the last one for which `workers` says that it works.
+pub(super) fn draw(rng: &mut Rng, ground: Ground, spare: usize, workers: &[bool]) -> Vec<Fault> {
+    let mut machines: Vec<u32> = (0..ground.nodes).collect();
+    rng.shuffle(&mut machines);
+    let count = if rng.chance(0.5) { rng.below(spare as u64 + 1) as usize } else { 0 };
+    if count == 1 && ground.hedges && rng.chance(0.3) {
+        // A coordinator that is heard and hears nothing. What it holds as a worker comes back by hedging alone.
+        let kind = FaultKind::Cut { other: None, direction: Direction::In };
+        return vec![for_good(ground, rng, kind, Target::Coordinator)];
+    }
+    let works = |machine: &u32| workers[*machine as usize];
+    let mut left = machines.iter().filter(|machine| works(machine)).count();
+    let mut rest: Vec<u32> = machines[..count].to_vec();
+    rest.retain(|machine| {
+        let last = works(machine) && left == 1;
+        left -= usize::from(works(machine) && !last);
+        !last
+    });
+    if rest.len() > 1 && is_outvoted(ground) && rng.chance(0.3) {
+        // They hear the others, but hardly each other.
+        let shapes = [Shape::Chain, Shape::Star, Shape::Ring, Shape::Bridge];
+        let shape = shapes[rng.below(shapes.len() as u64) as usize];
+        return vec![for_good(ground, rng, FaultKind::Partial(shape), several(&rest))];
+    }
+    let one = |machine: &u32| {
+        let kind = kind(ground, rng);
+        for_good(ground, rng, kind, Target::Node(*machine))
+    };
+    rest.iter().map(one).collect()
+}
+
+fn for_good(ground: Ground, rng: &mut Rng, kind: FaultKind, target: Target) -> Fault {
+    let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
+    Fault { at, kind, target, lasting: None, repeat: None, trigger: None, after: Draw::ZERO }
+}
+
+/// Whether a machine that is half broken is not the only one that watches another: nobody else would notice when that one dies.
+fn is_outvoted(ground: Ground) -> bool {
+    ground.observers >= 3
+}
+
+/// How one machine stays broken.
+fn kind(ground: Ground, rng: &mut Rng) -> FaultKind {
+    if !is_outvoted(ground) {
+        return if rng.chance(0.5) { FaultKind::Crash { wipe: false } } else { FaultKind::Isolate };
+    }
+    let one_way = |direction| FaultKind::Cut { other: None, direction };
+    match rng.below(12) {
+        0 | 1 => FaultKind::Crash { wipe: false },
+        2 => FaultKind::Isolate,
+        3 => FaultKind::Pause,
+        4 => one_way(Direction::Out),
+        // What it holds as a worker, heard and hearing nothing, comes back by hedging alone.
+        5 if ground.hedges => one_way(Direction::In),
+        5 | 6 => FaultKind::SlowDisk(up_to(rng, &[150, 1_000])),
+        7 | 8 => FaultKind::Starve(up_to(rng, &[200, 3_000])),
+        9 => {
+            let burst = rng.chance(0.5).then(|| Span::millis(1 + rng.below(1_000)));
+            let rate = [0.5, 0.8, 0.95][rng.below(3) as usize];
+            FaultKind::Loss(Loss { burst, ..Loss::of(rate) })
+        }
+        10 => FaultKind::Skew([0.5, 0.9, 1.1, 2.0][rng.below(4) as usize]),
+        _ => FaultKind::Stuck,
+    }
+}
+
+/// Any time up to one of these milliseconds.
+fn up_to(rng: &mut Rng, most: &[u64]) -> Draw {
+    Draw::Uniform(Span::millis(1), Span::millis(most[rng.below(most.len() as u64) as usize]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_leaves_a_quorum_and_a_worker_and_is_of_many_kinds() {
+        let ground = Ground { nodes: 6, voters: 5, until: Span::secs(20), hedges: true, observers: 5 };
+        let workers = [true, false, true, false, false, false];
+        let mut kinds: Vec<&str> = Vec::new();
+        for seed in 0..500 {
+            let faults = draw(&mut Rng::new(seed), ground, 2, &workers);
+            let hit: usize = faults.iter().map(|fault| fault.target.machines_max(6)).sum();
+            assert!(hit <= 2, "seed {seed}: {faults:?}");
+            let takes = |machine| faults.iter().any(|fault| fault.target == Target::Node(machine));
+            assert!(!(takes(0) && takes(2)), "seed {seed}: nobody works");
+            assert!(faults.iter().all(|fault| fault.lasting.is_none()), "seed {seed}");
+            kinds.extend(faults.iter().map(|fault| fault.kind.name()));
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        let all =
+            ["crash", "cut", "isolate", "loss", "partial", "pause", "skew", "slow_disk", "starve", "stuck"];
+        assert_eq!(kinds, all);
+    }
+}
