@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::config::{Dispatch as DispatchConfig, DispatchMode, limits};
+use super::super::config::{Dispatch as DispatchConfig, DispatchMode, limits, longer};
 use super::super::io::Outbox;
 use super::super::message::{Body, Desk, Order, WorkMessage};
 use super::super::mutant::{Mutant, Planted};
@@ -45,7 +45,9 @@ pub(super) struct WorkerDesk {
     pub(super) slots: BTreeMap<AttemptId, Slot>,
     version: u64,
     acknowledged: u64,
-    sent_at: Time,
+    /// When it is sent again unless the worker answers, and how long that waits.
+    again: Time,
+    wait: Span,
     dirty: bool,
     /// Expected seconds of the work it holds.
     work: f64,
@@ -67,7 +69,8 @@ impl WorkerDesk {
             slots: BTreeMap::new(),
             version: 0,
             acknowledged: 0,
-            sent_at: Time::ZERO,
+            again: Time::ZERO,
+            wait: Span::ZERO,
             dirty: false,
             work: 0.0,
         };
@@ -162,7 +165,7 @@ impl WorkerDesk {
         self.acknowledged = self.acknowledged.max(version.min(self.version));
     }
 
-    /// Sends the desk if it changed, or if it is unanswered for `repeat`.
+    /// Sends the desk if it changed, or if it is unanswered for as long as it had to be; `repeat` is the longest such time.
     pub(super) fn flush(
         &mut self,
         now: Time,
@@ -171,13 +174,16 @@ impl WorkerDesk {
         planted: Planted,
         out: &mut Outbox,
     ) {
-        let overdue = self.acknowledged < self.version && now.since(self.sent_at) >= repeat;
-        let overdue = overdue && !planted.has(Mutant::NoSecondOrder);
-        if !self.dirty && !overdue {
+        if !self.dirty && self.again_at() > now {
+            return;
+        }
+        let before = Some(self.wait).filter(|_| !self.dirty);
+        self.wait = longer(before, repeat);
+        self.again = now + self.wait;
+        if !self.dirty && planted.has(Mutant::NoSecondOrder) {
             return;
         }
         self.version += u64::from(std::mem::take(&mut self.dirty));
-        self.sent_at = now;
         let told = if planted.has(Mutant::NoSecondOrder) { self.version - 1 } else { self.acknowledged };
         let news = self.slots.values().filter(|slot| slot.since > told);
         let desk = Desk {
@@ -195,8 +201,8 @@ impl WorkerDesk {
         !self.dirty && version == self.version
     }
 
-    /// Whether the worker has yet to answer its newest desk.
-    pub(super) fn is_unanswered(&self) -> bool {
-        self.dirty || self.acknowledged < self.version
+    /// When the desk is sent again, for want of an answer.
+    pub(super) fn again_at(&self) -> Time {
+        if self.acknowledged < self.version { self.again } else { Time::NEVER }
     }
 }

@@ -24,7 +24,7 @@ use intake::Intake;
 use pace::Pace;
 use queue::JobQueue;
 
-use super::config::{Config, limits};
+use super::config::{Config, limits, longer};
 use super::entry::{Command, Completion, Seats};
 use super::io::Outbox;
 use super::ledger::Ledger;
@@ -83,6 +83,7 @@ pub(super) struct Coordinator {
     /// Until when workers are asked what they hold; `None` once dispatch is open.
     survey_until: Option<Time>,
     survey_repeat: Time,
+    survey_wait: Span,
     serial: u64,
     desks: BTreeMap<NodeId, WorkerDesk>,
     queues: BTreeMap<JobId, JobQueue>,
@@ -97,6 +98,7 @@ pub(super) struct Coordinator {
     extras: usize,
     replan: bool,
     replan_at: Time,
+    /// Not later than the next desk that is to be sent again for want of an answer.
     repeat_at: Time,
     spares_at: Time,
     /// When the next query that was refused has rested.
@@ -126,7 +128,8 @@ impl Coordinator {
             me,
             rng,
             survey_until: Some(facts.now + config.dispatch.survey),
-            survey_repeat: facts.now + config.dispatch.repeat,
+            survey_repeat: facts.now + longer(None, config.dispatch.repeat),
+            survey_wait: longer(None, config.dispatch.repeat),
             serial: 0,
             desks: BTreeMap::new(),
             queues: BTreeMap::new(),
@@ -137,7 +140,7 @@ impl Coordinator {
             extras: 0,
             replan: true,
             replan_at: Time::NEVER,
-            repeat_at: facts.now + config.dispatch.repeat,
+            repeat_at: Time::NEVER,
             spares_at: Time::NEVER,
             rested_at: Time::NEVER,
             places: false,
@@ -202,9 +205,14 @@ impl Coordinator {
             self.replan = true;
         }
         if now >= self.repeat_at {
-            self.repeat_at = now + self.config.dispatch.repeat;
-            self.touched
-                .extend(self.desks.iter().filter(|(_, desk)| desk.is_unanswered()).map(|(&id, _)| id));
+            self.repeat_at = Time::NEVER;
+            for (&id, desk) in &self.desks {
+                if desk.again_at() <= now {
+                    self.touched.insert(id);
+                } else {
+                    self.repeat_at = self.repeat_at.min(desk.again_at());
+                }
+            }
         }
         if now >= self.spares_at {
             self.spares_at = Time::NEVER;
@@ -229,6 +237,7 @@ impl Coordinator {
             if let Some(desk) = self.desks.get_mut(&id) {
                 let repeat = self.config.dispatch.repeat;
                 desk.flush(facts.now, self.epoch, repeat, self.config.planted, out);
+                self.repeat_at = self.repeat_at.min(desk.again_at());
             }
         }
     }
@@ -420,7 +429,8 @@ impl Coordinator {
         for &id in &silent {
             out.send(id, Body::Work(WorkMessage::Survey { epoch: self.epoch }));
         }
-        self.survey_repeat = now + self.config.dispatch.repeat;
+        self.survey_wait = longer(Some(self.survey_wait), self.config.dispatch.repeat);
+        self.survey_repeat = now + self.survey_wait;
     }
 
     /// After a change of batch size: void attempts leave the desks, and the new queries wait.
