@@ -45,6 +45,9 @@ pub(super) struct WorkerDesk {
     pub(super) slots: BTreeMap<AttemptId, Slot>,
     version: u64,
     acknowledged: u64,
+    /// When it last followed a desk that it had not followed before, or said for the first time what it holds: proof that it hears
+    /// this coordinator and is heard by it.
+    pub(super) answered_at: Option<Time>,
     sent_at: Time,
     dirty: bool,
     /// Expected seconds of the work it holds.
@@ -67,6 +70,7 @@ impl WorkerDesk {
             slots: BTreeMap::new(),
             version: 0,
             acknowledged: 0,
+            answered_at: None,
             sent_at: Time::ZERO,
             dirty: false,
             work: 0.0,
@@ -158,8 +162,21 @@ impl WorkerDesk {
     }
 
     /// The worker says that it has followed the desk of this version.
-    pub(super) fn acknowledge(&mut self, version: u64) {
-        self.acknowledged = self.acknowledged.max(version.min(self.version));
+    pub(super) fn acknowledge(&mut self, now: Time, version: u64) {
+        let before = self.acknowledged;
+        self.acknowledged = before.max(version.min(self.version));
+        if self.acknowledged > before || !self.surveyed {
+            self.surveyed = true;
+            self.answered_at = Some(now);
+        }
+    }
+
+    /// Sends the desk even though nothing on it may have changed, so that the worker shows whether it answers.
+    pub(super) fn question(&mut self) {
+        // A desk that is sent before the worker has said what it holds would take that away; the survey is the question then.
+        if self.surveyed && !self.is_unanswered() {
+            self.dirty = true;
+        }
     }
 
     /// Sends the desk if it changed, or if it is unanswered for `repeat`.

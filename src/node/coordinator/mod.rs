@@ -14,6 +14,7 @@ mod queue;
 mod results;
 mod seating;
 mod spares;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use desk::WorkerDesk;
 use intake::Intake;
 use pace::Pace;
 use queue::JobQueue;
+use trial::Trial;
 
 use super::config::{Config, limits};
 use super::entry::{Command, Completion, Seats};
@@ -109,6 +111,7 @@ pub(super) struct Coordinator {
     asking: BTreeSet<NodeId>,
     intake: Intake,
     council: Council,
+    trial: Trial,
 }
 
 impl Coordinator {
@@ -145,6 +148,7 @@ impl Coordinator {
             asking: BTreeSet::new(),
             intake: Intake::default(),
             council: Council::new(facts.now),
+            trial: Trial::new(facts.now),
             config,
         };
         for (id, job) in facts.ledger.jobs().filter(|(_, job)| job.wants_workers()) {
@@ -210,6 +214,7 @@ impl Coordinator {
             self.spares_at = Time::NEVER;
             self.hedge(facts, out);
         }
+        let facts = &Facts { suspect: &|id| self.trial.is_suspect(id, facts), ..*facts };
         self.council.wake(self.me, &self.config, facts, wishes);
     }
 
@@ -281,6 +286,7 @@ impl Coordinator {
                 Change::JobForgotten { .. } => {}
                 Change::ViewChanged { .. } => {
                     self.council.view_changed();
+                    self.trial.view_changed(facts.ledger.view());
                     self.meet(facts, out);
                 }
             }
@@ -332,7 +338,12 @@ impl Coordinator {
     pub(super) fn reassess(&mut self, facts: &Facts<'_>) {
         let mut suspects = 0;
         for (&id, desk) in &mut self.desks {
-            desk.suspect = (facts.suspect)(id);
+            let suspect = self.trial.is_suspect(id, facts);
+            if suspect && !desk.suspect {
+                desk.question();
+                self.touched.insert(id);
+            }
+            desk.suspect = suspect;
             suspects += usize::from(desk.suspect);
             desk.refresh(&self.config.dispatch, self.asking.contains(&id));
         }

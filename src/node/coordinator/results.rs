@@ -24,8 +24,7 @@ impl Coordinator {
             return;
         }
         if report.epoch == self.epoch {
-            desk.acknowledge(report.version);
-            desk.surveyed = true;
+            desk.acknowledge(facts.now, report.version);
         }
         if desk.view.warm != report.warm {
             desk.view.warm.clone_from(&report.warm);
