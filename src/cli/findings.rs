@@ -32,6 +32,8 @@ pub(super) struct Findings {
     pub(super) events: u64,
     /// The trace hash of trial 0.
     trace: Option<u128>,
+    /// Whether the nodes were real, so that nothing happens in the same way again.
+    pub(super) real: bool,
     /// Whether trial 0 was run a second time.
     pub(super) repeated: bool,
     gravest: Option<Kind>,
@@ -51,6 +53,7 @@ impl Findings {
             false_alarms: [0; 2],
             events: 0,
             trace: None,
+            real: false,
             repeated: false,
             gravest: None,
         }

@@ -6,6 +6,8 @@ mod calibrate;
 mod check;
 mod compare;
 mod completions;
+#[cfg(target_os = "linux")]
+mod drill;
 mod findings;
 mod fuzz;
 mod key;
@@ -109,6 +111,10 @@ enum Command {
     /// Print the script with which a shell completes commands, flags, scenarios and keys when Tab is pressed.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Completions),
+    /// Carry out scenarios on real nodes of this machine, which are really broken.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = drill::EXAMPLES)]
+    Drill(drill::Drill),
     /// Be the inference engine of a node.
     #[command(hide = true, after_help = run::ENGINE_EXAMPLES)]
     Engine,
@@ -414,6 +420,8 @@ pub fn main() -> ExitCode {
     let exit = match &line.command {
         Command::Allocate(allocate) => allocate::run(allocate),
         Command::Calibrate(calibrate) => calibrate::run(calibrate),
+        #[cfg(target_os = "linux")]
+        Command::Drill(drill) => drill::run(drill, &STOP),
         Command::Engine => run::engine(),
         Command::Fuzz(fuzz) => fuzz::run(fuzz, &STOP),
         Command::Jobs(look) => ask::jobs(look),

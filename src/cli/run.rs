@@ -92,6 +92,18 @@ pub(super) struct Run {
     /// The most MiB that a recording may have; it then ends, and the node goes on.
     #[arg(long, value_name = "MIB", default_value_t = 1024, requires = "record", value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     record_max: u64,
+    /// How fast the synthetic engine is: 2 takes half the time that the models' profiles say.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = speed)]
+    speed: f64,
+    /// How likely the node refuses a query, from 0 to 1, to try out what schedulers make of that.
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = part)]
+    refuse: f64,
+    /// Where the node writes down what it observes, at most 260 MB of it [default: the folder diary in its data directory].
+    #[arg(long, value_name = "DIR")]
+    diary: Option<PathBuf>,
+    /// End at once when the process that started this one ends, however that ends.
+    #[arg(long)]
+    tied: bool,
     /// How much to tell on the standard error.
     #[arg(long, value_enum, default_value_t = Log::Info, value_name = "LEVEL")]
     log: Log,
@@ -115,11 +127,42 @@ fn voters(text: &str) -> Result<u8, String> {
     voters.ok_or_else(|| "wanted 1, 3, 5 or 7".to_owned())
 }
 
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| (1e-3..=1e3).contains(speed));
+    speed.ok_or_else(|| "wanted a factor from 0.001 to 1000".to_owned())
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|part| (0.0..=1.0).contains(part));
+    part.ok_or_else(|| "wanted a number from 0 to 1".to_owned())
+}
+
+/// The process ends with the one that started it.
+#[cfg(target_os = "linux")]
+fn tie() -> Result<()> {
+    use nix::sys::{prctl, signal::Signal};
+    let before = std::os::unix::process::parent_id();
+    prctl::set_pdeathsig(Signal::SIGKILL).context("--tied")?;
+    // Whoever has ended meanwhile would not be heard of.
+    anyhow::ensure!(
+        std::os::unix::process::parent_id() == before,
+        "--tied: the process that started this one has ended"
+    );
+    Ok(())
+}
+
+/// Elsewhere nobody tells.
+#[cfg(not(target_os = "linux"))]
+fn tie() -> Result<()> {
+    anyhow::bail!("--tied needs Linux")
+}
+
 /// Does what `idunno run` is told.
 pub(super) fn run(run: &Run, stop: &AtomicBool) -> Exit {
     show_log(run.log);
     let stopped = || stop.load(Ordering::Relaxed);
-    let started = options(run).and_then(|options| Ok(cluster::start(options, &stopped)?));
+    let tied = if run.tied { tie() } else { Ok(()) };
+    let started = tied.and_then(|()| Ok(cluster::start(options(run)?, &stopped)?));
     let running = match started {
         Ok(running) => running,
         Err(error) => {
@@ -148,6 +191,8 @@ pub(super) fn run(run: &Run, stop: &AtomicBool) -> Exit {
 
 /// Does what `idunno engine` is for.
 pub(super) fn engine() -> Exit {
+    // An engine that stands still does not notice that its node's end has closed its input.
+    let _ = tie();
     match engine::serve(io::stdin(), io::stdout()) {
         Ok(()) => Exit::Fine,
         Err(error) => {
@@ -176,11 +221,14 @@ fn options(run: &Run) -> Result<Options> {
         name: run.name.as_str().into(),
         kind: run.kind.as_str().into(),
         worker: !run.no_worker,
+        speed: run.speed,
+        refuse: run.refuse,
         listen: run.listen,
         advertise: run.advertise,
         join: addresses(&run.join)?,
         key: key(run.key.as_deref(), true)?,
         data,
+        diary: run.diary.clone(),
         config: settings.config,
         models: profiles.collect::<BTreeMap<Arc<str>, CostProfile>>(),
         program: std::env::current_exe().context("where this program is")?,

@@ -322,6 +322,12 @@ pub(super) fn complaints(
     let repeat = |seed: u64| {
         let (argument, first) = (quoted(argument), plan.seed);
         let trial = seed.wrapping_sub(first);
+        if findings.real {
+            return format!(
+                "try it again, which may come out otherwise: idunno drill {argument} --seed {seed} --trials 1 --out \
+                 repeat{settings}\n  rehearse it: idunno sim {argument} --seed {seed} --trials 1 --out repeat{settings}"
+            );
+        }
         format!(
             "repeat it with: idunno sim {argument} --seed {seed} --trials 1 --out repeat{settings}\n  \
              follow it with: idunno sim {argument} --seed {first} --trace --trial {trial}{settings}"

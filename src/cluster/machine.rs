@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::clock;
+use super::diary::Diary;
 use super::disk::Writer;
 use super::inbox::{Inbox, Item};
 use super::net::link::{Links, lock};
@@ -78,6 +80,7 @@ pub(super) struct Machine {
     pub(super) me: NodeId,
     pub(super) inbox: Arc<Inbox>,
     pub(super) disk: Writer,
+    pub(super) diary: Diary,
     pub(super) engine: Option<Supervisor>,
     pub(super) routes: Arc<Routes>,
     pub(super) waiting: Arc<Waiting>,
@@ -108,8 +111,8 @@ impl Machine {
     }
 
     fn go(&mut self) -> Ended {
-        let origin = Instant::now();
-        let now = || Time(origin.elapsed().as_nanos() as u64);
+        let origin = clock::now();
+        let now = || Time(clock::now().since(origin).0);
         loop {
             let wait = Duration::from_nanos(self.node.deadline().since(now()).0).min(Duration::from_hours(1));
             let input = match self.inbox.take(wait) {
@@ -136,7 +139,10 @@ impl Machine {
                     Input::Receive { from, message }
                 }
             };
-            self.step(now(), input);
+            let at = now();
+            self.step(at, input);
+            // Before anyone can hear of it, so that whatever follows from it elsewhere is later.
+            self.diary.write(origin + at.since(Time::ZERO), self.outbox.effects());
             self.carry_out();
             lock(&self.standing).status = Some(self.node.status());
             if let Some(ended) = self.ended.take() {

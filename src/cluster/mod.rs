@@ -7,7 +7,11 @@
 //! Everything that travels does so over mutual TLS, by certificates that are derived from the cluster's [`Key`].
 
 mod client;
+mod clock;
+mod diary;
 mod disk;
+#[cfg(target_os = "linux")]
+pub mod drill;
 mod inbox;
 mod keys;
 mod machine;
@@ -27,6 +31,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use client::{Client, ClientError};
+use diary::Diary;
 pub use disk::DiskError;
 use disk::{Folder, Log, Writer};
 use inbox::{Inbox, Item};
@@ -61,6 +66,10 @@ pub struct Options {
     pub kind: Arc<str>,
     /// Whether it takes queries.
     pub worker: bool,
+    /// How fast its engine shall be; 1 takes the time that the profiles of models say.
+    pub speed: f64,
+    /// How likely it refuses a query, 0 to 1.
+    pub refuse: f64,
     /// Where it listens: this UDP port and the next. Port 0 takes two free ones.
     pub listen: SocketAddr,
     /// Where others reach it, when that is elsewhere.
@@ -71,6 +80,8 @@ pub struct Options {
     pub key: Key,
     /// Its data directory.
     pub data: PathBuf,
+    /// Where it writes down what it observes; `None` is the folder `diary` in its data directory.
+    pub diary: Option<PathBuf>,
     /// The settings of the state machine.
     pub config: Arc<Config>,
     /// The models that it can run.
@@ -222,6 +233,8 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         lane.handle.spawn(doors.clone().open(dialler.endpoint.clone(), id));
     }
     let view = log.disk().view.clone();
+    let diary = options.diary.clone().unwrap_or_else(|| options.data.join("diary"));
+    let diary = Diary::begin(&diary, id, Arc::clone(&options.name)).map_err(needs("its diary"))?;
     let to_machine = Arc::clone(&inbox);
     let disk = Writer::start(log, move |told| to_machine.put(Item::Disk(told))).map_err(needs("a thread"))?;
     let identity = identity(&options, &ports, id);
@@ -235,6 +248,7 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         me: id,
         inbox: Arc::clone(&inbox),
         disk,
+        diary,
         routes: Arc::clone(&ports.routes),
         waiting,
         standing,
@@ -263,7 +277,7 @@ fn identity(options: &Options, ports: &Ports, id: NodeId) -> Identity {
         name: Arc::clone(&options.name),
         kind: Arc::clone(&options.kind),
         worker: options.worker,
-        refuse: 0.0,
+        refuse: options.refuse,
         address: ports.address.to_string().into(),
     }
 }
@@ -291,7 +305,7 @@ fn engine(options: &Options, seed: u64, inbox: &Arc<Inbox>) -> Result<Option<Sup
     if !options.worker {
         return Ok(None);
     }
-    let setup = Setup { models: options.models.clone(), speed: 1.0, seed };
+    let setup = Setup { models: options.models.clone(), speed: options.speed, seed };
     let inbox = Arc::clone(inbox);
     let tell = move |event| inbox.put(Item::Engine(event));
     let started = Supervisor::start(options.program.clone(), setup, tell);

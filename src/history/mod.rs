@@ -2,6 +2,7 @@
 //!
 //! Both drivers write the same history; the checker and the reports read nothing else.
 
+mod progress;
 mod watcher;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{NodeId, SessionId, Time};
 
+pub use progress::{EVERY, Progress};
 pub use watcher::{Fate, Watcher};
 
 /// What records are made of, for those who read histories without knowing nodes.

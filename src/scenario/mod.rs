@@ -4,6 +4,7 @@
 //! there, `read` and `units` what it means, `build` which part of the plan it makes, `check` what does not go together. [`to_toml`] and [`to_brief_toml`] go the
 //! other way.
 
+mod aim;
 mod build;
 mod check;
 mod document;
@@ -11,24 +12,29 @@ mod error;
 mod keys;
 mod plan;
 mod read;
+mod script;
 mod settings;
 mod shape;
 mod shipped;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod units;
 mod write;
 
 pub use crate::policy::Options;
+pub use aim::{Aim, Scene};
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use plan::{
     Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, Loss, ModelPlan, NetworkPlan,
     NodePlan, Plan, Repeat, RequestPlan, Shape, Target, Trigger, Until,
 };
-pub use settings::Settings;
+pub use script::{Intent, Script, Wanted, scripts};
+pub use settings::{Settings, settings_of};
 pub use shipped::{find_shipped, shipped};
+pub use turns::Turns;
 pub use units::magnitude;
 pub use units::readable_span as span;
 pub use write::{to_brief_toml, to_toml};

@@ -9,6 +9,9 @@ use crate::node::{Config, DispatchMode, JobSpec, limits};
 use crate::node::{Mutant, Planted};
 use crate::policy::Options;
 
+/// How many times the longest expected load and query a run may take without counting a query.
+const WORK_FACTOR: f64 = 10.0;
+
 /// A checked scenario.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -93,6 +96,34 @@ impl Plan {
         let limit = limits::QUERY_UNKNOWN_MAX.max(longest * limits::STUCK_FACTOR);
         let doubled = |failures: u64| limit * (1 << failures.min(limits::DOUBLINGS_MAX.into()));
         (first..first + times).fold(Span::ZERO, |sum, failures| sum + doubled(failures))
+    }
+
+    /// How long a run may go without progress while jobs are unfinished.
+    pub fn patience(&self) -> Span {
+        self.liveness_within + self.allowance()
+    }
+
+    /// How long the plan's slowest load and query may take, generously: while they run nothing is counted.
+    fn allowance(&self) -> Span {
+        let workers = self.nodes.iter().filter(|node| node.worker);
+        let mut pace = workers.map(|node| node.speed).fold(f64::INFINITY, f64::min);
+        for fault in &self.faults {
+            if let FaultKind::Slow(factor) = fault.kind {
+                pace /= factor.max(1.0);
+            }
+        }
+        let specs =
+            self.jobs.iter().map(|job| &job.spec).chain(self.arrivals.iter().map(|stream| &stream.spec));
+        let longest = specs
+            .filter_map(|spec| {
+                let profile = self.models.get(&spec.model)?.profile;
+                Some(profile.load.mean() + profile.query_mean(spec.batch))
+            })
+            .max()
+            .unwrap_or(Span::ZERO);
+        let injected = self.stall_max().scaled(WORK_FACTOR) + self.put_off_max();
+        let longest = longest.scaled(WORK_FACTOR / pace);
+        longest + injected + self.stuck_max(longest)
     }
 }
 

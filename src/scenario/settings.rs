@@ -70,6 +70,13 @@ impl Settings {
     }
 }
 
+/// The settings that make real nodes of a plan's, as the text of a file that [`Settings::read`] takes.
+pub fn settings_of(plan: &Plan) -> String {
+    let mut all: toml::Table = write::to_toml(plan).parse().expect("what is written can be read");
+    all.retain(|name, _| TABLES.contains(&name));
+    all.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::keys;
@@ -103,6 +110,16 @@ mod tests {
         assert!(refused.starts_with("x.toml:2: fault: ") && refused.contains("membership"), "{refused}");
         let wrong = Settings::read("[membership]\nheartbeat = 20\n", "x.toml").unwrap_err().to_string();
         assert!(wrong.starts_with("x.toml:2: membership.heartbeat: 20 "), "{wrong}");
+    }
+
+    #[test]
+    fn the_settings_of_a_plan_are_read_back() {
+        for (name, source) in super::super::shipped() {
+            let plan = Plan::read(source, name).unwrap();
+            let settings = Settings::read(&settings_of(&plan), "settings.toml").unwrap();
+            assert_eq!(settings.models, plan.models);
+            assert_eq!(format!("{:?}", settings.config), format!("{:?}", plan.config));
+        }
     }
 
     #[test]

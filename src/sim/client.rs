@@ -7,8 +7,8 @@ use super::host::{Local, Process};
 use super::world::{Event, World};
 use crate::base::{JobId, Rng, SessionId, Span, Time};
 use crate::history::{ClientEvent, Machine, Watcher, What};
-use crate::node::{JobSpec, Refusal, Reply, Request};
-use crate::scenario::{Errand, Plan};
+use crate::node::{Refusal, Reply, Request};
+use crate::scenario::{Errand, Intent, Plan, Script, Wanted, scripts};
 
 /// How long a client waits for an answer before it asks another node.
 const PATIENCE: Span = Span::millis(500);
@@ -43,21 +43,6 @@ pub(super) enum Standing {
     Unknown,
     /// It has none.
     Jobless,
-}
-
-/// Something that a client will ask.
-#[derive(Debug)]
-struct Wanted {
-    /// When, at the earliest; `Time::NEVER` while it waits for another client's job to end.
-    at: Time,
-    what: Intent,
-    give_up: Option<Span>,
-}
-
-#[derive(Debug)]
-enum Intent {
-    Submit(Arc<Request>),
-    Errand(Errand),
 }
 
 /// What a client has asked and waits for.
@@ -107,67 +92,32 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// One client per job of the plan and per job of its arrivals, and one per further name under `[[request]]`; with times
-    /// drawn from forks of `rng`.
+    /// The clients of the plan, each with its times drawn from a fork of `rng`.
     pub(super) fn new(plan: &Plan, rng: &Rng) -> Clients {
         let mut clients = Clients { all: Vec::new(), by_session: BTreeMap::new(), by_name: BTreeMap::new() };
-        for (number, job) in plan.jobs.iter().enumerate() {
-            let mut rng = rng.fork("job").fork_number(number as u64);
-            let at = Time::ZERO + job.at.sample(&mut rng);
-            clients.submit(at, job.give_up, job.spec.clone(), rng);
-        }
-        for (number, stream) in plan.arrivals.iter().enumerate() {
-            let rng = rng.fork("arrivals").fork_number(number as u64);
-            let mut gaps = rng.fork("gaps");
-            let mut at = Time::ZERO + stream.from;
-            for serial in 1..=stream.count {
-                match stream.every {
-                    Some(every) => at += every.sample(&mut gaps),
-                    None if serial > 1 => {
-                        at = Time::NEVER;
-                        let next = clients.all.len() as u32;
-                        clients.all.last_mut().expect("the one before").next = Some(next);
-                    }
-                    None => {}
-                }
-                let mut spec = stream.spec.clone();
-                spec.name = format!("{}-{serial}", spec.name).into();
-                clients.submit(at, None, spec, rng.fork_number(u64::from(serial)));
-            }
-        }
-        for (number, request) in plan.requests.iter().enumerate() {
-            let mut rng = rng.fork("request").fork_number(number as u64);
-            let at = Time::ZERO + request.at.sample(&mut rng);
-            let asks = match clients.by_name.get(&request.client) {
-                Some(&asks) => asks,
-                None => clients.add(&request.client, Standing::Jobless, rng),
-            };
-            let what = Intent::Errand(request.errand.clone());
-            clients.all[asks as usize].wanted.push_back(Wanted { at, what, give_up: request.give_up });
+        for script in scripts(plan, rng) {
+            clients.add(script);
         }
         clients
     }
 
-    fn submit(&mut self, at: Time, give_up: Option<Span>, spec: JobSpec, rng: Rng) {
-        let number = self.add(&spec.name, Standing::Waiting(None), rng);
-        let what = Intent::Submit(Arc::new(Request::Submit(spec)));
-        self.all[number as usize].wanted.push_back(Wanted { at, what, give_up });
-    }
-
-    fn add(&mut self, name: &Arc<str>, standing: Standing, mut rng: Rng) -> u32 {
+    fn add(&mut self, script: Script) {
+        let Script { name, submits, wanted, next, mut rng } = script;
         let number = self.all.len() as u32;
         let session = SessionId(rng.bits());
         let reads = SessionId(rng.fork("reads").bits());
+        let standing = if submits { Standing::Waiting(None) } else { Standing::Jobless };
+        self.by_name.entry(Arc::clone(&name)).or_insert(number);
         self.all.push(Client {
-            wanted: VecDeque::new(),
+            wanted,
             pending: None,
-            next: None,
+            next,
             session,
             number: 0,
             reads,
             reads_number: 0,
             serial: 0,
-            name: Arc::clone(name),
+            name,
             attempt: 0,
             link: None,
             asked: None,
@@ -176,8 +126,6 @@ impl Clients {
         });
         self.own(session, number);
         self.own(reads, number);
-        self.by_name.entry(Arc::clone(name)).or_insert(number);
-        number
     }
 
     fn own(&mut self, session: SessionId, client: u32) {

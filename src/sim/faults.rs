@@ -1,6 +1,5 @@
 //! The plan's faults: how each begins and ends, whom it hits, and what it did.
 
-use super::aim::Aim;
 use super::course::{Course, Faults, Standing};
 use super::host::Process;
 use super::links::Links;
@@ -9,7 +8,7 @@ use super::world::{Event, World};
 use crate::base::Span;
 use crate::history::{FaultEvent, FaultPhase, Machine, Watcher, What};
 use crate::node::Input;
-use crate::scenario::{Fault, FaultKind, Plan, Trigger};
+use crate::scenario::{Aim, Fault, FaultKind, Plan, Trigger};
 
 /// How often a role that nobody has is looked for again.
 const RETRY_EVERY: Span = Span::millis(10);
@@ -39,11 +38,13 @@ impl Faults {
     /// Whether `machine` is gone or broken by a fault without an end, or on its way out of the cluster.
     pub(super) fn takes_for_good(&self, machine: Machine, plan: &Plan) -> bool {
         let takes = |course: &Course| {
-            let fault: &Fault = &plan.faults[course.fault as usize];
+            let fault: &Fault = &plan.faults[course.turns.fault as usize];
             let gone = match fault.kind {
                 FaultKind::Leave => true,
-                FaultKind::Crash { .. } | FaultKind::FullDisk | FaultKind::Pause => course.lasting.is_none(),
-                ref kind => course.lasting.is_none() && breaks(kind),
+                FaultKind::Crash { .. } | FaultKind::FullDisk | FaultKind::Pause => {
+                    course.turns.lasting.is_none()
+                }
+                ref kind => course.turns.lasting.is_none() && breaks(kind),
             };
             gone && course.standing == Standing::InForce && course.machines.contains(&machine)
         };
@@ -87,7 +88,7 @@ fn breaks(kind: &FaultKind) -> bool {
 impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     /// The fault of the plan whose course has this number.
     pub(super) fn planned(&self, fault: u32) -> &'a Fault {
-        &self.plan.faults[self.faults.all[fault as usize].fault as usize]
+        &self.plan.faults[self.faults.all[fault as usize].turns.fault as usize]
     }
 
     /// A fault is due, or its time is over.
@@ -97,7 +98,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             FaultStep::Begin => self.try_begin(fault),
             FaultStep::GiveUp => {
                 let course = &self.faults.all[fault as usize];
-                if course.standing == Standing::Waiting && self.now.since(course.at) >= WAIT_FOR {
+                if course.standing == Standing::Waiting && self.now.since(course.turns.at) >= WAIT_FOR {
                     self.faults.waiting.retain(|waiting| *waiting != fault);
                     let trigger = self.planned(fault).trigger.map_or("", Trigger::name);
                     self.miss(
@@ -140,8 +141,8 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             let course = &mut self.faults.all[fault as usize];
             course.standing = Standing::Due;
             course.concerned = Some(machine);
-            course.at = self.now + course.after;
-            self.queue.push(course.at, Event::Fault { fault, step: FaultStep::Begin });
+            course.turns.at = self.now + course.turns.after;
+            self.queue.push(course.turns.at, Event::Fault { fault, step: FaultStep::Begin });
         }
     }
 
@@ -157,7 +158,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             }
             Ok(aimed) => self.begin(fault, &aimed),
             Err(reason) => {
-                let since = self.now.since(self.faults.all[fault as usize].at);
+                let since = self.now.since(self.faults.all[fault as usize].turns.at);
                 if since < RETRY_FOR {
                     let step = FaultStep::Begin;
                     self.queue.push(self.now + RETRY_EVERY, Event::Fault { fault, step });
@@ -183,8 +184,8 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     fn again(&mut self, fault: u32) {
         let repeat = self.planned(fault).repeat;
         let course = &mut self.faults.all[fault as usize];
-        let lasting = if course.standing == Standing::InForce { course.lasting } else { None };
-        if let Some(at) = course.again(repeat) {
+        let lasting = if course.standing == Standing::InForce { course.turns.lasting } else { None };
+        if let Some(at) = course.turns.again(repeat) {
             let ends = self.now + lasting.unwrap_or(Span::ZERO);
             self.queue.push(at.max(ends), Event::Fault { fault, step: FaultStep::Due });
         }
@@ -194,8 +195,8 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     fn aim(&self, fault: u32) -> Result<Aimed, String> {
         let plan = self.planned(fault);
         let course = &self.faults.all[fault as usize];
-        let mut rng = course.rng.clone();
-        let aim = Aim { world: self, own: course.own, concerned: course.concerned };
+        let mut rng = course.turns.rng.clone();
+        let aim = Aim { scene: self, own: course.turns.own, concerned: course.concerned };
         let mut machines = Vec::new();
         aim.resolve(&plan.target, &[], &mut machines, &mut rng)?;
         let applicable = |machine: &Machine| {
@@ -250,7 +251,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         let lasting = match kind {
             // These are over as soon as they have begun, whatever the plan says.
             FaultKind::Restart | FaultKind::EngineDeath => Some(Span::ZERO),
-            _ => course.lasting,
+            _ => course.turns.lasting,
         };
         self.watch.progress = self.now;
         self.report(fault, FaultPhase::Began);
@@ -324,8 +325,11 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             | FaultKind::Reorder(_) => self.harm_network(fault, kind, aimed),
             FaultKind::SlowDisk(_) | FaultKind::FullDisk | FaultKind::Corrupt | FaultKind::Rollback => {
                 for &machine in machines {
-                    let rng =
-                        self.faults.all[fault as usize].rng.fork("disk").fork_number(u64::from(machine));
+                    let rng = self.faults.all[fault as usize]
+                        .turns
+                        .rng
+                        .fork("disk")
+                        .fork_number(u64::from(machine));
                     self.disks[machine as usize].fall_ill(fault, kind, rng);
                 }
             }
@@ -353,7 +357,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     fn harm_network(&mut self, fault: u32, kind: &FaultKind, Aimed { machines, other }: &Aimed) {
         let group = |members| Machines::of(self.plan.nodes.len(), members);
         let course = &self.faults.all[fault as usize];
-        let lasting = course.lasting.unwrap_or(Span::ZERO);
+        let lasting = course.turns.lasting.unwrap_or(Span::ZERO);
         let harm = match kind {
             FaultKind::Loss(loss) => Harm::Loss(*loss),
             FaultKind::SlowLink(bandwidth) => Harm::Slow(*bandwidth),
@@ -367,7 +371,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             let (one, other) = (group(machines), other.as_deref().map(group));
             Scope::Between { one, other, direction: *direction }
         } else if let FaultKind::Partial(shape) = kind {
-            let rng = course.rng.fork("shape");
+            let rng = course.turns.rng.fork("shape");
             Scope::Over(Links::new(*shape, self.plan.nodes.len(), machines, self.now, lasting, &rng))
         } else {
             Scope::Touching(group(machines))
@@ -474,7 +478,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
     pub(super) fn stuck_over(&mut self, faults: Vec<u32>) {
         for fault in faults {
             let state = &mut self.faults.all[fault as usize];
-            if state.lasting.is_none() && state.standing == Standing::InForce {
+            if state.turns.lasting.is_none() && state.standing == Standing::InForce {
                 state.standing = Standing::Over;
                 self.watch.progress = self.now;
                 self.report(fault, FaultPhase::Ended);
@@ -484,7 +488,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
 
     fn report(&mut self, fault: u32, phase: FaultPhase) {
         let course = &self.faults.all[fault as usize];
-        let (fault, machines) = (course.fault, course.machines.clone());
+        let (fault, machines) = (course.turns.fault, course.machines.clone());
         let kind = self.plan.faults[fault as usize].kind.name().into();
         let machine = if let [one] = machines[..] { Some(one) } else { None };
         self.note(machine, What::Fault(FaultEvent { fault, kind, machines, phase }));

@@ -4,7 +4,6 @@
 //! of its own, forked from the seed by label, so that changing one fault or job does not shift the draws of another. Every
 //! input of a node goes into the trace hash.
 
-mod aim;
 mod book;
 mod client;
 mod clock;
@@ -25,7 +24,6 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod trace;
-mod watch;
 mod world;
 
 pub use host::Process;

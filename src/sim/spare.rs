@@ -10,12 +10,25 @@ use super::host::Process;
 use super::world::World;
 use crate::base::NodeId;
 use crate::history::{Machine, Watcher};
-use crate::node::{self, Payload, Seats};
+use crate::node::{self, Payload, Seats, Status};
+use crate::scenario::Scene;
 
-impl<P: Process, W: Watcher> World<'_, P, W> {
+impl<P: Process, W: Watcher> Scene for World<'_, P, W> {
+    fn machines(&self) -> Machine {
+        self.hosts.len() as Machine
+    }
+
+    fn status(&self, machine: Machine) -> Option<Status> {
+        self.hosts[machine as usize].status()
+    }
+
+    fn works(&self, machine: Machine) -> bool {
+        self.plan.nodes[machine as usize].worker
+    }
+
     /// Whether `lost`, all at once, can lose their disks or go for good: of all seats in force a majority stays with those who
     /// have their disks and are there, or will be again; and somebody is left to work.
-    pub(super) fn can_spare(&self, lost: &[Machine]) -> bool {
+    fn can_spare(&self, lost: &[Machine]) -> bool {
         let stays =
             |machine: Machine| !lost.contains(&machine) && !self.faults.takes_for_good(machine, self.plan);
         let works = |machine: Machine| self.plan.nodes[machine as usize].worker;
@@ -34,7 +47,9 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             && in_force.filter(|seats| seats.number > committed.number).all(|seats| stands(&seats))
             && machines().any(|machine| works(machine) && stays(machine))
     }
+}
 
+impl<P: Process, W: Watcher> World<'_, P, W> {
     /// The seats by which the process on a machine acts, or by which the next one will.
     fn seats_of(&self, machine: Machine) -> Arc<Seats> {
         let said = self.hosts[machine as usize].seats.clone();

@@ -30,7 +30,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             machine,
             waits: false,
             due: self.now,
-            rng: course.rng.fork("starve").fork_number(machine.into()),
+            rng: course.turns.rng.fork("starve").fork_number(machine.into()),
         };
         course.starved = course.machines.iter().map(starved).collect();
         for place in 0..self.faults.all[fault as usize].starved.len() {

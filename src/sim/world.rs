@@ -12,10 +12,9 @@ use super::host::{Host, Local, Process, Waiting};
 use super::network::Network;
 use super::queue::{Popped, Queue};
 use super::trace::Trace;
-use super::watch::{self, Watch};
 use super::{Outcome, Traffic, size};
 use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time, ViewId};
-use crate::history::{Fate, Machine, Record, Sink, Watcher, What};
+use crate::history::{self, Fate, Machine, Progress, Record, Sink, Watcher, What};
 use crate::node::{
     self, Body, Change, Effect, EngineCommand, EngineEvent, Entry, Input, LogMessage, Member, Message,
     Observation, Outbox, Seats, View,
@@ -64,7 +63,7 @@ pub(super) struct World<'a, P, W> {
     pub(super) network: Network,
     pub(super) clients: Clients,
     pub(super) faults: Faults,
-    pub(super) watch: Watch,
+    pub(super) watch: Progress,
     outbox: Outbox,
     /// Whether the step under way wrote something.
     wrote: bool,
@@ -122,7 +121,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             network: Network::new(&plan.network, ids.len(), &rng.fork("network")),
             clients: Clients::new(plan, &rng.fork("workload")),
             faults: Faults::new(plan, &rng.fork("faults")),
-            watch: Watch::new(plan, Arc::clone(&view), seats),
+            watch: Progress::new(Arc::clone(&view), seats, plan.patience()),
             outbox: Outbox::new(),
             wrote: false,
             trace: Trace::new(seed),
@@ -149,7 +148,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             self.queue.push(at, Event::Fault { fault: fault as u32, step: FaultStep::Due });
         }
         if self.plan.until == Until::Done {
-            self.queue.push(Time::ZERO + watch::EVERY, Event::Check);
+            self.queue.push(Time::ZERO + history::EVERY, Event::Check);
         }
     }
 
@@ -179,7 +178,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                         unfinished = left;
                         break;
                     }
-                    self.queue.push(self.now + watch::EVERY, Event::Check);
+                    self.queue.push(self.now + history::EVERY, Event::Check);
                 }
                 Popped::Item(event) => self.other(event),
             }

@@ -12,7 +12,7 @@ const IMPORTS: [(&str, &[&str]); 12] = [
     ("history", &["base", "node"]),
     ("scenario", &["base", "node", "policy"]),
     ("engine", &["base"]),
-    ("cluster", &["base", "node", "scenario", "engine"]),
+    ("cluster", &["base", "node", "history", "scenario", "engine"]),
     ("check", &["base", "node", "history", "scenario"]),
     ("sim", &["base", "node", "history", "scenario"]),
     ("fuzz", &["base", "history", "scenario", "check", "sim"]),

@@ -7,7 +7,7 @@ const MARK: [u8; 4] = [0x1d, 0xa9, 0x7e, 0xc3];
 /// Mark, length (32 bits) and checksum (64 bits), little-endian.
 pub(in super::super) const HEAD: usize = 16;
 /// The most bytes in one frame.
-pub(super) const BYTES_MAX: usize = u32::MAX as usize;
+pub(in super::super) const BYTES_MAX: usize = u32::MAX as usize;
 
 /// Something other than a torn end is wrong with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -85,7 +85,7 @@ impl Log {
     }
 
     /// Makes records durable, all of them together: after a crash in the meantime the disk holds all or none.
-    pub(super) fn write(&mut self, records: Vec<Record>) -> Result<(), DiskError> {
+    pub(in super::super) fn write(&mut self, records: Vec<Record>) -> Result<(), DiskError> {
         let has_snapshot = records.iter().any(|record| matches!(record, Record::Snapshot(_)));
         for record in &records {
             self.disk.apply(record);

@@ -2,27 +2,39 @@
 
 use std::cmp::Reverse;
 
-use super::host::Process;
-use super::world::World;
+use super::plan::Target;
 use crate::base::Rng;
-use crate::history::{Machine, Watcher};
 use crate::node::Status;
-use crate::scenario::Target;
 
-/// Looks up who has a role.
-pub(super) struct Aim<'a, 'w, P, W> {
-    pub(super) world: &'a World<'w, P, W>,
-    /// The machine that a fault which hits each on its own hits now.
-    pub(super) own: Option<Machine>,
-    /// The machine in the midst of what the fault waited for.
-    pub(super) concerned: Option<Machine>,
+/// A machine, by its position in the plan.
+type Machine = u32;
+
+/// The machines at one moment.
+pub trait Scene {
+    /// How many there are.
+    fn machines(&self) -> Machine;
+    /// What the process on a machine is, if one runs.
+    fn status(&self, machine: Machine) -> Option<Status>;
+    /// Whether a machine takes queries.
+    fn works(&self, machine: Machine) -> bool;
+    /// Whether the cluster goes on when all of these are gone for good or lose their disks.
+    fn can_spare(&self, lost: &[Machine]) -> bool;
 }
 
-impl<P: Process, W: Watcher> Aim<'_, '_, P, W> {
+/// Looks up who has a role.
+pub struct Aim<'a> {
+    /// The machines.
+    pub scene: &'a dyn Scene,
+    /// The machine that a fault which hits each on its own hits now.
+    pub own: Option<Machine>,
+    /// The machine in the midst of what the fault waited for.
+    pub concerned: Option<Machine>,
+}
+
+impl Aim<'_> {
     /// The processes that run, with what they are.
     fn running(&self) -> impl Iterator<Item = (Machine, Status)> {
-        let hosts = self.world.hosts.iter().enumerate();
-        hosts.filter_map(|(machine, host)| Some((machine as Machine, host.status()?)))
+        (0..self.scene.machines()).filter_map(|machine| Some((machine, self.scene.status(machine)?)))
     }
 
     /// Whoever leads the newest reign.
@@ -31,8 +43,9 @@ impl<P: Process, W: Watcher> Aim<'_, '_, P, W> {
         leaders.max_by_key(|(machine, status)| (status.epoch, Reverse(*machine))).map(|(machine, _)| machine)
     }
 
-    /// Adds the machines that `target` means to `chosen`, none that is there or in `not` already.
-    pub(super) fn resolve(
+    /// Adds the machines that `target` means to `chosen`, none that is there or in `not` already; chance is drawn from `rng`. An error
+    /// says which role nobody has.
+    pub fn resolve(
         &self,
         target: &Target,
         not: &[Machine],
@@ -40,8 +53,8 @@ impl<P: Process, W: Watcher> Aim<'_, '_, P, W> {
         rng: &mut Rng,
     ) -> Result<(), String> {
         let is_free = |machine: &Machine| !chosen.contains(machine) && !not.contains(machine);
-        let works = |machine: &Machine| self.world.plan.nodes[*machine as usize].worker;
-        let all = || (0..self.world.hosts.len() as Machine).filter(is_free);
+        let works = |machine: &Machine| self.scene.works(*machine);
+        let all = || (0..self.scene.machines()).filter(is_free);
         let found: Vec<Machine> = match target {
             Target::Node(machine) => Some(*machine).filter(is_free).into_iter().collect(),
             Target::Coordinator => {
@@ -69,7 +82,7 @@ impl<P: Process, W: Watcher> Aim<'_, '_, P, W> {
             Target::Spare => {
                 let spare = self.running().map(|(machine, _)| machine).filter(|machine| {
                     let lost: Vec<Machine> = chosen.iter().copied().chain([*machine]).collect();
-                    is_free(machine) && self.world.can_spare(&lost)
+                    is_free(machine) && self.scene.can_spare(&lost)
                 });
                 one_of(&spare.collect::<Vec<_>>(), rng)
             }
@@ -83,7 +96,7 @@ impl<P: Process, W: Watcher> Aim<'_, '_, P, W> {
                 let leader = self.coordinator().ok_or("nobody leads")?;
                 let mut machines: Vec<Machine> = all().filter(|machine| *machine != leader).collect();
                 rng.shuffle(&mut machines);
-                machines.truncate((self.world.hosts.len() - 1) / 2);
+                machines.truncate((self.scene.machines() as usize - 1) / 2);
                 machines
             }
             Target::All => all().collect(),

@@ -1,0 +1,173 @@
+//! `idunno drill`: scenarios on real nodes of this computer, trial by trial, checked and written down like those of `idunno sim`.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::findings::Findings;
+use super::{Exit, Sim, scenarios, screen, sim};
+use crate::check::Checker;
+use crate::cluster::drill::{self, DrillError};
+use crate::report::{Finished, Gather, ReportError, Results, TrialEnd};
+use crate::scenario::{Plan, to_toml};
+
+/// What `idunno drill` is told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Drill {
+    #[command(flatten)]
+    sim: Sim,
+    /// Give each node a network of its own, connected by a bridge that nothing else can reach, so that links can be cut and messages
+    /// lost. Needs root and the programs ip and nft.
+    #[arg(long)]
+    netns: bool,
+    /// Leave out faults that cannot be injected into real nodes, instead of refusing the scenario; they count as missed.
+    #[arg(long)]
+    skip_unsupported: bool,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  idunno drill coord_fail --trials 5
+      Ten real nodes on this machine, whose coordinator is killed; the results are in results/coord_fail/real.
+  idunno drill partition_minority --netns --trials 3
+      A real partition, as root.
+  idunno compare results/coord_fail/sim results/coord_fail/real
+      How far the rehearsal and the real thing are apart.
+
+Nodes listen on 127.0.0.1 and the following addresses. Networks and disks are those of this machine: what the scenario says of the
+times that they take is for the simulator. Trials run one after the other.
+
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file, or a fault that cannot be injected, nothing changed;
+3 a safety invariant broke; 4 a liveness bound broke; 130 interrupted. Whatever happens, every process that was started
+has ended.";
+
+/// Why a scenario was not run to its end.
+enum Halt {
+    Interrupted,
+    Drill(DrillError),
+    Report(ReportError),
+}
+
+/// Runs all scenarios that were named; see [`Drill`].
+pub(super) fn run(told: &Drill, stop: &AtomicBool) -> Exit {
+    let began = Instant::now();
+    let (program, prepared) = match prepare(told) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            screen::error(&error);
+            return Exit::Usage;
+        }
+    };
+    let sim = &told.sim;
+    let mut exit = Exit::Fine;
+    let mut written = Vec::new();
+    for ((plan, results), argument) in prepared.into_iter().zip(&sim.scenarios) {
+        match scenario(told, &program, &plan, results, stop) {
+            Ok((finished, findings)) => {
+                let shown = screen::show(sim, argument, &plan, &finished, &findings, written.is_empty());
+                written.push(finished.folder);
+                exit = exit.graver(findings.exit()).graver(shown);
+            }
+            Err(Halt::Interrupted) => {
+                screen::interrupted(&plan, sim.out(), "real", &written);
+                return Exit::Interrupted;
+            }
+            Err(halt) => {
+                let error = match halt {
+                    Halt::Drill(error) => anyhow::Error::new(error),
+                    Halt::Report(error) => anyhow::Error::new(error),
+                    Halt::Interrupted => unreachable!("handled above"),
+                };
+                screen::error(&error.context(format!("{} was not finished", plan.name)));
+                return exit.graver(Exit::Failed);
+            }
+        }
+    }
+    if !sim.quiet {
+        screen::took(began.elapsed());
+    }
+    exit
+}
+
+/// Everything that can go wrong before anything runs.
+fn prepare(told: &Drill) -> Result<(PathBuf, Vec<(Plan, Results)>)> {
+    let sim = &told.sim;
+    if sim.trace || !sim.sweep.is_empty() || sim.threads.is_some_and(|threads| u16::from(threads) > 1) {
+        bail!(
+            "--trace, --sweep and --threads are for idunno sim: the trials of a drill run one after the other, and what its nodes \
+               say to each other is theirs"
+        );
+    }
+    let plans = scenarios::plans(sim)?;
+    let mut refused = Vec::new();
+    for plan in plans.iter().filter(|_| !told.skip_unsupported) {
+        for unable in drill::unable(plan, told.netns) {
+            refused.push(format!(
+                "\n  {}: fault {} ({}) {}",
+                plan.name,
+                unable.fault + 1,
+                unable.kind,
+                unable.why
+            ));
+        }
+    }
+    if !refused.is_empty() {
+        bail!(
+            "not all faults can be injected into real nodes; --skip-unsupported leaves them out:{}",
+            refused.concat()
+        );
+    }
+    let program = std::env::current_exe().context("where this program is")?;
+    let results = |plan: Plan| {
+        let results = Results::create(sim.out(), &plan, "real", &to_toml(&plan))?;
+        Ok((plan, results.with_width(sim.width)))
+    };
+    let scenarios = plans.into_iter().map(results).collect::<Result<Vec<_>, ReportError>>();
+    Ok((program, scenarios.context("there is no place for the results")?))
+}
+
+fn scenario(
+    told: &Drill,
+    program: &std::path::Path,
+    plan: &Plan,
+    mut results: Results,
+    stop: &AtomicBool,
+) -> Result<(Finished, Findings), Halt> {
+    let bar = sim::progress(told.sim.quiet, plan);
+    let mut findings = Findings::new();
+    findings.real = true;
+    for number in 0..plan.trials {
+        let seed = plan.seed.wrapping_add(u64::from(number));
+        let gather = Gather::new(plan, number, seed);
+        let gather = if number == 0 { gather.with_figures() } else { gather };
+        let mut sinks = (Checker::new(plan, seed), gather);
+        let drill = drill::Drill { plan, seed, program: program.to_owned(), netns: told.netns };
+        let drilled = drill::run(&drill, &mut sinks, &|| stop.load(Ordering::Relaxed)).map_err(|error| {
+            bar.finish_and_clear();
+            Halt::Drill(error)
+        })?;
+        if drilled.stopped {
+            bar.finish_and_clear();
+            return Err(Halt::Interrupted);
+        }
+        let (checker, gather) = sinks;
+        let verdict = checker.finish(drilled.ended_at);
+        let trial = gather.finish(TrialEnd {
+            // What is real never happens twice.
+            trace: 0,
+            ended_at: drilled.ended_at,
+            messages: None,
+            queries_lost: verdict.queries_lost,
+            queries_doubled: verdict.queries_doubled,
+            unfinished: drilled.unfinished.clone(),
+        });
+        findings.add(&trial, verdict, 0, drilled.unfinished);
+        results.add(trial).map_err(Halt::Report)?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok((results.finish().map_err(Halt::Report)?, findings))
+}

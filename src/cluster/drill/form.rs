@@ -1,0 +1,118 @@
+//! What a drill begins with: places to listen, a key, settings, and the disks that the formation of a cluster leaves behind.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::{ClusterId, Incarnation, NodeId, Rng, ViewId};
+use crate::cluster::disk::{DiskError, Folder, Log};
+use crate::node::{Disk, Member, Record, Seats, View};
+use crate::scenario::Plan;
+
+/// How often free ports are looked for.
+const TRIES_MAX: u32 = 50;
+/// Nodes per network of addresses, of which 127.0.0.0/24 is the first.
+const PER_NETWORK: usize = 250;
+
+/// Places on this computer where `count` nodes can listen, each on an address of its own: the same port everywhere, and the next,
+/// which are free now.
+pub(super) fn places(count: usize) -> std::io::Result<Vec<SocketAddr>> {
+    let address =
+        |number: usize| Ipv4Addr::new(127, 0, (number / PER_NETWORK) as u8, (number % PER_NETWORK + 1) as u8);
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        let port = UdpSocket::bind((address(0), 0))?.local_addr()?.port() & !1;
+        let all: Vec<SocketAddr> =
+            (0..count).map(|number| SocketAddr::from((address(number), port))).collect();
+        let free = |place: &SocketAddr| {
+            let second = SocketAddr::new(place.ip(), place.port() + 1);
+            UdpSocket::bind(place).and_then(|_| UdpSocket::bind(second)).map(drop)
+        };
+        match all.iter().try_for_each(free) {
+            Ok(()) => return Ok(all),
+            Err(error) if tried == TRIES_MAX => return Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
+/// A cluster that was formed and then switched off.
+#[derive(Debug)]
+pub(super) struct Formed {
+    pub(super) cluster: ClusterId,
+    pub(super) ids: Vec<NodeId>,
+    pub(super) view: Arc<View>,
+    pub(super) seats: Arc<Seats>,
+}
+
+impl Formed {
+    /// The cluster of the plan, whose nodes listen at these places: with the identities that a rehearsal under the same seed has.
+    pub(super) fn new(plan: &Plan, rng: &Rng, places: &[SocketAddr]) -> Formed {
+        let identity = rng.fork("identity");
+        let ids: Vec<NodeId> = (0..plan.nodes.len() as u64)
+            .map(|machine| NodeId::new(identity.fork_number(machine).fork_number(0).bits()))
+            .collect();
+        let members = plan.nodes.iter().zip(&ids).zip(places).map(|((node, &id), place)| Member {
+            id,
+            incarnation: Incarnation(1),
+            birth: 0,
+            name: Arc::clone(&node.name),
+            kind: Arc::clone(&node.kind),
+            worker: node.worker,
+            address: place.to_string().into(),
+        });
+        let view = View::new(ViewId(1), plan.config.membership.observers_each(), members.collect());
+        let mut voters = ids[..plan.config.failover.voters_for(ids.len())].to_vec();
+        voters.sort_unstable();
+        let seats = Seats { number: 1, voters, learners: Vec::new() };
+        let cluster = ClusterId(rng.fork("cluster").bits());
+        Formed { cluster, ids, view: Arc::new(view), seats: Arc::new(seats) }
+    }
+
+    /// Makes the disk of the node `id` in `folder`.
+    pub(super) fn write(&self, id: NodeId, folder: &Path) -> Result<(), DiskError> {
+        let Disk { cluster, ballot, entries, view, .. } =
+            Disk::formed(self.cluster, id, &self.view, &self.seats);
+        let mut records = vec![Record::Cluster(cluster), Record::Ballot(ballot)];
+        if !entries.is_empty() {
+            records.push(Record::Entries(entries));
+        }
+        records.extend(view.map(|(view, seats)| Record::View { view, seats }));
+        let (mut log, _) = Log::open(Folder::open(folder, id)?)?;
+        log.write(records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_was_made_is_read_as_the_one_that_formation_leaves() {
+        let plan =
+            Plan::read("name = \"x\"\nnodes = 4\nuntil = \"1s\"\ncluster.voters = 3", "x.toml").unwrap();
+        let places = places(4).unwrap();
+        let formed = Formed::new(&plan, &Rng::new(7), &places);
+        let folder = tempfile::tempdir().unwrap();
+        for (number, &id) in formed.ids.iter().enumerate() {
+            let path = folder.path().join(number.to_string());
+            formed.write(id, &path).unwrap();
+            let (log, torn) = Log::open(Folder::open(&path, NodeId::new(1)).unwrap()).unwrap();
+            assert_eq!(
+                (torn, log.disk()),
+                (0, &Disk::formed(formed.cluster, id, &formed.view, &formed.seats))
+            );
+        }
+    }
+
+    #[test]
+    fn every_node_has_an_address_of_its_own() {
+        let places = places(260).unwrap();
+        let mut addresses: Vec<_> = places.iter().map(SocketAddr::ip).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert_eq!(addresses.len(), 260);
+        assert!(places.iter().all(|place| place.ip().is_loopback()));
+    }
+}

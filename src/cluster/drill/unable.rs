@@ -1,0 +1,60 @@
+//! What of a scenario real nodes on this computer cannot suffer, and why.
+
+use crate::scenario::{Fault, FaultKind, Plan, Trigger};
+
+/// A fault that cannot be injected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unable {
+    /// Its position in the plan.
+    pub fault: u32,
+    /// Its kind, as scenarios call it.
+    pub kind: &'static str,
+    /// Why not, and what would help.
+    pub why: &'static str,
+}
+
+/// The faults of the plan that a drill cannot inject; `netns` says whether each node has a network of its own.
+pub fn unable(plan: &Plan, netns: bool) -> Vec<Unable> {
+    let judged = (0..).zip(&plan.faults);
+    let unable = |(fault, planned): (u32, &Fault)| {
+        Some(Unable { fault, kind: planned.kind.name(), why: hindrance(planned, netns)? })
+    };
+    judged.filter_map(unable).collect()
+}
+
+const SIMULATED: &str = "only a simulator can do that";
+const NETWORK: &str = "needs --netns, as root";
+
+fn hindrance(fault: &Fault, netns: bool) -> Option<&'static str> {
+    if fault.trigger == Some(Trigger::Snapshot) {
+        return Some("when a part of a snapshot is on its way only a simulator knows");
+    }
+    let network = if netns { None } else { Some(NETWORK) };
+    match &fault.kind {
+        FaultKind::Crash { .. }
+        | FaultKind::Restart
+        | FaultKind::Leave
+        | FaultKind::Pause
+        | FaultKind::EngineDeath
+        | FaultKind::Stuck => None,
+        FaultKind::Isolate | FaultKind::Cut { .. } | FaultKind::Loss(_) | FaultKind::Partial(_) => {
+            network.or(Some("is not built yet"))
+        }
+        FaultKind::FullDisk => Some("is not built yet"),
+        FaultKind::SlowLink(_)
+        | FaultKind::Jam
+        | FaultKind::Starve(_)
+        | FaultKind::Skew(_)
+        | FaultKind::Suspend
+        | FaultKind::Delay(_)
+        | FaultKind::Duplicate(_)
+        | FaultKind::Reorder(_)
+        | FaultKind::Slow(_)
+        | FaultKind::LoadFailure { .. }
+        | FaultKind::SlowDisk(_)
+        | FaultKind::Corrupt
+        | FaultKind::Rollback
+        | FaultKind::BadOutput(_)
+        | FaultKind::RepeatOutput => Some(SIMULATED),
+    }
+}
