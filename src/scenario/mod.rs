@@ -10,6 +10,7 @@ mod check;
 mod document;
 mod error;
 mod keys;
+mod links;
 mod plan;
 mod read;
 mod script;
@@ -27,6 +28,7 @@ pub use crate::policy::Options;
 pub use aim::{Aim, Scene};
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
+pub use links::Links;
 pub use plan::{
     Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, Loss, ModelPlan, NetworkPlan,
     NodePlan, Plan, Repeat, RequestPlan, Shape, Target, Trigger, Until,

@@ -2,13 +2,12 @@
 
 use super::course::{Course, Faults, Standing};
 use super::host::Process;
-use super::links::Links;
 use super::network::{Harm, Machines, Scope};
 use super::world::{Event, World};
 use crate::base::Span;
 use crate::history::{FaultEvent, FaultPhase, Machine, Watcher, What};
 use crate::node::Input;
-use crate::scenario::{Aim, Fault, FaultKind, Plan, Trigger};
+use crate::scenario::{Aim, Fault, FaultKind, Links, Plan, Trigger};
 
 /// How often a role that nobody has is looked for again.
 const RETRY_EVERY: Span = Span::millis(10);

@@ -13,7 +13,6 @@ mod engine;
 mod faults;
 mod host;
 mod life;
-mod links;
 mod network;
 mod queue;
 mod sampler;

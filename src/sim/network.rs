@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::links::Links;
 use super::sampler::Sampler;
 use crate::base::{Draw, Rng, Span, Time};
 use crate::history::Machine;
-use crate::scenario::{Direction, Loss, NetworkPlan};
+use crate::scenario::{Direction, Links, Loss, NetworkPlan};
 
 /// How many further latencies a message that is held back waits at most.
 const HELD_BACK_MAX: f64 = 10.0;

@@ -3,10 +3,11 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{DrillError, Stage, needs, unable};
+use super::net::{self, Harm};
+use super::{DrillError, Stage, needs, small, unable};
 use crate::base::{NodeId, Rng, Span, Time};
 use crate::history::{FaultEvent, FaultPhase, Machine, Observation, What};
-use crate::scenario::{Aim, FaultKind, Plan, Trigger, Turns};
+use crate::scenario::{Aim, Direction, FaultKind, Links, Plan, Trigger, Turns};
 
 /// How often a role that nobody has is looked for again.
 const RETRY_EVERY: Span = Span::millis(10);
@@ -14,6 +15,22 @@ const RETRY_EVERY: Span = Span::millis(10);
 const RETRY_FOR: Span = Span::secs(5);
 /// For how long a fault waits for what it shall begin in the midst of.
 const WAIT_FOR: Span = Span::secs(60);
+
+/// From this probability of loss on, a machine with a fault for good counts as broken.
+const BROKEN_LOSS: f64 = 0.5;
+
+/// Whether a fault of this kind without an end makes its target useless as a member.
+fn breaks(kind: &FaultKind) -> bool {
+    match kind {
+        FaultKind::Isolate | FaultKind::Cut { .. } | FaultKind::Partial(_) => true,
+        FaultKind::Loss(loss) => loss.rate >= BROKEN_LOSS,
+        _ => false,
+    }
+}
+
+fn is_of_network(kind: &FaultKind) -> bool {
+    matches!(kind, FaultKind::Isolate | FaultKind::Cut { .. } | FaultKind::Partial(_) | FaultKind::Loss(_))
+}
 
 /// How far a fault has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +119,10 @@ impl Faults {
         let takes = |course: &Course| {
             let gone = match plan.faults[course.turns.fault as usize].kind {
                 FaultKind::Leave => true,
-                FaultKind::EngineDeath | FaultKind::Stuck | FaultKind::Restart => false,
-                _ => course.turns.lasting.is_none(),
+                FaultKind::Crash { .. } | FaultKind::FullDisk | FaultKind::Pause => {
+                    course.turns.lasting.is_none()
+                }
+                ref kind => course.turns.lasting.is_none() && breaks(kind),
             };
             gone && course.standing == Standing::InForce && course.machines.contains(&machine)
         };
@@ -196,9 +215,14 @@ impl<'a> Stage<'a> {
         let course = &self.faults.all[number];
         let target = &self.plan.faults[course.turns.fault as usize].target;
         let mut rng = course.turns.rng.clone();
+        let kind = self.kind(number);
         let aim = Aim { scene: self, own: course.turns.own, concerned: course.concerned };
-        let mut machines = Vec::new();
-        if let Err(reason) = aim.resolve(target, &[], &mut machines, &mut rng) {
+        let (mut machines, mut other) = (Vec::new(), None);
+        let mut aimed = aim.resolve(target, &[], &mut machines, &mut rng);
+        if let (Ok(()), FaultKind::Cut { other: Some(target), .. }) = (&aimed, kind) {
+            aimed = aim.resolve(target, &machines, other.insert(Vec::new()), &mut rng);
+        }
+        if let Err(reason) = aimed {
             if now.since(course.turns.at) < RETRY_FOR {
                 self.faults.queue.push((now + RETRY_EVERY, number, Step::Begin));
             } else {
@@ -206,20 +230,22 @@ impl<'a> Stage<'a> {
             }
             return Ok(());
         }
-        let kind = self.kind(number);
         machines.retain(|&machine| {
             let host = &self.hosts[machine as usize];
             match kind {
-                FaultKind::Crash { wipe: true } => true,
                 FaultKind::Pause | FaultKind::Leave => host.runs() && !host.paused,
-                _ => host.runs(),
+                FaultKind::Crash { wipe: false }
+                | FaultKind::Restart
+                | FaultKind::EngineDeath
+                | FaultKind::Stuck => host.runs(),
+                _ => true,
             }
         });
         if machines.is_empty() {
             self.miss(number, now, "nothing that it aims at runs".to_owned());
             return Ok(());
         }
-        self.begin(number, now, machines)
+        self.begin(number, now, &machines, other.as_deref())
     }
 
     /// The fault cannot be injected this time.
@@ -244,10 +270,16 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn begin(&mut self, number: usize, now: Time, machines: Vec<Machine>) -> Result<(), DrillError> {
+    fn begin(
+        &mut self,
+        number: usize,
+        now: Time,
+        machines: &[Machine],
+        other: Option<&[Machine]>,
+    ) -> Result<(), DrillError> {
         let kind = self.kind(number);
         let course = &mut self.faults.all[number];
-        course.machines.clone_from(&machines);
+        course.machines = machines.to_vec();
         course.standing = Standing::InForce;
         course.took_effect = false;
         course.turns.arrive();
@@ -258,16 +290,13 @@ impl<'a> Stage<'a> {
         };
         self.progress.progress = now;
         self.report(number, FaultPhase::Began);
-        self.inject(number, kind, &machines)?;
+        self.inject(number, kind, machines, other)?;
         match lasting {
             Some(Span::ZERO) => self.finish(number, now)?,
             Some(lasting) => self.faults.queue.push((now + lasting, number, Step::End)),
             None => {
-                if matches!(
-                    kind,
-                    FaultKind::Isolate | FaultKind::Cut { .. } | FaultKind::Partial(_) | FaultKind::Loss(_)
-                ) {
-                    machines.iter().for_each(|&machine| self.faults.broken[machine as usize] += 1);
+                for &machine in machines.iter().chain(other.unwrap_or_default()).filter(|_| breaks(kind)) {
+                    self.faults.broken[machine as usize] += 1;
                 }
             }
         }
@@ -280,7 +309,13 @@ impl<'a> Stage<'a> {
     }
 
     /// Does what the fault does when it begins.
-    fn inject(&mut self, number: usize, kind: &FaultKind, machines: &[Machine]) -> Result<(), DrillError> {
+    fn inject(
+        &mut self,
+        number: usize,
+        kind: &FaultKind,
+        machines: &[Machine],
+        other: Option<&[Machine]>,
+    ) -> Result<(), DrillError> {
         match kind {
             FaultKind::Crash { .. } | FaultKind::Restart => {
                 for &machine in machines {
@@ -327,8 +362,64 @@ impl<'a> Stage<'a> {
                     self.took_effect(number);
                 }
             }
+            kind if is_of_network(kind) => self.break_links(number, kind, machines, other)?,
+            FaultKind::FullDisk => {
+                for &machine in machines {
+                    small::fill(&self.hosts[machine as usize].disk()).map_err(needs("a full disk"))?;
+                }
+            }
             other => unreachable!("{} is among what cannot be injected", other.name()),
         }
+        Ok(())
+    }
+
+    /// Breaks the links that a fault of the network concerns.
+    fn break_links(
+        &mut self,
+        number: usize,
+        kind: &FaultKind,
+        machines: &[Machine],
+        other: Option<&[Machine]>,
+    ) -> Result<(), DrillError> {
+        let count = self.hosts.len() as u32;
+        let one = |machine: u32| machines.contains(&machine);
+        let across = |machine: u32| other.map_or(!one(machine), |other| other.contains(&machine));
+        let links = match kind {
+            FaultKind::Cut { direction, .. } => net::links(count, |from, to| {
+                let (comes, goes) = (across(from) && one(to), one(from) && across(to));
+                match direction {
+                    Direction::Both => comes || goes,
+                    Direction::In => comes,
+                    Direction::Out => goes,
+                }
+            }),
+            FaultKind::Partial(shape) => {
+                let rng = self.faults.all[number].turns.rng.fork("shape");
+                let shaped = Links::new(*shape, count as usize, machines, Time::ZERO, Span::ZERO, &rng);
+                net::links(count, |from, to| shaped.is_dead(from, to, Time::ZERO))
+            }
+            _ => net::links(count, |from, to| one(from) || one(to)),
+        };
+        let rate = if let FaultKind::Loss(loss) = kind { loss.rate } else { 1.0 };
+        let shut = match kind {
+            FaultKind::Isolate | FaultKind::Cut { other: None, .. } => machines.to_vec(),
+            _ => Vec::new(),
+        };
+        let net = self.net.as_mut().expect("without networks of their own these faults are left out");
+        net.harm(Harm { fault: Some(number), links, shut, rate }).map_err(needs("a broken link"))
+    }
+
+    /// Faults of the network that have dropped something have taken effect.
+    pub(super) fn count_dropped(&mut self) -> Result<(), DrillError> {
+        let waits = |course: &Course| {
+            let kind = &self.plan.faults[course.turns.fault as usize].kind;
+            course.standing == Standing::InForce && !course.took_effect && is_of_network(kind)
+        };
+        let Some(net) = self.net.as_ref().filter(|_| self.faults.all.iter().any(waits)) else {
+            return Ok(());
+        };
+        let effective = net.effective().map_err(needs("what was dropped"))?;
+        effective.into_iter().for_each(|number| self.took_effect(number));
         Ok(())
     }
 
@@ -338,10 +429,11 @@ impl<'a> Stage<'a> {
 
     /// Its time is over.
     fn finish(&mut self, number: usize, now: Time) -> Result<(), DrillError> {
-        let course = &mut self.faults.all[number];
-        if course.standing != Standing::InForce {
+        if self.faults.all[number].standing != Standing::InForce {
             return Ok(());
         }
+        self.count_dropped()?;
+        let course = &mut self.faults.all[number];
         course.standing = Standing::Over;
         let (machines, lives) = (course.machines.clone(), course.lives.clone());
         let stuck = std::mem::take(&mut course.stuck);
@@ -378,20 +470,42 @@ impl<'a> Stage<'a> {
                     }
                 }
             }
+            FaultKind::FullDisk => {
+                for &machine in &machines {
+                    let host = &self.hosts[machine as usize];
+                    small::empty(&host.disk()).map_err(needs("a disk with room"))?;
+                    if !host.runs() && !self.is_kept_off(machine) {
+                        self.start(machine)?;
+                    }
+                }
+            }
+            kind if is_of_network(kind) => {
+                let net = self.net.as_mut().expect("it was needed to break links");
+                net.heal(number).map_err(needs("links as they were"))?;
+            }
             _ => {}
         }
         self.report(number, FaultPhase::Ended);
         Ok(())
     }
 
-    /// Whether a fault is the reason for which the node on `machine` has ended by itself; faults that let it leave have done so.
+    /// Whether a fault in force keeps the process on `machine` from being there.
+    fn is_kept_off(&self, machine: Machine) -> bool {
+        self.faults.all.iter().any(|course| {
+            let kind = &self.plan.faults[course.turns.fault as usize].kind;
+            let gone = matches!(kind, FaultKind::Crash { .. } | FaultKind::Leave | FaultKind::FullDisk);
+            gone && course.standing == Standing::InForce && course.machines.contains(&machine)
+        })
+    }
+
+    /// Whether a fault is the reason for which the node on `machine` has ended by itself; such faults have done something.
     pub(super) fn ends_by_fault(&mut self, machine: Machine) -> bool {
         let mut by_fault = false;
         for number in 0..self.faults.all.len() {
             let course = &self.faults.all[number];
             if course.standing == Standing::InForce
                 && course.machines.contains(&machine)
-                && *self.kind(number) == FaultKind::Leave
+                && matches!(self.kind(number), FaultKind::Leave | FaultKind::FullDisk)
             {
                 by_fault = true;
                 self.took_effect(number);

@@ -12,7 +12,9 @@ mod client;
 mod fault;
 mod form;
 mod host;
+mod net;
 mod role;
+mod small;
 mod unable;
 
 use std::collections::BTreeSet;
@@ -27,7 +29,9 @@ use client::Clients;
 use fault::Faults;
 use form::Formed;
 use host::{Common, Host};
+use net::{Harm, Net};
 use role::Role;
+use small::SmallDisk;
 pub use unable::{Unable, unable};
 
 use super::clock;
@@ -37,7 +41,7 @@ use super::keys::{Key, KeyError};
 use crate::base::{Incarnation, NodeId, Rng, Span, Time};
 use crate::history::{self, Machine, Observation, Progress, Record, Sink, What};
 use crate::node::{Seats, Status};
-use crate::scenario::{Plan, Scene, Until, settings_of};
+use crate::scenario::{FaultKind, Plan, Scene, Until, settings_of};
 
 /// How often everything is looked at.
 const EVERY: Duration = Duration::from_millis(2);
@@ -130,6 +134,9 @@ struct Stage<'a> {
     faults: Faults,
     progress: Progress,
     common: Common,
+    /// The networks of the nodes, if each has its own.
+    net: Option<Net>,
+    _disks: Vec<SmallDisk>,
     /// When the cluster was formed, by the clock of this computer; until then the beginning.
     zero: Time,
     /// What happened, with times by the clock of this computer until the end.
@@ -146,7 +153,26 @@ impl<'a> Stage<'a> {
             .prefix("idunno-drill-")
             .tempdir()
             .map_err(needs("a folder for disks"))?;
-        let places = form::places(plan.nodes.len()).map_err(needs("addresses to listen on"))?;
+        let count = plan.nodes.len();
+        let mut net = None;
+        let places = if drill.netns {
+            net.insert(Net::new(count).map_err(needs("networks for the nodes"))?).places()
+        } else {
+            form::places(count).map_err(needs("addresses to listen on"))?
+        };
+        if let Some(net) = net.as_mut().filter(|_| plan.network.loss > 0.0) {
+            let links = net::links(count as u32, |_, _| true);
+            let loss = Harm { fault: None, links, shut: Vec::new(), rate: plan.network.loss };
+            net.harm(loss).map_err(needs("a lossy network"))?;
+        }
+        let left_out = unable(plan, drill.netns);
+        let is_left_out = |number: u32| left_out.iter().any(|unable| unable.fault == number);
+        let mut faults = (0..).zip(&plan.faults);
+        let fills = faults.any(|(number, fault)| fault.kind == FaultKind::FullDisk && !is_left_out(number));
+        if fills {
+            small::apart().map_err(needs("small disks"))?;
+        }
+        let mut disks = Vec::new();
         let formed = Formed::new(plan, &rng, &places);
         let key = Key::random()?;
         let common = Common {
@@ -160,6 +186,9 @@ impl<'a> Stage<'a> {
         for ((node, &id), &place) in plan.nodes.iter().zip(&formed.ids).zip(&places) {
             let home = folder.path().join(hosts.len().to_string());
             let host = Host::new(node, id, place, home);
+            if fills {
+                disks.push(SmallDisk::new(&host.disk()).map_err(needs("a small disk"))?);
+            }
             formed.write(id, &host.disk())?;
             hosts.push(host);
         }
@@ -175,6 +204,8 @@ impl<'a> Stage<'a> {
             faults,
             progress,
             common,
+            net,
+            _disks: disks,
             zero,
             records: Vec::new(),
             _folder: folder,
@@ -204,7 +235,12 @@ impl<'a> Stage<'a> {
             .filter(|host| host.runs() && !host.paused)
             .map(|host| host.address)
             .collect();
-        self.hosts[index].start(&self.common, &others).map_err(needs("a node"))?;
+        let (host, common) = (&mut self.hosts[index], &self.common);
+        let started = match &self.net {
+            Some(net) => net.within(machine, || host.start(common, &others)),
+            None => host.start(common, &others),
+        };
+        started.map_err(needs("a node"))?;
         self.clients.machine_runs(machine, true);
         Ok(())
     }
@@ -327,6 +363,7 @@ impl<'a> Stage<'a> {
             Until::At(span) => Time::ZERO + span,
         };
         let mut check = Time::ZERO + history::EVERY;
+        let mut count = check;
         while !stop() {
             self.look()?;
             let now = self.now();
@@ -343,6 +380,10 @@ impl<'a> Stage<'a> {
                 self.progress.progress = now;
             }
             self.harm(now)?;
+            if now >= count {
+                count = now + history::EVERY;
+                self.count_dropped()?;
+            }
             if self.plan.until == Until::Done && now >= check {
                 check = now + history::EVERY;
                 if let Some(left) = self.finished(now) {

@@ -1,6 +1,8 @@
 //! What of a scenario real nodes on this computer cannot suffer, and why.
 
-use crate::scenario::{Fault, FaultKind, Plan, Trigger};
+use nix::unistd::geteuid;
+
+use crate::scenario::{Fault, FaultKind, Plan, Shape, Trigger};
 
 /// A fault that cannot be injected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +39,16 @@ fn hindrance(fault: &Fault, netns: bool) -> Option<&'static str> {
         | FaultKind::Pause
         | FaultKind::EngineDeath
         | FaultKind::Stuck => None,
-        FaultKind::Isolate | FaultKind::Cut { .. } | FaultKind::Loss(_) | FaultKind::Partial(_) => {
-            network.or(Some("is not built yet"))
+        FaultKind::Isolate | FaultKind::Cut { .. } => network,
+        FaultKind::Partial(Shape::Swizzle) => {
+            Some("whose links change all the time: only a simulator can do that")
         }
-        FaultKind::FullDisk => Some("is not built yet"),
+        FaultKind::Partial(_) => network,
+        FaultKind::Loss(loss) if loss.burst.is_some() => Some("in bursts: only a simulator can do that"),
+        FaultKind::Loss(loss) if loss.bytes_min > 0 => Some("by size: packets are not messages"),
+        FaultKind::Loss(_) => network,
+        FaultKind::FullDisk if geteuid().is_root() => None,
+        FaultKind::FullDisk => Some("needs root, for disks that are small enough to be filled"),
         FaultKind::SlowLink(_)
         | FaultKind::Jam
         | FaultKind::Starve(_)

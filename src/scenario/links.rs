@@ -1,12 +1,14 @@
 //! Partial connectivity: patterns of links that are dead among some machines while all other links live.
 
+use super::plan::Shape;
 use crate::base::{Rng, Span, Time};
-use crate::history::Machine;
-use crate::scenario::Shape;
+
+/// A machine, by its position in the plan.
+type Machine = u32;
 
 /// The dead links of one fault.
 #[derive(Clone, Debug)]
-pub(super) struct Links {
+pub struct Links {
     shape: Shape,
     /// The machines in the order in which the shape takes them, and how many there are.
     place: Vec<Option<u32>>,
@@ -17,14 +19,7 @@ pub(super) struct Links {
 
 impl Links {
     /// A pattern among `machines`, of `n` in all, from `now` on and for so long; who is where is drawn.
-    pub(super) fn new(
-        shape: Shape,
-        n: usize,
-        machines: &[Machine],
-        now: Time,
-        lasting: Span,
-        rng: &Rng,
-    ) -> Links {
+    pub fn new(shape: Shape, n: usize, machines: &[Machine], now: Time, lasting: Span, rng: &Rng) -> Links {
         let mut order = machines.to_vec();
         rng.fork("order").shuffle(&mut order);
         let mut place = vec![None; n];
@@ -41,7 +36,7 @@ impl Links {
     }
 
     /// Whether the link between two machines is dead at `now`.
-    pub(super) fn is_dead(&self, one: Machine, other: Machine, now: Time) -> bool {
+    pub fn is_dead(&self, one: Machine, other: Machine, now: Time) -> bool {
         let place = |machine: Machine| self.place.get(machine as usize).copied().flatten();
         if self.shape == Shape::Swizzle {
             let silent = |rank: u32| {
