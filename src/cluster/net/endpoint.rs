@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    ClientConfig, Connection, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime,
-    TransportConfig,
+    ClientConfig, Connection, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, Incoming,
+    ServerConfig, TokioRuntime, TransportConfig,
 };
 use rustls::pki_types::CertificateDer;
 use tokio::runtime::{self, Handle};
@@ -73,6 +73,26 @@ impl Drop for Lane {
     }
 }
 
+/// Identities of connections that are random bits and nothing else. Usually an endpoint knows its own by a checksum with a key of its
+/// process, and is silent to all others; then nobody would be told that a connection to an earlier process is void.
+#[derive(Debug)]
+struct AnyIdentity;
+
+impl ConnectionIdGenerator for AnyIdentity {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let bits = getrandom::u64().expect("there was randomness when the node began");
+        ConnectionId::new(&bits.to_le_bytes())
+    }
+
+    fn cid_len(&self) -> usize {
+        size_of::<u64>()
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
 /// How one dials from a port.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialler {
@@ -96,7 +116,8 @@ impl Dialler {
         server.transport_config(transport());
         // A restarted node resets what its earlier process had open.
         let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key.reset_key(id));
-        let config = EndpointConfig::new(Arc::new(reset));
+        let mut config = EndpointConfig::new(Arc::new(reset));
+        config.cid_generator(|| Box::new(AnyIdentity));
         Dialler::new(lane, socket, key, (config, Some(server)), holder, Who::Node { id, address })
     }
 
