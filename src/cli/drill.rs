@@ -68,6 +68,13 @@ pub(super) fn run(told: &Drill, stop: &AtomicBool) -> Exit {
         match scenario(told, &program, &plan, results, stop) {
             Ok((finished, findings)) => {
                 let shown = screen::show(sim, argument, &plan, &finished, &findings, written.is_empty());
+                for drill::Unable { fault, kind, why } in drill::unable(&plan, told.netns) {
+                    screen::complain(&format!(
+                        "{}: fault {} ({kind}) was left out: {why}.",
+                        plan.name,
+                        fault + 1
+                    ));
+                }
                 written.push(finished.folder);
                 exit = exit.graver(findings.exit()).graver(shown);
             }

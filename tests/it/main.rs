@@ -6,6 +6,8 @@ mod classics;
 mod cluster;
 mod command;
 mod compare;
+#[cfg(target_os = "linux")]
+mod drill;
 mod fairness;
 #[expect(unreachable_pub, reason = "it is what the README shows, for a library of its own")]
 mod fewest_left;

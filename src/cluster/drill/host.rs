@@ -217,3 +217,54 @@ fn children(pid: Pid) -> Vec<Pid> {
     let ids = lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
     ids.filter_map(|id| id.parse().ok().map(Pid::from_raw)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// A machine whose process does nothing, for a long time.
+    fn idle(folder: &Path) -> Host {
+        let program = folder.join("idle");
+        fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        let common = Common { program, key: folder.join("key"), config: folder.join("settings") };
+        let place = ([127, 0, 0, 1], 1).into();
+        let mut host = Host::new(&NodePlan::usual(1), NodeId::new(1), place, folder.to_owned());
+        host.start(&common, &[]).unwrap();
+        host
+    }
+
+    fn is_there(pid: Pid) -> bool {
+        kill(pid, None).is_ok()
+    }
+
+    #[test]
+    fn a_process_ends_with_its_machine_even_when_that_ends_in_a_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut host = idle(folder.path());
+        let pid = host.pid().unwrap();
+        assert!(host.pause() && stands_still(pid) && !host.pause());
+        assert!(is_there(pid));
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _host = host;
+            panic!("in the midst of a drill");
+        }));
+        assert!(panicked.is_err() && !is_there(pid));
+    }
+
+    #[test]
+    fn a_process_that_ends_by_itself_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut host = idle(folder.path());
+        assert_eq!(host.reap(), None);
+        host.signal(Signal::SIGKILL);
+        let began = Instant::now();
+        while host.reap().is_none() {
+            assert!(began.elapsed() < Duration::from_secs(30));
+        }
+        assert!(!host.runs() && !host.kill() && host.life == 2);
+    }
+}
