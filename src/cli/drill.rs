@@ -102,7 +102,7 @@ pub(super) fn run(told: &Drill, stop: &AtomicBool) -> Exit {
 /// Everything that can go wrong before anything runs.
 fn prepare(told: &Drill) -> Result<(PathBuf, Vec<(Plan, Results)>)> {
     let sim = &told.sim;
-    if sim.trace || !sim.sweep.is_empty() || sim.threads.is_some_and(|threads| u16::from(threads) > 1) {
+    if sim.trace || !sim.sweep.is_empty() || sim.threads.is_some_and(|threads| threads > 1) {
         bail!(
             "--trace, --sweep and --threads are for idunno sim: the trials of a drill run one after the other, and what its nodes \
                say to each other is theirs"

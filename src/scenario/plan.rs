@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{CostProfile, Draw, Span};
-use crate::node::{Config, DispatchMode, JobSpec, limits};
+use crate::base::{CostProfile, Draw, JobId, Span};
+use crate::node::{Config, DispatchMode, JobSpec, Request, limits};
 #[cfg(debug_assertions)]
 use crate::node::{Mutant, Planted};
 use crate::policy::Options;
@@ -273,6 +273,18 @@ impl Errand {
             | Errand::Stop(job)
             | Errand::Resume(job) => Some(job),
             Errand::Jobs => None,
+        }
+    }
+
+    /// What a client asks, once it knows by which number the cluster knows the job.
+    pub fn request(&self, job: JobId) -> Request {
+        match self {
+            Errand::Cancel(_) => Request::Cancel(job),
+            Errand::SetBatch { batch, .. } => Request::SetBatch { job, batch: *batch },
+            Errand::Forget(_) => Request::Forget(job),
+            Errand::Stop(_) => Request::Stop(job),
+            Errand::Resume(_) => Request::Resume(job),
+            Errand::Jobs => Request::Jobs,
         }
     }
 }

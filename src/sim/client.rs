@@ -340,14 +340,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             Standing::Waiting(_) => return Resolved::Later,
             Standing::Refused(_) | Standing::Unknown | Standing::Jobless => return Resolved::Never,
         };
-        Resolved::Now(match errand {
-            Errand::Cancel(_) => Request::Cancel(job),
-            Errand::SetBatch { batch, .. } => Request::SetBatch { job, batch: *batch },
-            Errand::Forget(_) => Request::Forget(job),
-            Errand::Stop(_) => Request::Stop(job),
-            Errand::Resume(_) => Request::Resume(job),
-            Errand::Jobs => Request::Jobs,
-        })
+        Resolved::Now(errand.request(job))
     }
 
     /// A client has waited long enough.

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use quinn::Connection;
@@ -159,26 +160,23 @@ impl Clients {
             let client = &mut self.all[answer.client];
             let Pending { session, number, submits, .. } =
                 client.pending.take().expect("only what is pending is answered");
-            let event = match answer.reply {
-                Some(reply) => {
-                    if submits {
-                        client.standing = match &reply {
-                            Reply::Submitted(job) => Standing::Accepted(*job),
-                            _ => Standing::Hopeless,
-                        };
-                    }
-                    ClientEvent::Told { session, number, reply: Arc::new(reply) }
+            let event = if let Some(reply) = answer.reply {
+                if submits {
+                    client.standing = match &reply {
+                        Reply::Submitted(job) => Standing::Accepted(*job),
+                        _ => Standing::Hopeless,
+                    };
                 }
-                None => {
-                    if submits {
-                        client.standing = Standing::Unknown;
-                    }
-                    if session == client.session && number == 1 {
-                        // Nobody knows whether the session was opened: what follows needs another one.
-                        (client.session, client.number) = (SessionId(client.rng.bits()), 0);
-                    }
-                    ClientEvent::GaveUp { session, number }
+                ClientEvent::Told { session, number, reply: Arc::new(reply) }
+            } else {
+                if submits {
+                    client.standing = Standing::Unknown;
                 }
+                if session == client.session && number == 1 {
+                    // Nobody knows whether the session was opened: what follows needs another one.
+                    (client.session, client.number) = (SessionId(client.rng.bits()), 0);
+                }
+                ClientEvent::GaveUp { session, number }
             };
             told(answer.at, event);
         }
@@ -215,7 +213,10 @@ impl Clients {
             let next = client.wanted.front().filter(|next| client.pending.is_none() && next.at <= now)?;
             let request = match &next.what {
                 Intent::Submit(request) => Some(Arc::clone(request)),
-                Intent::Errand(errand) => self.resolved(errand)?.map(Arc::new),
+                Intent::Errand(errand) => match self.resolved(errand) {
+                    Poll::Ready(request) => request.map(Arc::new),
+                    Poll::Pending => return None,
+                },
             };
             let client = &mut self.all[place];
             let Wanted { give_up, .. } = client.wanted.pop_front().expect("it was seen above");
@@ -247,22 +248,14 @@ impl Clients {
         }
     }
 
-    /// What a client has to ask, now that it knows about the job: `Some(None)` is nothing, `None` not yet.
-    fn resolved(&self, errand: &Errand) -> Option<Option<Request>> {
-        let Some(name) = errand.job() else { return Some(Some(Request::Jobs)) };
-        let job = match self.all[self.by_name[name]].standing {
-            Standing::Accepted(job) => job,
-            Standing::Waiting => return None,
-            Standing::Hopeless | Standing::Unknown | Standing::Jobless => return Some(None),
-        };
-        Some(Some(match errand {
-            Errand::Cancel(_) => Request::Cancel(job),
-            Errand::SetBatch { batch, .. } => Request::SetBatch { job, batch: *batch },
-            Errand::Forget(_) => Request::Forget(job),
-            Errand::Stop(_) => Request::Stop(job),
-            Errand::Resume(_) => Request::Resume(job),
-            Errand::Jobs => Request::Jobs,
-        }))
+    /// What a client has to ask, once it knows about the job: nothing where there is none.
+    fn resolved(&self, errand: &Errand) -> Poll<Option<Request>> {
+        let Some(name) = errand.job() else { return Poll::Ready(Some(Request::Jobs)) };
+        match self.all[self.by_name[name]].standing {
+            Standing::Accepted(job) => Poll::Ready(Some(errand.request(job))),
+            Standing::Waiting => Poll::Pending,
+            Standing::Hopeless | Standing::Unknown | Standing::Jobless => Poll::Ready(None),
+        }
     }
 
     /// Whether somebody will ask something at a time that is yet to come.
@@ -352,14 +345,13 @@ impl Shared {
 
     async fn exchange(&self, place: usize, ask: &Ask) -> Result<Told, String> {
         let open = lock(&self.open).get(&place).filter(|open| open.close_reason().is_none()).cloned();
-        let open = match open {
-            Some(open) => open,
-            None => {
-                let dialled = self.dialler.dial(self.places[place], None).await;
-                let (open, _) = dialled.map_err(|error| error.to_string())?;
-                lock(&self.open).insert(place, open.clone());
-                open
-            }
+        let open = if let Some(open) = open {
+            open
+        } else {
+            let dialled = self.dialler.dial(self.places[place], None).await;
+            let (open, _) = dialled.map_err(|error| error.to_string())?;
+            lock(&self.open).insert(place, open.clone());
+            open
         };
         let (mut send, mut receive) = open.open_bi().await.map_err(|error| error.to_string())?;
         wire::write(&mut send, ask).await.map_err(|error| error.to_string())?;

@@ -18,6 +18,8 @@ const WAIT_FOR: Span = Span::secs(60);
 
 /// From this probability of loss on, a machine with a fault for good counts as broken.
 const BROKEN_LOSS: f64 = 0.5;
+/// A process that found its disk full has ended by so long after there is room again.
+const ENDING: Span = Span::secs(2);
 
 /// Whether a fault of this kind without an end makes its target useless as a member.
 fn breaks(kind: &FaultKind) -> bool {
@@ -63,6 +65,8 @@ struct Course {
     /// The engines that stand still by it.
     stuck: Vec<(Machine, Pid)>,
     took_effect: bool,
+    /// When it was over.
+    over_at: Time,
 }
 
 /// What happens to a fault.
@@ -98,6 +102,7 @@ impl Faults {
             lives: Vec::new(),
             stuck: Vec::new(),
             took_effect: false,
+            over_at: Time::ZERO,
         };
         let all: Vec<Course> = Turns::of(plan, rng).into_iter().map(course).collect();
         let queue = all.iter().enumerate().map(|(place, course)| (course.turns.at, place, Step::Due));
@@ -419,7 +424,9 @@ impl<'a> Stage<'a> {
             return Ok(());
         };
         let effective = net.effective().map_err(needs("what was dropped"))?;
-        effective.into_iter().for_each(|number| self.took_effect(number));
+        for number in effective {
+            self.took_effect(number);
+        }
         Ok(())
     }
 
@@ -434,7 +441,7 @@ impl<'a> Stage<'a> {
         }
         self.count_dropped()?;
         let course = &mut self.faults.all[number];
-        course.standing = Standing::Over;
+        (course.standing, course.over_at) = (Standing::Over, now);
         let (machines, lives) = (course.machines.clone(), course.lives.clone());
         let stuck = std::mem::take(&mut course.stuck);
         self.progress.progress = now;
@@ -512,6 +519,23 @@ impl<'a> Stage<'a> {
             }
         }
         by_fault
+    }
+
+    /// Whether the node on `machine` has ended, a moment late, because of a disk that is full no more: it takes some time to end.
+    pub(super) fn ends_late(&mut self, machine: Machine) -> bool {
+        let now = self.now();
+        let met = |course: &Course, kind: &FaultKind| {
+            *kind == FaultKind::FullDisk
+                && course.standing == Standing::Over
+                && course.machines.contains(&machine)
+                && now.since(course.over_at) < ENDING
+        };
+        let found =
+            (0..self.faults.all.len()).find(|&number| met(&self.faults.all[number], self.kind(number)));
+        if let Some(number) = found {
+            self.took_effect(number);
+        }
+        found.is_some()
     }
 
     /// An engine of `machine` died: queries that were stuck on it are gone.

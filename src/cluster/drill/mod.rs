@@ -310,7 +310,12 @@ impl<'a> Stage<'a> {
             self.read(machine)?;
             if let Some(status) = self.hosts[machine as usize].reap() {
                 self.gone(machine)?;
-                if !self.ends_by_fault(machine) {
+                if self.ends_by_fault(machine) {
+                    continue;
+                }
+                if self.ends_late(machine) {
+                    self.start(machine)?;
+                } else {
                     let host = &self.hosts[machine as usize];
                     let (node, said) = (Arc::clone(&host.plan.name), host.said());
                     return Err(DrillError::Ended { node, status, said });

@@ -39,14 +39,12 @@ fn hindrance(fault: &Fault, netns: bool) -> Option<&'static str> {
         | FaultKind::Pause
         | FaultKind::EngineDeath
         | FaultKind::Stuck => None,
-        FaultKind::Isolate | FaultKind::Cut { .. } => network,
         FaultKind::Partial(Shape::Swizzle) => {
             Some("whose links change all the time: only a simulator can do that")
         }
-        FaultKind::Partial(_) => network,
         FaultKind::Loss(loss) if loss.burst.is_some() => Some("in bursts: only a simulator can do that"),
         FaultKind::Loss(loss) if loss.bytes_min > 0 => Some("by size: packets are not messages"),
-        FaultKind::Loss(_) => network,
+        FaultKind::Isolate | FaultKind::Cut { .. } | FaultKind::Partial(_) | FaultKind::Loss(_) => network,
         FaultKind::FullDisk if geteuid().is_root() => None,
         FaultKind::FullDisk => Some("needs root, for disks that are small enough to be filled"),
         FaultKind::SlowLink(_)
