@@ -192,14 +192,15 @@ struct Sim {
     /// Scenario files, or names of shipped scenarios ("idunno scenario list" names them).
     #[arg(required = true, value_name = "SCENARIO")]
     scenarios: Vec<String>,
-    /// The seed of the first trial; trial i, from 0, runs with this seed plus i. The same seed gives the same results, byte
-    /// for byte [default: the scenario's].
+    /// The seed of the first trial; trial i, from 0, runs with this seed plus i. In a rehearsal the same seed gives the same
+    /// results, byte for byte [default: the scenario's].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     seed: Option<u64>,
     /// How many trials to run, each with a seed of its own; the more, the narrower the intervals [default: the scenario's].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     trials: Option<u32>,
-    /// Where results go: into DIR/<scenario>/sim, in the place of earlier ones [default: results; with --trace: nowhere].
+    /// Where results go: into DIR/<scenario>/sim, those of a drill into real, in the place of earlier ones [default:
+    /// results; with --trace: nowhere].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Set a key of the scenario for this run, such as membership.heartbeat=20ms; may be repeated. "idunno scenario keys"
