@@ -409,14 +409,12 @@ impl Work {
             (name.clone(), [profile.load, profile.setup, profile.per_input].map(longest))
         });
         let models: BTreeMap<Arc<str>, [Span; 3]> = models.collect();
-        let specs =
-            plan.jobs.iter().map(|job| &job.spec).chain(plan.arrivals.iter().map(|stream| &stream.spec));
-        let query = |spec: &JobSpec| {
+        let query = |(spec, batch): (&JobSpec, u32)| {
             let [_, setup, per_input] = models.get(&spec.model).copied().unwrap_or_default();
-            plan.stall_max() + setup + per_input * u64::from(spec.batch)
+            plan.stall_max() + setup + per_input * u64::from(batch)
         };
         Work {
-            stuck: plan.stuck_max(specs.map(query).max().unwrap_or(Span::ZERO)),
+            stuck: plan.stuck_max(plan.batches_max().map(query).max().unwrap_or(Span::ZERO)),
             models,
             stall: plan.stall_max(),
             refusals: plan.put_off_max(),

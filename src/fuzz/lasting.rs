@@ -8,14 +8,14 @@ use crate::scenario::{Direction, Fault, FaultKind, Loss, Shape, Target};
 pub(super) fn draw(rng: &mut Rng, ground: Ground, spare: usize, workers: &[bool]) -> Vec<Fault> {
     let mut machines: Vec<u32> = (0..ground.nodes).collect();
     rng.shuffle(&mut machines);
+    let works = |machine: &u32| workers[*machine as usize];
+    let mut left = machines.iter().filter(|machine| works(machine)).count();
     let count = if rng.chance(0.5) { rng.below(spare as u64 + 1) as usize } else { 0 };
-    if count == 1 && ground.hedges && rng.chance(0.3) {
+    if count == 1 && ground.hedges && rng.chance(0.3) && left > 1 {
         // A coordinator that is heard and hears nothing. What it holds as a worker comes back by hedging alone.
         let kind = FaultKind::Cut { other: None, direction: Direction::In };
         return vec![for_good(ground, rng, kind, Target::Coordinator)];
     }
-    let works = |machine: &u32| workers[*machine as usize];
-    let mut left = machines.iter().filter(|machine| works(machine)).count();
     let mut rest: Vec<u32> = machines[..count].to_vec();
     rest.retain(|machine| {
         let last = works(machine) && left == 1;

@@ -86,7 +86,8 @@ pub struct Failover {
     pub standby: StandbyRule,
     /// The shortest time without a leader after which a voter asks to be elected; the longest is twice that. Default 250 ms.
     pub election: Span,
-    /// Time between two signs of life of the leader to each voter. Default 50 ms, less than half of `election`.
+    /// Time between two signs of life of the leader to each voter. Default 75 ms, so that three have to be lost before a voter
+    /// misses the leader; at most half of `election`.
     pub beat: Span,
     /// Entries applied between two snapshots. Default 4,096.
     pub snapshot_every: u64,
@@ -101,7 +102,7 @@ impl Default for Failover {
             backup_every: Span::ZERO,
             standby: StandbyRule::Earliest,
             election: Span::millis(250),
-            beat: Span::millis(50),
+            beat: Span::millis(75),
             snapshot_every: 4096,
             voters: None,
         }
@@ -165,10 +166,24 @@ pub struct Dispatch {
     pub backoff: Span,
     /// Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well. Default true.
     pub hedge: bool,
-    /// After how long an unanswered desk or survey and an unsettled result are repeated. Default 100 ms.
+    /// After how long at most an unanswered desk or survey and an unsettled result are repeated. The first time it is a fifth of that,
+    /// because a message may have been lost; each further time twice as long as the last. Default 100 ms, which suits networks
+    /// where an answer takes less than 20 ms.
     pub repeat: Span,
     /// How long a new coordinator waits for workers to say what they hold. Default 50 ms.
     pub survey: Span,
+}
+
+/// How many times shorter than the longest wait for an answer the first one is.
+const FIRST_WAIT: u64 = 5;
+
+/// How long to wait for an answer before one asks again, after a wait of `before`: twice as long, but no longer than `repeat`.
+/// `None` or nothing before: the first wait.
+pub(super) fn longer(before: Option<Span>, repeat: Span) -> Span {
+    match before {
+        Some(before) if before > Span::ZERO => (before * 2).min(repeat),
+        Some(_) | None => repeat / FIRST_WAIT,
+    }
 }
 
 /// Who begins when a worker has room for a query.

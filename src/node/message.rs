@@ -82,10 +82,13 @@ pub enum MembershipMessage {
         /// The life that ends.
         incarnation: Incarnation,
     },
-    /// Anyone to one who holds a newer view; answered by [`Self::Announce`].
+    /// A member to any other, twice a second, and to one who holds a newer view: "do you know a newer view, or newer seats?"
+    /// Answered by [`Self::Announce`] if so; a receiver whose own view is older asks in turn.
     FetchView {
-        /// What the sender holds.
+        /// The view that the sender holds.
         have: ViewId,
+        /// The number of the seats that it knows.
+        seats: u64,
     },
     /// The coordinator to every member after a view or seat change; anyone in answer to [`Self::FetchView`], to a
     /// [`Self::Join`] of one who is a member, and to an alert that should have gone to a voter.

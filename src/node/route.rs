@@ -404,9 +404,8 @@ impl Node {
                 coordinator.trust(id, incarnation);
                 coordinator.reassess(&facts);
             }
-            MembershipEvent::Evict(id, incarnation) | MembershipEvent::Leaving(id, incarnation) => {
-                coordinator.evict(id, incarnation, &facts);
-            }
+            MembershipEvent::Evict(id, incarnation) => coordinator.evict(id, incarnation, &facts),
+            MembershipEvent::Leaving(id, incarnation) => coordinator.let_go(id, incarnation, &facts),
             MembershipEvent::Joining(member) => coordinator.join(&member, &facts),
             MembershipEvent::Reign { .. }
             | MembershipEvent::Installed(_)

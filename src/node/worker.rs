@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use self::engine::{Engine, Task};
 use super::config::limits::{UNSETTLED_MAX, WINDOW_MAX};
-use super::config::{Dispatch, DispatchMode};
+use super::config::{Dispatch, DispatchMode, longer};
 use super::entry::{Answer, Failure, Outcome};
 use super::io::{EngineEvent, Outbox};
 use super::message::{Body, Desk, Held, Order, Progress, Report, WorkMessage};
@@ -50,7 +50,7 @@ pub(super) struct Worker {
     /// How likely it refuses an order, and the stream from which that is drawn.
     refuse: f64,
     rng: Rng,
-    /// After how long an unsettled result is reported again.
+    /// The longest time after which an unsettled result is reported again.
     repeat: Span,
     /// Where workers ask for work: how long after a report one with room asks again, and how many orders it wants to hold.
     asks: Option<(Span, usize)>,
@@ -65,7 +65,7 @@ pub(super) struct Worker {
     engine: Engine,
     /// Results that nobody was told of.
     fresh: Vec<Unsettled>,
-    /// Results that were reported, the one that was reported longest ago first.
+    /// Results that were reported, the one that is to be reported again first in front.
     told: VecDeque<Unsettled>,
     /// Attempts that left the desk, the newest last; at most [`GONE_MAX`].
     gone: VecDeque<AttemptId>,
@@ -77,8 +77,16 @@ pub(super) struct Worker {
 #[derive(Debug)]
 struct Unsettled {
     held: Held,
-    /// When it was last reported.
-    told: Time,
+    /// When it is reported again.
+    again: Time,
+    /// How long it waited, or waits, for that.
+    wait: Span,
+}
+
+impl Unsettled {
+    fn fresh(held: Held) -> Unsettled {
+        Unsettled { held, again: Time::ZERO, wait: Span::ZERO }
+    }
 }
 
 /// Which results a report names, beside the ones that are new or overdue.
@@ -125,7 +133,7 @@ impl Worker {
     /// When the next unsettled result is reported again.
     fn repeat_at(&self) -> Time {
         let again = self.told.front().filter(|_| !self.planted.has(Mutant::NoSecondResult));
-        again.map_or(Time::NEVER, |result| result.told + self.repeat)
+        again.map_or(Time::NEVER, |result| result.again)
     }
 
     /// Orders that wait or run; unsettled results are not among them.
@@ -295,7 +303,7 @@ impl Worker {
             if self.rng.chance(self.refuse) {
                 out.observe(Observation::Refused { query, attempt, epoch });
                 let progress = Progress::Ended { outcome: Outcome::Refused, took: Span::ZERO };
-                self.fresh.push(Unsettled { held: Held { attempt, query, progress }, told: Time::ZERO });
+                self.fresh.push(Unsettled::fresh(Held { attempt, query, progress }));
             } else {
                 out.observe(Observation::Accepted { query, attempt, epoch });
                 self.waiting.push_back(order.clone());
@@ -358,7 +366,7 @@ impl Worker {
         let (query, attempt) = (order.query, order.attempt);
         out.observe(Observation::Ended { query, attempt, error });
         let held = Held { attempt, query, progress: Progress::Ended { outcome, took } };
-        self.fresh.push(Unsettled { held, told: Time::ZERO });
+        self.fresh.push(Unsettled::fresh(held));
     }
 
     /// Reports to whoever leads. When nobody is known to, the results count as told, and their turn comes again.
@@ -396,17 +404,27 @@ impl Worker {
         out.send(to, Body::Work(WorkMessage::Report(Arc::new(report))));
     }
 
-    /// The results to report now, which count as told from now on.
+    /// The results to report now, which count as told from now on. The turn of each comes again soon, in case that the report is
+    /// lost, and then after ever longer times, in case that nobody is there to settle it.
     fn results(&mut self, now: Time, results: Results) -> Vec<Held> {
-        let again = !self.planted.has(Mutant::NoSecondResult);
-        let due = |result: &Unsettled| again && (results == Results::All || result.told + self.repeat <= now);
+        let repeats = !self.planted.has(Mutant::NoSecondResult);
+        let due = |result: &Unsettled| repeats && (results == Results::All || result.again <= now);
         let overdue = self.told.iter().take_while(|result| due(result)).count();
         if overdue == 0 && self.fresh.is_empty() {
             return Vec::new();
         }
-        let told: Vec<Unsettled> = self.told.drain(..overdue).chain(self.fresh.drain(..)).collect();
+        let mut told: Vec<Unsettled> = self.told.drain(..overdue).chain(self.fresh.drain(..)).collect();
         let held = told.iter().map(|result| result.held.clone()).collect();
-        self.told.extend(told.into_iter().map(|result| Unsettled { told: now, ..result }));
+        for result in &mut told {
+            // Whoever asks for all has just begun to listen.
+            let before = Some(result.wait).filter(|_| results == Results::Due);
+            result.wait = longer(before, self.repeat);
+            result.again = now + result.wait;
+        }
+        for result in told {
+            let place = self.told.partition_point(|other| other.again <= result.again);
+            self.told.insert(place, result);
+        }
         held
     }
 }

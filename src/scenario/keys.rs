@@ -381,7 +381,7 @@ static KEYS: &[Key] = &[
     key("dispatch.retries_max", Whole(0, 1_000), Value("3"), "How often a query whose attempts fail is tried again before its inputs end as failures; refusals are counted apart, up to the same limit."),
     key("dispatch.backoff", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a query that was refused waits before it is given to a worker again, the same or another one as the policy says; with pull also how long a worker that got nothing waits before it asks again."),
     key("dispatch.hedge", Switch, Value("true"), "Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well."),
-    key("dispatch.repeat", SpanKind(Span::millis(1), MINUTE), Value("100ms"), "After how long what was not answered is sent again between coordinator and workers."),
+    key("dispatch.repeat", SpanKind(Span::millis(1), MINUTE), Value("100ms"), "After how long at most what was not answered is sent again between coordinator and workers; the first time after a fifth of that."),
     key("dispatch.survey", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a new coordinator waits for workers to say what they hold."),
 
     key("membership.kind", Choice(detectors), Value("observers"), "Who detects failures: with observers everyone sends heartbeats to several others, and a majority of these decides; with ring, as classic systems do it, everyone pings its neighbour in a ring, waits for the answer, and decides alone."),
@@ -394,7 +394,7 @@ static KEYS: &[Key] = &[
     key("failover.backup_every", SpanKind(Span::ZERO, HOUR), Value("0s"), "standby: time between two backups to the standby; \"0s\" is at every operation, which counts only once the standby has it."),
     key("failover.standby", Name, Value("earliest"), "standby: who that is. earliest: the member that has belonged longest; successor: the coordinator's neighbour in the ring; or the name of a machine, and no other."),
     key("failover.election", SpanKind(Span::millis(2), HOUR), Value("250ms"), "The shortest silence of the coordinator after which a voter asks to be elected, the longest is twice that; at least two beats."),
-    key("failover.beat", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "Time between two signs of life of the coordinator to each voter."),
+    key("failover.beat", SpanKind(Span::millis(1), MINUTE), Value("75ms"), "Time between two signs of life of the coordinator to each voter."),
     key("failover.snapshot_every", Whole(1, 1_000_000_000), Value("4096"), "Entries of the log between two snapshots."),
 
     key("network.latency", Draw(MOMENT, MINUTE), Value("lognormal(150us, 0.3)"), "How long a message travels, one way."),

@@ -98,6 +98,22 @@ impl Plan {
         (first..first + times).fold(Span::ZERO, |sum, failures| sum + doubled(failures))
     }
 
+    /// What is submitted, each with the largest batch size that a client ever asks for.
+    pub fn batches_max(&self) -> impl Iterator<Item = (&JobSpec, u32)> {
+        let streams = self.arrivals.iter().map(|stream| &stream.spec);
+        self.jobs.iter().map(|job| &job.spec).chain(streams).map(|spec| {
+            let asked = self.requests.iter().filter_map(|request| match &request.errand {
+                Errand::SetBatch { job, batch } => Some(*batch).filter(|_| *job == spec.name),
+                Errand::Cancel(_)
+                | Errand::Forget(_)
+                | Errand::Stop(_)
+                | Errand::Resume(_)
+                | Errand::Jobs => None,
+            });
+            (spec, asked.fold(spec.batch, u32::max))
+        })
+    }
+
     /// How long a run may go without progress while jobs are unfinished.
     pub fn patience(&self) -> Span {
         self.liveness_within + self.allowance()
@@ -112,12 +128,11 @@ impl Plan {
                 pace /= factor.max(1.0);
             }
         }
-        let specs =
-            self.jobs.iter().map(|job| &job.spec).chain(self.arrivals.iter().map(|stream| &stream.spec));
-        let longest = specs
-            .filter_map(|spec| {
+        let longest = self
+            .batches_max()
+            .filter_map(|(spec, batch)| {
                 let profile = self.models.get(&spec.model)?.profile;
-                Some(profile.load.mean() + profile.query_mean(spec.batch))
+                Some(profile.load.mean() + profile.query_mean(batch))
             })
             .max()
             .unwrap_or(Span::ZERO);

@@ -1,6 +1,6 @@
 //! Disks and engines that fail in ways of their own: what comes of it for a whole cluster, under many seeds.
 
-use idunno::base::{NodeId, Time};
+use idunno::base::{NodeId, Span, Time};
 use idunno::check::{Checker, Verdict};
 use idunno::history::{Change, FaultPhase, Observation, Record, What};
 use idunno::scenario::Plan;
@@ -310,5 +310,81 @@ fn no_voter_is_given_an_old_disk() {
         };
         let missed: Vec<String> = trial.records.iter().filter_map(missed).collect();
         assert_eq!(missed, ["nothing that it aims at runs without a vote"], "seed {seed}");
+    }
+}
+
+/// Node 7 reaches the coordinator and nobody else for half a minute, while a job runs.
+#[test]
+fn one_whom_its_observers_miss_and_its_coordinator_hears_stays_and_works() {
+    for seed in 0..10 {
+        let trial = run(
+            r#"
+            nodes = 7
+            cluster.voters = 1
+            [[fault]]
+            at = "2s"
+            kind = "cut"
+            target = "node 7"
+            other = ["node 2", "node 3", "node 4", "node 5", "node 6"]
+            for = "30s"
+            [[fault]]
+            at = "2s"
+            kind = "slow"
+            target = "all"
+            factor = 10
+            for = "30s"
+            "#,
+            seed,
+        );
+        let (began, _, ended) = trial.course();
+        let noticed = |(_, seen): (Time, &Observation)| matches!(seen, Observation::Suspected { .. });
+        assert!(trial.observations().any(noticed), "seed {seed}: the cut was not noticed");
+        for (at, observation) in trial.observations().filter(|(at, _)| (began..ended).contains(at)) {
+            let changed = matches!(observation, Observation::Applied { changes, .. }
+                if changes.iter().any(|change| matches!(change, Change::ViewChanged { .. })));
+            assert!(!changed, "seed {seed}: the view changed at {at}");
+        }
+        let up = |record: &Record| match record.what {
+            What::Up(id) if record.machine == Some(6) => Some(id),
+            _ => None,
+        };
+        let seventh = trial.records.iter().find_map(up).expect("node 7 runs");
+        let worked = |(at, seen): (Time, &Observation)| {
+            // What it was given before it would have been evicted counts for nothing.
+            let late = (began + Span::secs(10)..ended).contains(&at);
+            late && matches!(seen, Observation::Dispatched { worker, .. } if *worker == seventh)
+        };
+        assert!(trial.observations().any(worked), "seed {seed}: it was given nothing to do");
+    }
+}
+
+/// Nothing comes into node 5 any more, which goes on to be heard: what it holds is given to others although nobody suspects it and
+/// nothing is hedged.
+#[test]
+fn what_a_deaf_worker_holds_is_given_to_others() {
+    for seed in 0..10 {
+        let trial = run(
+            r#"
+            nodes = 5
+            cluster.voters = 3
+            dispatch.hedge = false
+            [[fault]]
+            at = "2s"
+            kind = "cut"
+            target = "node 5"
+            direction = "in"
+            "#,
+            seed,
+        );
+        let up = |record: &Record| match record.what {
+            What::Up(id) if record.machine == Some(4) => Some(id),
+            _ => None,
+        };
+        let deaf = trial.records.iter().find_map(up).expect("node 5 runs");
+        let late = trial.phase(&FaultPhase::Began).expect("it is cut off") + Span::secs(3);
+        let gives = |(at, seen): (Time, &Observation)| {
+            at > late && matches!(seen, Observation::Dispatched { worker, .. } if *worker == deaf)
+        };
+        assert!(!trial.observations().any(gives), "seed {seed}: it is given work of which it cannot hear");
     }
 }

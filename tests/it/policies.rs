@@ -194,7 +194,8 @@ fn a_query_that_was_refused_rests_before_it_is_given_out_again() {
     let (mut refused, mut again) = (BTreeMap::new(), 0);
     for record in &records {
         match &record.what {
-            What::Node(Observation::Refused { query, .. }) => {
+            // Until its coordinator has heard of it, the query may be taken back for an idle worker.
+            What::Node(Observation::Arrived { query, answered: false, .. }) => {
                 refused.insert(*query, record.at);
             }
             What::Node(Observation::Dispatched { query, .. }) => {

@@ -42,7 +42,10 @@ fn membership(message: &MembershipMessage, names: &Names) -> Told {
         M::Leave { node, incarnation } => {
             told(format!("let {} leave, {incarnation}", names.node(*node))).machine(names.find(*node))
         }
-        M::FetchView { have } => told(format!("which view is it? mine is {have}")),
+        // Whoever knows nothing newer does not answer.
+        M::FetchView { have, seats } => {
+            Told::new(Kind::Heartbeat, format!("what is newer than {have} and seats {seats}?"))
+        }
         M::Announce(news) => {
             let of = news.coordinator.map_or_else(String::new, |id| format!(" of {}", names.node(id)));
             let (view, seats) = (news.update.target(), news.seats.number);

@@ -164,7 +164,7 @@ fn messages_of_membership_name_nodes_lives_and_views() {
     assert_eq!(membership(alert), "alert: n6 silent for 251 ms");
     assert_eq!(membership(M::Join(Arc::new(member(6)))), "let n6 join as life 2");
     assert_eq!(membership(M::Leave { node: id(6), incarnation }), "let n6 leave, life 2");
-    assert_eq!(membership(M::FetchView { have: view }), "which view is it? mine is view 3");
+    assert_eq!(membership(M::FetchView { have: view, seats: 2 }), "what is newer than view 3 and seats 2?");
     assert_eq!(membership(M::Expelled { incarnation, view }), "your life 2 is not in view 3");
     let whole = Arc::new(View::new(view, 5, vec![member(6)]));
     let news = Announcement {

@@ -49,6 +49,13 @@ impl Council {
         (self.proposed_until.unwrap_or(self.due), self.seats_at)
     }
 
+    /// It does not leave after all.
+    pub(super) fn leaving_is_off(&mut self, id: NodeId, incarnation: Incarnation) {
+        if self.leaving.get(&id) == Some(&incarnation) {
+            self.leaving.remove(&id);
+        }
+    }
+
     pub(super) fn view_changed(&mut self) {
         self.proposed_until = None;
     }
@@ -139,8 +146,8 @@ impl Coordinator {
         self.council.due = self.council.due.min(facts.now + gather);
     }
 
-    /// A member leaves, or has been suspect for too long.
-    pub(in super::super) fn evict(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
+    /// A member leaves, or shall be evicted.
+    pub(in super::super) fn let_go(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
         // Whoever leads is heard by a quorum, whatever its observers say.
         let ignored = self.config.has(Mutant::NobodyIsEvicted);
         if id != self.me && !ignored && facts.ledger.view().contains(id, incarnation) {
@@ -151,8 +158,7 @@ impl Coordinator {
 
     /// A member that was to be evicted is heard again.
     pub(in super::super) fn trust(&mut self, id: NodeId, incarnation: Incarnation) {
-        if self.council.leaving.get(&id) == Some(&incarnation) {
-            self.council.leaving.remove(&id);
-        }
+        self.trial.end(id);
+        self.council.leaving_is_off(id, incarnation);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::config::{Dispatch as DispatchConfig, DispatchMode, limits};
+use super::super::config::{Dispatch as DispatchConfig, DispatchMode, limits, longer};
 use super::super::io::Outbox;
 use super::super::message::{Body, Desk, Order, WorkMessage};
 use super::super::mutant::{Mutant, Planted};
@@ -45,7 +45,14 @@ pub(super) struct WorkerDesk {
     pub(super) slots: BTreeMap<AttemptId, Slot>,
     version: u64,
     acknowledged: u64,
-    sent_at: Time,
+    /// When it last followed a desk that it had not followed before, or said for the first time what it holds: proof that it hears
+    /// this coordinator and is heard by it.
+    pub(super) answered_at: Option<Time>,
+    /// Since when the worker has followed nothing of what it was sent.
+    unheard_since: Option<Time>,
+    /// When it is sent again unless the worker answers, and how long that waits.
+    again: Time,
+    wait: Span,
     dirty: bool,
     /// Expected seconds of the work it holds.
     work: f64,
@@ -67,7 +74,10 @@ impl WorkerDesk {
             slots: BTreeMap::new(),
             version: 0,
             acknowledged: 0,
-            sent_at: Time::ZERO,
+            answered_at: None,
+            unheard_since: None,
+            again: Time::ZERO,
+            wait: Span::ZERO,
             dirty: false,
             work: 0.0,
         };
@@ -158,11 +168,33 @@ impl WorkerDesk {
     }
 
     /// The worker says that it has followed the desk of this version.
-    pub(super) fn acknowledge(&mut self, version: u64) {
-        self.acknowledged = self.acknowledged.max(version.min(self.version));
+    pub(super) fn acknowledge(&mut self, now: Time, version: u64) {
+        let before = self.acknowledged;
+        self.acknowledged = before.max(version.min(self.version));
+        if self.acknowledged > before {
+            self.unheard_since = (self.acknowledged < self.version).then_some(now);
+        }
+        if self.acknowledged > before || !self.surveyed {
+            self.surveyed = true;
+            self.answered_at = Some(now);
+        }
     }
 
-    /// Sends the desk if it changed, or if it is unanswered for `repeat`.
+    /// Whether the worker has followed nothing for longer than `patience`, although it was told again and again: it may well be heard
+    /// by its observers, and yet hear nobody.
+    pub(super) fn is_deaf(&self, now: Time, patience: Span) -> bool {
+        self.unheard_since.is_some_and(|since| now.since(since) > patience)
+    }
+
+    /// Sends the desk even though nothing on it may have changed, so that the worker shows whether it answers.
+    pub(super) fn question(&mut self) {
+        // A desk that is sent before the worker has said what it holds would take that away; the survey is the question then.
+        if self.surveyed && self.acknowledged == self.version {
+            self.dirty = true;
+        }
+    }
+
+    /// Sends the desk if it changed, or if it is unanswered for as long as it had to be; `repeat` is the longest such time.
     pub(super) fn flush(
         &mut self,
         now: Time,
@@ -171,13 +203,19 @@ impl WorkerDesk {
         planted: Planted,
         out: &mut Outbox,
     ) {
-        let overdue = self.acknowledged < self.version && now.since(self.sent_at) >= repeat;
-        let overdue = overdue && !planted.has(Mutant::NoSecondOrder);
-        if !self.dirty && !overdue {
+        if !self.dirty && self.again_at() > now {
+            return;
+        }
+        let before = Some(self.wait).filter(|_| !self.dirty);
+        self.wait = longer(before, repeat);
+        self.again = now + self.wait;
+        if !self.dirty && planted.has(Mutant::NoSecondOrder) {
             return;
         }
         self.version += u64::from(std::mem::take(&mut self.dirty));
-        self.sent_at = now;
+        if self.acknowledged < self.version {
+            self.unheard_since.get_or_insert(now);
+        }
         let told = if planted.has(Mutant::NoSecondOrder) { self.version - 1 } else { self.acknowledged };
         let news = self.slots.values().filter(|slot| slot.since > told);
         let desk = Desk {
@@ -195,8 +233,8 @@ impl WorkerDesk {
         !self.dirty && version == self.version
     }
 
-    /// Whether the worker has yet to answer its newest desk.
-    pub(super) fn is_unanswered(&self) -> bool {
-        self.dirty || self.acknowledged < self.version
+    /// When the desk is sent again, for want of an answer.
+    pub(super) fn again_at(&self) -> Time {
+        if self.acknowledged < self.version { self.again } else { Time::NEVER }
     }
 }

@@ -14,6 +14,7 @@ mod queue;
 mod results;
 mod seating;
 mod spares;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -23,8 +24,9 @@ use desk::WorkerDesk;
 use intake::Intake;
 use pace::Pace;
 use queue::JobQueue;
+use trial::Trial;
 
-use super::config::{Config, limits};
+use super::config::{Config, limits, longer};
 use super::entry::{Command, Completion, Seats};
 use super::io::Outbox;
 use super::ledger::Ledger;
@@ -83,6 +85,7 @@ pub(super) struct Coordinator {
     /// Until when workers are asked what they hold; `None` once dispatch is open.
     survey_until: Option<Time>,
     survey_repeat: Time,
+    survey_wait: Span,
     serial: u64,
     desks: BTreeMap<NodeId, WorkerDesk>,
     queues: BTreeMap<JobId, JobQueue>,
@@ -97,6 +100,7 @@ pub(super) struct Coordinator {
     extras: usize,
     replan: bool,
     replan_at: Time,
+    /// Not later than the next desk that is to be sent again for want of an answer.
     repeat_at: Time,
     spares_at: Time,
     /// When the next query that was refused has rested.
@@ -109,6 +113,7 @@ pub(super) struct Coordinator {
     asking: BTreeSet<NodeId>,
     intake: Intake,
     council: Council,
+    trial: Trial,
 }
 
 impl Coordinator {
@@ -126,7 +131,8 @@ impl Coordinator {
             me,
             rng,
             survey_until: Some(facts.now + config.dispatch.survey),
-            survey_repeat: facts.now + config.dispatch.repeat,
+            survey_repeat: facts.now + longer(None, config.dispatch.repeat),
+            survey_wait: longer(None, config.dispatch.repeat),
             serial: 0,
             desks: BTreeMap::new(),
             queues: BTreeMap::new(),
@@ -137,7 +143,7 @@ impl Coordinator {
             extras: 0,
             replan: true,
             replan_at: Time::NEVER,
-            repeat_at: facts.now + config.dispatch.repeat,
+            repeat_at: Time::NEVER,
             spares_at: Time::NEVER,
             rested_at: Time::NEVER,
             places: false,
@@ -145,6 +151,7 @@ impl Coordinator {
             asking: BTreeSet::new(),
             intake: Intake::default(),
             council: Council::new(facts.now),
+            trial: Trial::new(facts.now),
             config,
         };
         for (id, job) in facts.ledger.jobs().filter(|(_, job)| job.wants_workers()) {
@@ -202,14 +209,27 @@ impl Coordinator {
             self.replan = true;
         }
         if now >= self.repeat_at {
-            self.repeat_at = now + self.config.dispatch.repeat;
-            self.touched
-                .extend(self.desks.iter().filter(|(_, desk)| desk.is_unanswered()).map(|(&id, _)| id));
+            self.repeat_at = Time::NEVER;
+            for (&id, desk) in &self.desks {
+                if desk.again_at() <= now {
+                    self.touched.insert(id);
+                } else {
+                    self.repeat_at = self.repeat_at.min(desk.again_at());
+                }
+            }
+            let patience = self.config.membership.evict_after;
+            if self.desks.values().any(|desk| !desk.suspect && desk.is_deaf(now, patience)) {
+                self.reassess(facts);
+            } else if self.desks.values().any(|desk| desk.is_deaf(now, patience)) {
+                // It is not evicted, so that what there was no room for waits here for its turn.
+                self.relieve_suspects();
+            }
         }
         if now >= self.spares_at {
             self.spares_at = Time::NEVER;
             self.hedge(facts, out);
         }
+        let facts = &Facts { suspect: &|id| self.trial.is_suspect(id, facts), ..*facts };
         self.council.wake(self.me, &self.config, facts, wishes);
     }
 
@@ -229,6 +249,7 @@ impl Coordinator {
             if let Some(desk) = self.desks.get_mut(&id) {
                 let repeat = self.config.dispatch.repeat;
                 desk.flush(facts.now, self.epoch, repeat, self.config.planted, out);
+                self.repeat_at = self.repeat_at.min(desk.again_at());
             }
         }
     }
@@ -281,6 +302,7 @@ impl Coordinator {
                 Change::JobForgotten { .. } => {}
                 Change::ViewChanged { .. } => {
                     self.council.view_changed();
+                    self.trial.view_changed(facts.ledger.view());
                     self.meet(facts, out);
                 }
             }
@@ -328,12 +350,17 @@ impl Coordinator {
         self.reassess(facts);
     }
 
-    /// Someone became suspect, or is trusted again: the roster changes, and what suspects hold may be given to others.
+    /// Someone became suspect, or is trusted again: the roster changes, and what suspects hold may be given to others. Whoever follows
+    /// nothing for as long as it takes to evict a suspect is treated like one, although it stays a member: it may be heard, and deaf.
     pub(super) fn reassess(&mut self, facts: &Facts<'_>) {
-        let mut suspects = 0;
+        let patience = self.config.membership.evict_after;
         for (&id, desk) in &mut self.desks {
-            desk.suspect = (facts.suspect)(id);
-            suspects += usize::from(desk.suspect);
+            let suspect = self.trial.is_suspect(id, facts);
+            if suspect && !desk.suspect {
+                desk.question();
+                self.touched.insert(id);
+            }
+            desk.suspect = suspect || desk.is_deaf(facts.now, patience);
             desk.refresh(&self.config.dispatch, self.asking.contains(&id));
         }
         self.roster =
@@ -345,14 +372,16 @@ impl Coordinator {
             .map(|worker| (worker.held, worker.id))
             .collect();
         self.replan = true;
-        // When many fall silent at once the network is the likelier cause: only eviction moves their work.
-        if suspects * 3 <= self.desks.len() {
-            self.relieve_suspects();
-        }
+        self.relieve_suspects();
     }
 
     /// Queues once more what suspects hold, within the limit on second attempts.
     fn relieve_suspects(&mut self) {
+        let suspects = self.desks.values().filter(|desk| desk.suspect).count();
+        // When many fall silent at once the network is the likelier cause: only eviction moves their work.
+        if suspects * 3 > self.desks.len() {
+            return;
+        }
         let mut room = self.extras_max().saturating_sub(self.extras);
         for desk in self.desks.values_mut().filter(|desk| desk.suspect) {
             for slot in desk.slots.values_mut().filter(|slot| !slot.arrived && !slot.extra) {
@@ -420,7 +449,8 @@ impl Coordinator {
         for &id in &silent {
             out.send(id, Body::Work(WorkMessage::Survey { epoch: self.epoch }));
         }
-        self.survey_repeat = now + self.config.dispatch.repeat;
+        self.survey_wait = longer(Some(self.survey_wait), self.config.dispatch.repeat);
+        self.survey_repeat = now + self.survey_wait;
     }
 
     /// After a change of batch size: void attempts leave the desks, and the new queries wait.

@@ -23,15 +23,20 @@ impl Coordinator {
         if desk.incarnation != report.incarnation || report.epoch > self.epoch {
             return;
         }
+        let patience = self.config.membership.evict_after;
+        let was_deaf = desk.is_deaf(facts.now, patience);
         if report.epoch == self.epoch {
-            desk.acknowledge(report.version);
-            desk.surveyed = true;
+            desk.acknowledge(facts.now, report.version);
         }
+        let hears_again = was_deaf && !desk.is_deaf(facts.now, patience);
         if desk.view.warm != report.warm {
             desk.view.warm.clone_from(&report.warm);
         }
         // An older report may name what has ended or was withdrawn since, and what will not come back on this desk.
         let current = report.epoch == self.epoch && desk.is_followed(report.version);
+        if hears_again {
+            self.reassess(facts);
+        }
         for held in &report.held {
             self.take_in(from, held, current, facts, out);
         }

@@ -192,7 +192,13 @@ impl Ledger {
             Precheck::Refused(refusal) => Arc::new(Reply::Refused(refusal)),
             Precheck::New | Precheck::Repeat(_) => {
                 let reply = Arc::new(self.execute(request, changes).unwrap_or_else(Reply::Refused));
-                self.sessions.record(session, number, Arc::clone(&reply));
+                let submits = matches!(request, Request::Submit(_));
+                if submits && matches!(*reply, Reply::Refused(Refusal::Busy { .. })) {
+                    // There may be room when its client asks again, and then it shall be carried out.
+                    self.sessions.open(session, &reply);
+                } else {
+                    self.sessions.record(session, number, Arc::clone(&reply));
+                }
                 reply
             }
         }

@@ -36,7 +36,7 @@ pub(super) struct Sessions {
 
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 struct Session {
-    /// The number of the last request.
+    /// The number of the last request that was carried out or refused for good; 0 if none was.
     number: u64,
     /// Its answer.
     reply: Arc<Reply>,
@@ -70,6 +70,13 @@ impl Sessions {
         if self.known.len() > SESSIONS_MAX {
             let (_, &oldest) = self.by_use.first_key_value().expect("there are more than SESSIONS_MAX");
             self.forget(oldest);
+        }
+    }
+
+    /// The session exists from now on, though none of its requests may have been carried out.
+    pub(super) fn open(&mut self, session: SessionId, refusal: &Arc<Reply>) {
+        if !self.known.contains_key(&session) {
+            self.record(session, 0, Arc::clone(refusal));
         }
     }
 

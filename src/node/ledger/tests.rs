@@ -335,6 +335,44 @@ fn as_refusal(reply: Reply) -> Refusal {
 }
 
 #[test]
+fn a_submission_that_found_no_room_is_carried_out_when_it_is_repeated_and_there_is_some() {
+    let mut bench = Bench::new();
+    for _ in 0..JOBS_MAX {
+        bench.submit(1, 1);
+    }
+    let (newcomer, old) = (SessionId(8), SessionId(9));
+    assert_eq!(bench.request_as(old, 1, Request::Cancel(JobId(5))).0, Reply::Done);
+    let submit = Request::Submit(spec(1, 1));
+    for (session, number) in [(newcomer, 1), (old, 2), (newcomer, 1)] {
+        let (reply, changes) = bench.request_as(session, number, submit.clone());
+        assert!(matches!(reply, Reply::Refused(Refusal::Busy { .. })), "{reply:?}");
+        assert!(changes.is_empty());
+    }
+    let (repeated, _) = bench.request_as(old, 1, Request::Cancel(JobId(5)));
+    assert_eq!(repeated, Reply::Done, "its last answer is still known");
+    for job in [5, 6, 7] {
+        bench.request(Request::Cancel(JobId(job)));
+        bench.request(Request::Forget(JobId(job)));
+    }
+    let next = |more: u32| Reply::Submitted(JobId(JOBS_MAX as u32 + more));
+    assert_eq!(bench.ledger.precheck(newcomer, 1, &submit), Precheck::New);
+    assert_eq!(bench.request_as(newcomer, 1, submit.clone()).0, next(1));
+    assert_eq!(
+        bench.request_as(newcomer, 1, submit.clone()).0,
+        next(1),
+        "once, however often it is repeated"
+    );
+    assert_eq!(bench.request_as(old, 2, submit.clone()).0, next(2));
+    // One whose first submission was refused may also ask for something else.
+    let third = SessionId(10);
+    bench.submit(1, 1);
+    assert!(matches!(bench.request_as(third, 1, submit).0, Reply::Refused(Refusal::Busy { .. })));
+    assert_eq!(bench.request_as(third, 2, Request::Cancel(JobId(8))).0, Reply::Done);
+    let restored = Ledger::decode(&bench.ledger.encode()).expect("it was just encoded");
+    assert_eq!(restored.digest(), bench.ledger.digest());
+}
+
+#[test]
 fn a_full_ledger_takes_no_more_jobs_until_one_is_forgotten() {
     let mut bench = Bench::new();
     for _ in 0..JOBS_MAX {

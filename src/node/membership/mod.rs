@@ -121,6 +121,8 @@ pub(super) struct Membership {
     /// Since when a newer view is known to exist.
     behind: Option<Time>,
     fetch_at: Time,
+    /// When to compare notes with a random member.
+    compare_at: Time,
     courtesy: Courtesy,
 }
 
@@ -151,6 +153,7 @@ impl Membership {
             steps: VecDeque::new(),
             behind: None,
             fetch_at: Time::ZERO,
+            compare_at: Time::ZERO,
             courtesy: Courtesy::default(),
         }
     }
@@ -205,6 +208,8 @@ impl Membership {
         }
         if now >= self.beat_at {
             self.beat(now, facts, out);
+            // With a beat, because that saves a wake-up of its own.
+            self.compare(now, facts, out);
         }
         // Looking now, when the next look would come before the next beat, saves a wake-up of its own.
         if self.watch.due() <= now.max(self.beat_at) {
@@ -244,7 +249,7 @@ impl Membership {
                 learn_reign(epoch, coordinator, facts, events);
                 let heard = self.watch.hear(now, from, incarnation);
                 if view > self.view.id() {
-                    self.notice_newer(now, from, out);
+                    self.notice_newer(now, from, facts, out);
                 } else if heard != Heard::Subject && self.is_out(from, incarnation) {
                     self.refuse(now, from, incarnation, out);
                 }
@@ -252,7 +257,7 @@ impl Membership {
             M::Ping { epoch, coordinator, view, incarnation } => {
                 learn_reign(epoch, coordinator, facts, events);
                 if view > self.view.id() {
-                    self.notice_newer(now, from, out);
+                    self.notice_newer(now, from, facts, out);
                 }
                 if view <= self.view.id() && self.is_out(from, incarnation) {
                     self.refuse(now, from, incarnation, out);
@@ -262,7 +267,7 @@ impl Membership {
             }
             M::Alert { subject, incarnation, view, by, .. } => {
                 if view > self.view.id() {
-                    self.notice_newer(now, from, out);
+                    self.notice_newer(now, from, facts, out);
                 }
                 let accusation = Accusation { by: from, subject, incarnation };
                 if self.view.contains(from, by) {
@@ -279,7 +284,7 @@ impl Membership {
             M::Leave { node, incarnation } => {
                 self.on_leave(now, from, (node, incarnation), facts, out, events);
             }
-            M::FetchView { have } => self.on_fetch(now, from, have, facts, out),
+            M::FetchView { have, seats } => self.on_fetch(now, from, (have, seats), facts, out),
             M::Announce(announcement) => self.on_announce(now, from, &announcement, facts, out, events),
             M::Expelled { incarnation, view } => self.on_expelled(incarnation, view, out, events),
         }
@@ -387,6 +392,7 @@ impl Membership {
         } else if self.beat_at == Time::NEVER {
             // Members that start together shall not beat together.
             self.beat_at = now + Span(self.rng.below(self.period.0.max(1)));
+            self.compare_at = now + Span(self.rng.below(views::COMPARE_PERIOD.0));
         }
     }
 

@@ -1,4 +1,8 @@
 //! How views reach a node and go on to others: installed by the log, announced, fetched.
+//!
+//! An announcement can be lost, and those whose heartbeats a node gets may know no more than it does. So every member
+//! also compares notes with a random one, over and over: whoever can be reached by anybody that knows more learns of it
+//! sooner or later, whatever was lost, and nobody is asked more often than it asks.
 
 use std::sync::Arc;
 
@@ -15,6 +19,8 @@ use crate::node::view::View;
 const PATIENCE: Span = Span::millis(20);
 /// Between two requests for a newer view.
 const FETCH_PERIOD: Span = Span::millis(100);
+/// How often a member asks a random one whether it knows more.
+pub(super) const COMPARE_PERIOD: Span = Span::millis(500);
 /// How many steps a node keeps for those who missed them.
 const STEPS_MAX: usize = 4;
 
@@ -112,7 +118,7 @@ impl Membership {
         if announcement.update.target() > self.view.id() {
             match announcement.update.resolve(&self.view) {
                 Some(view) => self.install(now, view, facts, out, events),
-                None => self.fetch(now, from, out),
+                None => self.fetch(now, from, facts, out),
             }
         }
         if announcement.update.target() <= self.view.id() {
@@ -141,16 +147,22 @@ impl Membership {
         self.steps.push_back(Arc::clone(announcement));
     }
 
-    /// Answers one whose view is older: with the steps that it lacks where they are at hand, else with the whole view.
+    /// Answers one whose view or seats are older: with the steps that it lacks where they are at hand, else with the whole view.
     pub(super) fn on_fetch(
         &mut self,
         now: Time,
         from: NodeId,
-        have: ViewId,
+        (have, seats): (ViewId, u64),
         facts: &Facts<'_>,
         out: &mut Outbox,
     ) {
+        if have > self.view.id() {
+            self.notice_newer(now, from, facts, out);
+        }
         if have >= self.view.id() {
+            if seats < facts.seats.number {
+                self.correct_seats(now, from, facts, out);
+            }
             return;
         }
         let reaches = self.steps.back().is_some_and(|last| last.update.target() == self.view.id());
@@ -164,6 +176,23 @@ impl Membership {
                 }
             }
             None => self.announce_whole(now, from, facts, out),
+        }
+    }
+
+    /// Asks someone at random whether it knows more: a member, a voter or a seed, for each of these lists may be out of date.
+    pub(super) fn compare(&mut self, now: Time, facts: &Facts<'_>, out: &mut Outbox) {
+        if now < self.compare_at {
+            return;
+        }
+        self.compare_at = now + COMPARE_PERIOD;
+        let members = self.view.members();
+        let voters = &facts.seats.voters;
+        let count = members.len() + voters.len() + self.seeds.len();
+        let place = self.rng.below(count.max(1) as u64) as usize;
+        let everyone = members.iter().map(|member| member.id).chain(voters.iter().copied());
+        let other = everyone.chain(self.seeds.iter().copied()).nth(place);
+        if let Some(other) = other.filter(|&other| other != self.me.id) {
+            self.ask_for_news(other, facts, out);
         }
     }
 
@@ -187,19 +216,24 @@ impl Membership {
     }
 
     /// `from` holds a newer view. Its announcement is probably on its way here too.
-    pub(super) fn notice_newer(&mut self, now: Time, from: NodeId, out: &mut Outbox) {
+    pub(super) fn notice_newer(&mut self, now: Time, from: NodeId, facts: &Facts<'_>, out: &mut Outbox) {
         let since = *self.behind.get_or_insert(now);
         if now >= since + PATIENCE {
-            self.fetch(now, from, out);
+            self.fetch(now, from, facts, out);
         }
     }
 
     /// Asks `from` for a newer view, unless someone was asked just now.
-    fn fetch(&mut self, now: Time, from: NodeId, out: &mut Outbox) {
+    fn fetch(&mut self, now: Time, from: NodeId, facts: &Facts<'_>, out: &mut Outbox) {
         if self.standing != Standing::Silent && now >= self.fetch_at {
             self.fetch_at = now + FETCH_PERIOD;
-            out.send(from, Body::Membership(MembershipMessage::FetchView { have: self.view.id() }));
+            self.ask_for_news(from, facts, out);
         }
+    }
+
+    fn ask_for_news(&self, of: NodeId, facts: &Facts<'_>, out: &mut Outbox) {
+        let news = MembershipMessage::FetchView { have: self.view.id(), seats: facts.seats.number };
+        out.send(of, Body::Membership(news));
     }
 
     pub(super) fn say_installed(&self, out: &mut Outbox, events: &mut Events) {

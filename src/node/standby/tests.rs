@@ -131,7 +131,7 @@ fn an_operation_counts_once_the_standby_has_it() {
     let index = bench.propose(0).unwrap();
     assert!(!bench.counted[0].contains(&index), "the standby has not said that it has it");
     bench.mail.clear();
-    bench.pass(Span::millis(50));
+    bench.pass(Failover::default().beat);
     bench.deliver();
     assert!(bench.counted[0].contains(&index), "what was lost is sent again");
     assert_eq!(bench.counted[0], bench.counted[1]);
@@ -218,7 +218,7 @@ fn a_standby_that_starts_again_is_given_everything_once_more() {
     let index = bench.propose(0).unwrap();
     bench.deliver();
     assert!(bench.counted[0].contains(&index), "one that has forgotten everything is not waited for");
-    bench.pass(Span::millis(50));
+    bench.pass(Failover::default().beat);
     bench.deliver();
     assert_eq!((bench.last(1), &bench.counted[1]), (bench.last(0), &bench.counted[0]));
 }

@@ -200,6 +200,30 @@ fn orders_run_one_at_a_time_in_order_and_are_reported_until_settled() {
     assert_eq!((bench.report(), bench.worker.held(), bench.worker.deadline()), (vec![], 0, Time::NEVER));
 }
 
+/// One report in a hundred is lost where the network loses as many messages, so the second comes soon; where nobody hears it, it
+/// becomes rare.
+#[test]
+fn a_result_is_repeated_soon_and_then_ever_more_seldom() {
+    let mut bench = Bench::new();
+    bench.desk(1, &[1, 2], &[1, 2]);
+    bench.loaded("m");
+    let died = bench.now;
+    bench.died();
+    let mut told = Vec::new();
+    while bench.now < died + Span::millis(500) {
+        bench.pass(Span::millis(1));
+        if !bench.reports.is_empty() {
+            assert_eq!(bench.report(), [(2, "runs"), (1, "failed")]);
+            told.push(bench.now.since(died).0 / 1_000_000);
+        }
+    }
+    assert_eq!(told, [20, 60, 140, 240, 340, 440], "milliseconds after the engine's death");
+    // A new coordinator has not heard any of it.
+    bench.receive(&WorkMessage::Survey { epoch: Epoch(5) });
+    assert_eq!(bench.report(), [(2, "runs"), (1, "failed")]);
+    assert_eq!(bench.worker.deadline(), bench.now + Span::millis(20));
+}
+
 #[test]
 fn one_that_pulls_asks_at_the_end_of_a_query_and_again_after_the_back_off() {
     let mut bench = Bench::new();

@@ -176,8 +176,8 @@ fn a_voter_that_runs_after_a_growing_log_floods_nobody() {
             net.propose(leader).expect("it leads all the while");
             net.run_ms(5);
         }
-        // An append and an answer per proposal, 20 beats a second to each, and one's answers; the rest is the far voter's.
-        let rest = net.messages - before - 2_000 - 5 * 60;
+        // An append and an answer per proposal, 13 beats a second to each, and one's answers; the rest is the far voter's.
+        let rest = net.messages - before - 2_000 - 5 * 39;
         assert!(rest < 5 * 120, "seed {seed}: {rest} messages in five seconds");
         let behind = net.machines[leader].log.last().index.0 - net.machines[far].applied().0;
         assert!(behind < 300, "seed {seed}: {behind} entries behind");
@@ -433,8 +433,8 @@ fn nothing_is_periodic_but_the_leader_and_its_answers() {
     net.run_ms(10_000);
     let rate = (net.messages - before) / 10;
     assert!(
-        (150..=165).contains(&rate),
-        "{rate} messages a second: 4 followers, 20 beats, and as many answers"
+        (103..=110).contains(&rate),
+        "{rate} messages a second: 4 followers, 13 beats, and as many answers"
     );
 }
 

@@ -50,9 +50,11 @@ fn five_per_cent_loss_suspects_nobody_in_two_hours() {
 }
 
 #[test]
-fn a_quiet_cluster_sends_heartbeats_and_nothing_else() {
+fn a_quiet_cluster_sends_heartbeats_compares_notes_and_does_nothing_else() {
     let mut net = Net::new(2, 10, 7);
     net.run(Span::secs(60));
+    let compared = net.sent.remove("compare").unwrap_or_default();
+    assert!((1_000..=1_200).contains(&compared), "{compared}: each asks somebody twice a second at most");
     let heartbeats = net.sent.remove("heartbeat").unwrap_or_default();
     assert!(net.sent.is_empty(), "{:?}", net.sent);
     assert!((59_800..=60_000).contains(&heartbeats), "{heartbeats}");
@@ -213,7 +215,8 @@ fn whoever_misses_an_announcement_fetches_the_step_soon() {
         assert_eq!(net.views.len(), 2, "seed {seed}");
         assert!((0..29).all(|i| net.is_settled(i)), "seed {seed}");
         let fetched = net.sent["fetch"];
-        assert!((9..=20).contains(&fetched), "{fetched} fetches, seed {seed}");
+        // Those who happened to compare notes in time did not have to.
+        assert!((5..=20).contains(&fetched), "{fetched} fetches, seed {seed}");
         assert!(!net.sent.contains_key("whole"), "seed {seed}: steps are enough");
         net.cut = Box::new(|_, _| false);
         net.run(Span::secs(3));

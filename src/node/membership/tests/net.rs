@@ -361,13 +361,16 @@ impl Net {
             peer.machine.wake(now, &facts, &mut self.out, &mut self.events);
             assert!(peer.machine.deadline() > now, "node {i} would wake for ever, seed {}", self.seed);
         }
+        let by_itself: Vec<Effect> = self.out.drain().collect();
         input(&mut peer.machine, now, &facts, &mut self.out, &mut self.events);
         while let Some(event) = self.events.pop_front() {
             self.on_event(i, event);
         }
-        for effect in self.out.drain().collect::<Vec<_>>() {
+        let drawn: Vec<Effect> = self.out.drain().collect();
+        let drawn = drawn.into_iter().map(|effect| (effect, true));
+        for (effect, drawn) in by_itself.into_iter().map(|effect| (effect, false)).chain(drawn) {
             if let Effect::Send { to, message, .. } = effect {
-                self.send(i, to, message.body);
+                self.send(i, to, message.body, drawn);
             }
         }
         let deadline = self.peers[i].machine.deadline();
@@ -413,7 +416,8 @@ impl Net {
         }
     }
 
-    fn send(&mut self, from: usize, to: NodeId, body: Body) {
+    /// Sends what the node sends by itself, or what an input has `drawn` from it.
+    fn send(&mut self, from: usize, to: NodeId, body: Body, drawn: bool) {
         let Body::Membership(message) = body else { panic!("not a membership message") };
         let kind = match &message {
             MembershipMessage::Heartbeat { .. } => "heartbeat",
@@ -424,7 +428,13 @@ impl Net {
             }
             MembershipMessage::Join(_) => "join",
             MembershipMessage::Leave { .. } => "leave",
-            MembershipMessage::FetchView { .. } => "fetch",
+            MembershipMessage::FetchView { .. } => {
+                if drawn {
+                    "fetch"
+                } else {
+                    "compare"
+                }
+            }
             MembershipMessage::Announce(announcement) => match announcement.update {
                 ViewUpdate::Whole(_) => "whole",
                 ViewUpdate::Step { .. } => "step",

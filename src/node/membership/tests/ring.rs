@@ -30,9 +30,11 @@ fn the_members_form_one_ring() {
 }
 
 #[test]
-fn a_quiet_ring_sends_a_ping_and_an_answer_per_member_and_period() {
+fn a_quiet_ring_sends_a_ping_and_an_answer_per_member_and_period_and_compares_notes() {
     let mut net = Net::ring(2, 10, 7);
     net.run(Span::secs(60));
+    let compared = net.sent.remove("compare").unwrap_or_default();
+    assert!((1_000..=1_200).contains(&compared), "{compared}: each asks somebody twice a second at most");
     let (pings, answers) = (net.sent.remove("ping").unwrap_or(0), net.sent.remove("heartbeat").unwrap_or(0));
     assert!(net.sent.is_empty(), "{:?}", net.sent);
     assert!((11_900..=12_000).contains(&pings), "{pings}");

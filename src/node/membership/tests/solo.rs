@@ -100,7 +100,7 @@ fn nothing_is_said_before_the_life_is_durable() {
         heartbeat(9, 1),
         heartbeat(1, 0),
         MembershipMessage::Join(Arc::new(member(NodeId::new(9), 1))),
-        MembershipMessage::FetchView { have: ViewId(1) },
+        MembershipMessage::FetchView { have: ViewId(1), seats: 1 },
         expelled(1, 9),
     ] {
         assert_eq!(solo.receive(0, 3, message), (vec![], vec![]));
@@ -118,7 +118,7 @@ fn the_evicted_are_told_only_by_one_who_knows_the_newer_view_and_not_at_each_wor
     assert_eq!(solo.receive(99, 7, heartbeat(5, 4)), (vec![], vec![]));
     assert_eq!(solo.receive(100, 7, heartbeat(5, 4)), told);
     assert_eq!(solo.receive(200, 7, heartbeat(6, 4)), (vec![], vec![]), "its view is newer");
-    let fetch = (vec![(NodeId::new(7), MembershipMessage::FetchView { have: ViewId(5) })], vec![]);
+    let fetch = (vec![(NodeId::new(7), MembershipMessage::FetchView { have: ViewId(5), seats: 0 })], vec![]);
     assert_eq!(solo.receive(220, 7, heartbeat(6, 4)), fetch);
     assert_eq!(solo.receive(319, 7, heartbeat(6, 4)), (vec![], vec![]));
     assert_eq!(solo.receive(320, 7, heartbeat(6, 4)), fetch);
@@ -297,7 +297,7 @@ fn a_step_from_a_view_that_is_missing_is_fetched_at_once() {
     let mut solo = Solo::new(3);
     solo.begin();
     let step = ViewUpdate::Step { base: ViewId(7), change: ViewChange::default(), result: Memo::default() };
-    let fetch = MembershipMessage::FetchView { have: ViewId(5) };
+    let fetch = MembershipMessage::FetchView { have: ViewId(5), seats: 0 };
     assert_eq!(solo.receive(0, 2, announce(step)), (vec![(NodeId::new(2), fetch)], vec![]));
 }
 
@@ -351,4 +351,61 @@ fn an_announcement_is_a_step_for_those_who_stay_a_view_for_those_who_come_and_a_
     assert!(sent.iter().all(|(_, message)| matches!(message, MembershipMessage::Announce(announcement)
         if matches!(announcement.update, ViewUpdate::Step { .. }))));
     assert_eq!(sent.len(), 2);
+}
+
+/// Whom a machine asks for news within a hundred seconds.
+fn asked_for_news(solo: &mut Solo) -> Vec<NodeId> {
+    solo.begin();
+    let mut asked = Vec::new();
+    for ms in 0..100_000 {
+        let now = Time::ZERO + Span::millis(ms);
+        let (sent, _) = solo.act(|machine, facts, out, events| {
+            if now >= machine.deadline() {
+                machine.wake(now, facts, out, events);
+            }
+        });
+        let news = MembershipMessage::FetchView { have: ViewId(5), seats: 1 };
+        asked.extend(sent.into_iter().filter(|(_, message)| *message == news).map(|(to, _)| to));
+    }
+    asked
+}
+
+#[test]
+fn everyone_is_asked_for_news_sooner_or_later_and_nobody_often() {
+    let mut solo = Solo::new(6);
+    let seats = Seats { number: 1, voters: vec![NodeId::new(2), NodeId::new(9)], learners: vec![] };
+    solo.seats = Arc::new(seats);
+    let asked = asked_for_news(&mut solo);
+    // Twice a second, but for the eighth of the draws that hit itself.
+    assert!((150..=200).contains(&asked.len()), "{}", asked.len());
+    let often = |id| asked.iter().filter(|&&other| other == NodeId::new(id)).count();
+    for id in [2, 3, 4, 5, 6, 9] {
+        assert!((10..=80).contains(&often(id)), "node {id} {} times of {}", often(id), asked.len());
+    }
+    assert_eq!(often(1), 0, "it asks itself");
+}
+
+#[test]
+fn whoever_knows_older_seats_or_an_older_view_is_told_and_nobody_else() {
+    let mut solo = Solo::new(3);
+    solo.seats = Arc::new(Seats { number: 4, voters: vec![NodeId::new(2)], learners: vec![] });
+    solo.begin();
+    let news = |view, seats| MembershipMessage::FetchView { have: ViewId(view), seats };
+    for (ms, view, seats, told) in
+        [(0, 5, 4, false), (200, 5, 3, true), (400, 4, 4, true), (600, 5, 9, false)]
+    {
+        let (sent, _) = solo.receive(ms, 3, news(view, seats));
+        let is_told = sent.iter().any(|(to, message)| match message {
+            MembershipMessage::Announce(announcement) => {
+                *to == NodeId::new(3)
+                    && announcement.seats.number == 4
+                    && announcement.update.target() == ViewId(5)
+            }
+            _ => false,
+        });
+        assert_eq!(is_told, told, "view {view}, seats {seats}: {sent:?}");
+    }
+    // One that knows a newer view is asked for it, once its announcement has had its time.
+    assert_eq!(solo.receive(800, 3, news(6, 4)), (vec![], vec![]));
+    assert_eq!(solo.receive(900, 3, news(6, 4)).0, vec![(NodeId::new(3), news(5, 4))]);
 }
