@@ -11,9 +11,11 @@ mod intake;
 mod pace;
 mod placement;
 mod queue;
+mod reading;
 mod results;
 mod seating;
 mod spares;
+mod tally;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use desk::WorkerDesk;
 use intake::Intake;
 use pace::Pace;
 use queue::JobQueue;
+use tally::Tallies;
 
 use super::config::{Config, limits};
 use super::entry::{Command, Completion, Seats};
@@ -34,7 +37,7 @@ use super::observation::{Change, Dispatch, GiveUp, Observation};
 use super::timer::{Timer, add_due, earliest};
 use super::view::View;
 use crate::base::{AttemptId, Epoch, Incarnation, JobId, NodeId, QueryId, Rng, Span, Time};
-use crate::policy::{JobView, WorkerView};
+use crate::policy::{self, JobView, Policy, WorkerView};
 
 /// How often rates are looked at anew although nothing happened.
 const REPLAN_EVERY: Span = Span::secs(1);
@@ -71,6 +74,8 @@ pub(super) enum Wish {
     Standby,
     /// Begin a read-index round.
     Read,
+    /// End the reign in favour of this voter, or of the one that is closest to the end of the log.
+    HandOver(Option<NodeId>),
 }
 
 /// The leader's work in one reign.
@@ -79,7 +84,12 @@ pub(super) struct Coordinator {
     epoch: Epoch,
     me: NodeId,
     config: Arc<Config>,
+    /// The policy in force.
+    policy: Arc<dyn Policy>,
     rng: Rng,
+    /// When the reign began, by this node's clock and in cluster time.
+    began: Time,
+    since: Time,
     /// Until when workers are asked what they hold; `None` once dispatch is open.
     survey_until: Option<Time>,
     survey_repeat: Time,
@@ -107,6 +117,7 @@ pub(super) struct Coordinator {
     touched: BTreeSet<NodeId>,
     /// Where workers ask for work: those whose reports came in this step.
     asking: BTreeSet<NodeId>,
+    tallies: Tallies,
     intake: Intake,
     council: Council,
 }
@@ -124,7 +135,10 @@ impl Coordinator {
         let mut coordinator = Coordinator {
             epoch,
             me,
+            policy: in_force(&config, facts),
             rng,
+            began: facts.now,
+            since: facts.cluster_now,
             survey_until: Some(facts.now + config.dispatch.survey),
             survey_repeat: facts.now + config.dispatch.repeat,
             serial: 0,
@@ -143,6 +157,7 @@ impl Coordinator {
             places: false,
             touched: BTreeSet::new(),
             asking: BTreeSet::new(),
+            tallies: Tallies::default(),
             intake: Intake::default(),
             council: Council::new(facts.now),
             config,
@@ -271,14 +286,27 @@ impl Coordinator {
                     if let Some(queue) = self.queues.get_mut(&query.job) {
                         queue.pace.count(facts.ledger.now());
                     }
+                    self.tallies.count(query.job, facts.ledger.now());
                     self.finish(*query, facts.now, out);
                 }
                 Change::Uncounted { query, attempt, .. } => self.discard(*query, *attempt, facts, out),
                 // What workers hold of a stopped job is taken back, as of one that has ended.
-                Change::JobEnded { job, .. } | Change::JobStopped { job } => {
+                Change::JobEnded { job, .. } => {
                     self.end_job(*job, facts.now, out);
+                    self.tallies.end(*job);
                 }
+                Change::JobStopped { job } => self.end_job(*job, facts.now, out),
                 Change::JobForgotten { .. } => {}
+                Change::PolicySet { .. } => {
+                    self.policy = in_force(&self.config, facts);
+                    // Whether it places queries is seen when it is asked.
+                    self.places = false;
+                    self.replan = true;
+                }
+                Change::Drained { .. } => {
+                    self.reassess(facts);
+                    self.clear_drained(facts, out);
+                }
                 Change::ViewChanged { .. } => {
                     self.council.view_changed();
                     self.meet(facts, out);
@@ -336,8 +364,8 @@ impl Coordinator {
             suspects += usize::from(desk.suspect);
             desk.refresh(&self.config.dispatch, self.asking.contains(&id));
         }
-        self.roster =
-            self.desks.values().filter(|desk| !desk.suspect).map(|desk| desk.view.clone()).collect();
+        let works = |desk: &&WorkerDesk| !desk.suspect && !facts.ledger.is_drained(desk.view.id);
+        self.roster = self.desks.values().filter(works).map(|desk| desk.view.clone()).collect();
         self.free = self
             .roster
             .iter()
@@ -348,6 +376,19 @@ impl Coordinator {
         // When many fall silent at once the network is the likelier cause: only eviction moves their work.
         if suspects * 3 <= self.desks.len() {
             self.relieve_suspects();
+        }
+    }
+
+    /// What drained workers have not begun goes to others, as if it had never been given out.
+    fn clear_drained(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
+        let drained: Vec<NodeId> = facts.ledger.drained().collect();
+        for worker in drained {
+            let Some(desk) = self.desks.get(&worker) else { continue };
+            let queued: Vec<(AttemptId, QueryId)> =
+                desk.queued().map(|(attempt, slot)| (attempt, slot.query)).collect();
+            for (attempt, query) in queued {
+                self.withdraw(worker, attempt, query, facts.now, out);
+            }
         }
     }
 
@@ -409,6 +450,7 @@ impl Coordinator {
                 queue.begin_at(job.counted());
             }
         }
+        self.clear_drained(facts, out);
         self.replan = true;
         out.observe(Observation::Opened { epoch: self.epoch });
     }
@@ -447,7 +489,7 @@ impl Coordinator {
         }
         self.queues.remove(&job);
         for desk in self.desks.values_mut().filter(|desk| desk.view.serving == Some(job)) {
-            desk.view.serving = None;
+            desk.serve(now, None);
         }
         for worker in self.roster.iter_mut().filter(|worker| worker.serving == Some(job)) {
             worker.serving = None;
@@ -525,4 +567,11 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// The policy that a client has chosen, or else that of the settings.
+fn in_force(config: &Config, facts: &Facts<'_>) -> Arc<dyn Policy> {
+    let scheduler = &config.scheduler;
+    let chosen = facts.ledger.policy().and_then(|name| policy::by_name(name, &scheduler.options));
+    chosen.unwrap_or_else(|| Arc::clone(&scheduler.policy))
 }
