@@ -1,6 +1,6 @@
 //! Invariants 3 and 4: a book of jobs and counted inputs, kept from what committed entries did, apart from the nodes' own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::attempts::Attempts;
@@ -95,6 +95,10 @@ pub(super) struct Ledger {
     lost: u64,
     /// Jobs that have not ended.
     pub(super) open_jobs: usize,
+    /// The policy that a client has chosen.
+    policy: Option<Arc<str>>,
+    /// Who shall get no queries.
+    pub(super) drained: BTreeSet<NodeId>,
 }
 
 impl Ledger {
@@ -161,6 +165,18 @@ impl Ledger {
                 Change::JobStopped { job } => self.stop(who, *job, true, findings),
                 Change::JobResumed { job } => self.stop(who, *job, false, findings),
                 Change::ViewChanged { .. } => {}
+                Change::PolicySet { policy } => self.policy = Some(Arc::clone(policy)),
+                Change::Drained { node, drained } => {
+                    if *drained {
+                        self.drained.insert(*node);
+                    } else {
+                        self.drained.remove(node);
+                    }
+                    // What it had not begun, or may have now, begins somewhere.
+                    for job in self.jobs.values_mut().filter(|job| !job.ended) {
+                        job.progress = who.at;
+                    }
+                }
             }
         }
     }
@@ -384,19 +400,21 @@ impl Ledger {
                 let done = match asked.as_ref().map(|asked| &*asked.request) {
                     Some(Request::Cancel(id)) => self.jobs.get(id).is_some_and(|job| job.ended),
                     Some(Request::Forget(id)) => self.jobs.get(id).is_some_and(|job| job.forgotten),
-                    Some(Request::Submit(_) | Request::Jobs) => false,
+                    Some(Request::Submit(_) | Request::Jobs | Request::Read(_)) => false,
+                    // Another client may have chosen otherwise meanwhile.
+                    Some(Request::SetPolicy(_)) => self.policy.is_some(),
+                    None | Some(Request::Drain { .. } | Request::HandOver { .. }) => true,
                     // Nothing changes where the size is the old one or nothing is left to divide.
                     Some(Request::SetBatch { job, .. } | Request::Stop(job) | Request::Resume(job)) => {
                         self.jobs.contains_key(job)
                     }
-                    None => true,
                 };
                 if !done {
                     report(format_args!("a client was told that its request is done, and it is not"));
                 }
             }
             Reply::Jobs(list) => self.compare(list, asked.map(|asked| asked.at), &mut report),
-            Reply::Refused(_) => {}
+            Reply::Refused(_) | Reply::Read(_) => {}
         }
     }
 

@@ -147,10 +147,10 @@ impl Call {
             Some(Reply::Refused(refusal)) => {
                 matches!(refusal, Refusal::SessionLost | Refusal::Outdated | Refusal::NoQuorum { .. })
             }
-            Some(Reply::Submitted(_) | Reply::Done | Reply::Jobs(_)) => false,
+            Some(Reply::Submitted(_) | Reply::Done | Reply::Jobs(_) | Reply::Read(_)) => false,
         };
         // What was read and did not arrive changed nothing.
-        if unknown && *self.request != Request::Jobs { Outcome::Unknown } else { Outcome::Known }
+        if unknown && !self.request.is_read() { Outcome::Unknown } else { Outcome::Known }
     }
 
     fn step(&self, act: Act) -> Step {
@@ -175,7 +175,7 @@ impl Call {
             Some(Reply::Refused(Refusal::Invalid(_) | Refusal::Busy { .. })) => Answer::Refused,
             // Whatever else a change was refused for says nothing about its job.
             Some(Reply::Refused(_)) => return None,
-            Some(Reply::Done | Reply::Submitted(_) | Reply::Jobs(_)) | None => Answer::Done,
+            Some(Reply::Done | Reply::Submitted(_) | Reply::Jobs(_) | Reply::Read(_)) | None => Answer::Done,
         };
         match *self.request {
             Request::Cancel(job) => Some((job, Act::Cancel(answer))),
@@ -183,7 +183,13 @@ impl Call {
             Request::Forget(job) => Some((job, Act::Forget(answer))),
             Request::Stop(job) => Some((job, Act::Stop(answer))),
             Request::Resume(job) => Some((job, Act::Resume(answer))),
-            Request::Submit(_) | Request::Jobs => None,
+            // These change no job.
+            Request::Submit(_)
+            | Request::Jobs
+            | Request::Read(_)
+            | Request::SetPolicy(_)
+            | Request::Drain { .. }
+            | Request::HandOver { .. } => None,
         }
     }
 }

@@ -424,13 +424,13 @@ impl Work {
         }
     }
 
-    /// Healthy members that take queries.
+    /// Healthy members that take queries, and shall get some.
     fn workers(facts: Facts<'_>) -> usize {
         let Some(view) = facts.views.latest() else { return 0 };
+        let takes =
+            |id| view.member(id).is_some_and(|member| member.worker) && !facts.ledger.drained.contains(&id);
         let fit = |(machine, seat): &(Machine, &Seat)| {
-            seat.is_healthy()
-                && facts.roster.is_worker(*machine)
-                && seat.runs.is_some_and(|id| view.member(id).is_some_and(|member| member.worker))
+            seat.is_healthy() && facts.roster.is_worker(*machine) && seat.runs.is_some_and(takes)
         };
         facts.roster.seats().filter(fit).count()
     }

@@ -354,7 +354,9 @@ impl Checker {
                 | Change::Counted { .. }
                 | Change::Uncounted { .. }
                 | Change::JobEnded { .. }
-                | Change::JobForgotten { .. } => {}
+                | Change::JobForgotten { .. }
+                | Change::PolicySet { .. }
+                | Change::Drained { .. } => {}
             }
         }
         let is_change = matches!(&*entry.payload, Payload::Command(Command::ChangeView(_)));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
-use super::ask::Reach;
+use super::client::Reach;
 use super::text::{columns, duration};
 use super::{Exit, screen};
 use crate::base::Span;

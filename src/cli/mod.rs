@@ -1,9 +1,9 @@
 //! The commands: what people type, what they are shown, and how a command ends.
 
 mod allocate;
-mod ask;
 mod calibrate;
 mod check;
+mod client;
 mod compare;
 mod completions;
 #[cfg(target_os = "linux")]
@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::base::{QueryId, Span};
+use crate::node::Request;
 use crate::report::Width;
 use crate::scenario::{SEED_MAX, span};
 
@@ -48,6 +49,8 @@ pub enum Exit {
     Safety,
     /// A liveness bound broke.
     Liveness,
+    /// A real cluster has no quorum at present.
+    NoQuorum,
     /// Ctrl-C; of what was under way nothing was changed.
     Interrupted,
 }
@@ -61,20 +64,22 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Safety => 3,
             Exit::Liveness => 4,
+            Exit::NoQuorum => 5,
             Exit::Interrupted => 130,
         }
     }
 
-    /// The graver of two: broken safety, broken liveness, failure, none.
+    /// The graver of two: broken safety, broken liveness, no quorum, failure, none.
     #[must_use]
     pub fn graver(self, other: Exit) -> Exit {
         let rank = |exit: Exit| match exit {
             Exit::Fine => 0,
             Exit::Failed => 1,
-            Exit::Liveness => 2,
-            Exit::Safety => 3,
-            Exit::Usage => 4,
-            Exit::Interrupted => 5,
+            Exit::NoQuorum => 2,
+            Exit::Liveness => 3,
+            Exit::Safety => 4,
+            Exit::Usage => 5,
+            Exit::Interrupted => 6,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -121,18 +126,12 @@ enum Command {
     /// Draw scenarios from seeds, faults and all, and look for one that breaks something.
     #[command(after_help = fuzz::EXAMPLES)]
     Fuzz(fuzz::Fuzz),
-    /// Show how far every job of a real cluster is.
-    #[command(after_help = ask::JOBS_EXAMPLES)]
-    Jobs(ask::Look),
     /// Make the secret of a real cluster.
     #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::Keys),
     /// Print the manual page, or write one for each command.
     #[command(after_help = man::EXAMPLES)]
     Man(man::Manual),
-    /// Show who belongs to a real cluster, who votes and who leads.
-    #[command(after_help = ask::MEMBERS_EXAMPLES)]
-    Members(ask::Look),
     /// Step a fresh machine through the recording of a real node, and say whether the same comes of it.
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Replaying),
@@ -148,15 +147,104 @@ enum Command {
     /// List, show and check scenarios, and explain their keys.
     #[command(subcommand, after_help = SCENARIO_EXAMPLES)]
     Scenario(Scenario),
-    /// Show how one node of a real cluster sees itself.
-    #[command(after_help = ask::STATUS_EXAMPLES)]
-    Status(ask::Look),
-    /// Give a real cluster a job.
-    #[command(after_help = ask::SUBMIT_EXAMPLES)]
-    Submit(ask::Submit),
     /// Say which time-outs a cluster should have: how quickly crashes are noticed, against false alarms and messages.
     #[command(after_help = tune::EXAMPLES)]
     Tune(tune::Tune),
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+/// What clients ask of a real cluster.
+#[derive(Debug, Subcommand)]
+enum ClientCommand {
+    /// Show what every worker of a real cluster does.
+    #[command(after_help = client::work::ASSIGNMENTS_EXAMPLES)]
+    Assignments(client::Look),
+    /// Divide what is left of a job into queries of another size.
+    #[command(after_help = client::jobs::BATCH_EXAMPLES)]
+    Batch(client::jobs::Batch),
+    /// End a job for good.
+    #[command(after_help = client::jobs::CANCEL_EXAMPLES)]
+    Cancel(client::jobs::One),
+    /// Give a node of a real cluster no more queries.
+    #[command(after_help = client::nodes::DRAIN_EXAMPLES)]
+    Drain(client::nodes::Drain),
+    /// Show what a node of a real cluster noticed of late.
+    #[command(after_help = client::events::EXAMPLES)]
+    Events(client::events::Events),
+    /// Let another voter of a real cluster lead.
+    #[command(after_help = client::nodes::HANDOVER_EXAMPLES)]
+    Handover(client::nodes::Handover),
+    /// Show all about one job, with what failed and why.
+    #[command(after_help = client::jobs::JOB_EXAMPLES)]
+    Job(client::jobs::One),
+    /// Show how far every job of a real cluster is.
+    #[command(after_help = client::jobs::JOBS_EXAMPLES)]
+    Jobs(client::Look),
+    /// Let a node leave a real cluster, and end.
+    #[command(after_help = client::nodes::LEAVE_EXAMPLES)]
+    Leave(client::nodes::Leave),
+    /// Show who belongs to a real cluster, who votes and who leads.
+    #[command(after_help = client::nodes::MEMBERS_EXAMPLES)]
+    Members(client::Look),
+    /// Show or choose the policy of a real cluster.
+    #[command(after_help = client::nodes::POLICY_EXAMPLES)]
+    Policy(client::nodes::Policy),
+    /// Give a real cluster a job for each of several models.
+    #[command(after_help = client::submit::PREDICT_EXAMPLES)]
+    Predict(client::submit::Predict),
+    /// Forget a job that has ended, with its predictions.
+    #[command(after_help = client::jobs::REMOVE_EXAMPLES)]
+    Remove(client::jobs::One),
+    /// Print what a job has predicted so far.
+    #[command(after_help = client::jobs::RESULT_EXAMPLES)]
+    Result(client::jobs::One),
+    /// Go on with a stopped job.
+    #[command(after_help = client::jobs::RESUME_EXAMPLES)]
+    Resume(client::jobs::One),
+    /// Show how fast the jobs of a real cluster are.
+    #[command(after_help = client::work::STATS_EXAMPLES)]
+    Stats(client::Look),
+    /// Show who leads a real cluster, who votes, and how far behind each is.
+    #[command(after_help = client::nodes::STATUS_EXAMPLES)]
+    Status(client::Look),
+    /// Give out no more queries of a job until it is resumed.
+    #[command(after_help = client::jobs::STOP_EXAMPLES)]
+    Stop(client::jobs::One),
+    /// Give a real cluster a job.
+    #[command(after_help = client::submit::SUBMIT_EXAMPLES)]
+    Submit(client::submit::Submit),
+    /// Watch a real cluster live.
+    #[command(after_help = client::top::EXAMPLES)]
+    Top(client::top::Top),
+}
+
+impl ClientCommand {
+    fn run(&self, stop: &AtomicBool) -> Exit {
+        use client::{jobs, nodes, submit, work};
+        match self {
+            ClientCommand::Assignments(look) => work::show_assignments(look),
+            ClientCommand::Batch(batch) => jobs::batch(batch),
+            ClientCommand::Cancel(one) => jobs::change(one, Request::Cancel, "is over"),
+            ClientCommand::Drain(drain) => nodes::drain(drain),
+            ClientCommand::Events(events) => client::events::events(events, stop),
+            ClientCommand::Handover(handover) => nodes::handover(handover),
+            ClientCommand::Job(one) => jobs::one(one),
+            ClientCommand::Jobs(look) => jobs::jobs(look),
+            ClientCommand::Leave(leave) => nodes::leave(leave),
+            ClientCommand::Members(look) => nodes::members(look),
+            ClientCommand::Policy(policy) => nodes::policy(policy),
+            ClientCommand::Predict(predict) => submit::predict(predict, stop),
+            ClientCommand::Remove(one) => jobs::change(one, Request::Forget, "is forgotten"),
+            ClientCommand::Result(one) => jobs::result(one),
+            ClientCommand::Resume(one) => jobs::change(one, Request::Resume, "goes on"),
+            ClientCommand::Stats(look) => work::show_stats(look),
+            ClientCommand::Status(look) => nodes::status(look),
+            ClientCommand::Stop(one) => jobs::change(one, Request::Stop, "is stopped"),
+            ClientCommand::Submit(submit) => submit::submit(submit, stop),
+            ClientCommand::Top(top) => client::top::top(top, stop),
+        }
+    }
 }
 
 /// What `idunno scenario` is told.
@@ -332,7 +420,7 @@ Examples:
       Every flag of a command, with examples.
 
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
-4 a liveness bound broke; 130 interrupted, nothing changed of what was under way.";
+4 a liveness bound broke; 5 no quorum; 130 interrupted, nothing changed of what was under way.";
 
 const CHECK_EXAMPLE: &str = "\
 Examples:
@@ -425,13 +513,9 @@ pub fn main() -> ExitCode {
         Command::Drill(drill) => drill::run(drill, &STOP),
         Command::Engine => run::engine(),
         Command::Fuzz(fuzz) => fuzz::run(fuzz, &STOP),
-        Command::Jobs(look) => ask::jobs(look),
         Command::Key(keys) => key::run(keys),
-        Command::Members(look) => ask::members(look),
         Command::Replay(replaying) => replay::run(replaying, &STOP),
         Command::Run(run) => run::run(run, &STOP),
-        Command::Status(look) => ask::status(look),
-        Command::Submit(submit) => ask::submit(submit, &STOP),
         Command::Sim(sim) if !sim.sweep.is_empty() => sweep::run(sim, &STOP),
         Command::Check(check) => check::run(check, &STOP),
         Command::Report(report) => report::run(report, &STOP),
@@ -442,6 +526,7 @@ pub fn main() -> ExitCode {
         Command::Sim(sim) => sim::run(sim, &STOP),
         Command::Scenario(scenario) => scenarios::run(scenario),
         Command::Tune(tune) => tune::run(tune, &STOP),
+        Command::Client(client) => client.run(&STOP),
     };
     ExitCode::from(exit.code())
 }

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use quinn::Connection;
 use tokio::time::timeout;
 
-use super::Standing;
 use super::keys::Key;
 use super::measure::Findings;
 use super::net::endpoint::{Dialler, Lane};
 use super::net::wire::{self, Ask, Told};
+use super::{News, Standing};
 use crate::base::SessionId;
-use crate::node::{Refusal, Reply, Request};
+use crate::node::{Question, Reading, Refusal, Reply, Request};
 
 /// How long one node has to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No node gave a final answer in time. Whether a request took effect is unknown; repeating it in the same session is safe.
-    #[error("no answer within {} s; the last thing heard from {at}: {why}", waited.as_secs())]
+    #[error("no answer within {} s; the last thing heard from {at}: {why}", waited.as_secs_f64())]
     NoAnswer {
         /// How long it asked.
         waited: Duration,
@@ -35,6 +35,18 @@ pub enum ClientError {
         /// What came of that.
         why: String,
     },
+    /// Nodes answer, and none of them knows a leader with a quorum. Whether a request took effect is unknown; repeating it in the
+    /// same session is safe.
+    #[error("no quorum within {} s: {why}", waited.as_secs_f64())]
+    NoQuorum {
+        /// How long it asked.
+        waited: Duration,
+        /// What the nodes say.
+        why: Refusal,
+    },
+    /// The answer is no.
+    #[error("refused: {0}")]
+    Refused(Refusal),
     /// The machine does not give it what it needs.
     #[error("cannot open a port: {0}")]
     Port(std::io::Error),
@@ -50,8 +62,12 @@ pub struct Client {
     /// The nodes that it knows; the one that answered last comes first.
     nodes: VecDeque<SocketAddr>,
     connection: Option<Connection>,
+    /// For changes.
     session: SessionId,
     number: u64,
+    /// For reads: these are not written to the log, and what opens a session must be.
+    reads: SessionId,
+    reads_number: u64,
     patience: Duration,
     lane: Lane,
 }
@@ -68,29 +84,77 @@ impl Client {
         };
         let socket = UdpSocket::bind(any).map_err(ClientError::Port)?;
         let dialler = Dialler::client(&lane, socket, key).map_err(ClientError::Port)?;
-        let session = SessionId(getrandom::u64().map_err(ClientError::NoRandomness)?);
+        let random = || getrandom::u64().map(SessionId).map_err(ClientError::NoRandomness);
+        let (session, reads) = (random()?, random()?);
         let nodes = nodes.iter().copied().collect();
-        Ok(Client { dialler, nodes, connection: None, session, number: 0, patience, lane })
+        let (number, reads_number) = (0, 0);
+        Ok(Client { dialler, nodes, connection: None, session, number, reads, reads_number, patience, lane })
+    }
+
+    /// From now on it asks for at most this long until it gives up.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Asks the cluster for something, once: however often it has to be repeated, it takes effect at most once.
     pub fn request(&mut self, request: &Request) -> Result<Reply, ClientError> {
-        self.number += 1;
-        let ask = Ask::Request { session: self.session, number: self.number, request: request.clone() };
-        self.until_final(&ask, |told| match told {
-            Told::Reply(Reply::Refused(
-                refusal @ (Refusal::NoCoordinator | Refusal::NoQuorum { .. } | Refusal::Busy { .. }),
-            )) => Err(refusal.to_string()),
-            Told::Reply(reply) => Ok(reply),
-            Told::Standing(_) | Told::Measured(_) => Err("an answer to another question".to_owned()),
-        })
+        let (session, number) = if request.is_read() {
+            self.reads_number += 1;
+            (self.reads, self.reads_number)
+        } else {
+            self.number += 1;
+            (self.session, self.number)
+        };
+        let reply = self.until_final(
+            &Ask::Request { session, number, request: request.clone() },
+            |told| match told {
+                Told::Reply(Reply::Refused(
+                    refusal @ (Refusal::NoCoordinator | Refusal::NoQuorum { .. } | Refusal::Busy { .. }),
+                )) => Err(NotYet::Refused(refusal)),
+                Told::Reply(reply) => Ok(reply),
+                Told::Standing(_) | Told::Leaving | Told::News { .. } | Told::Measured(_) => {
+                    Err(NotYet::astray())
+                }
+            },
+        )?;
+        match reply {
+            Reply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// Asks to be shown something.
+    pub fn read(&mut self, question: Question) -> Result<Reading, ClientError> {
+        match self.request(&Request::Read(question))? {
+            Reply::Read(reading) => Ok(Reading::clone(&reading)),
+            _ => Err(ClientError::Refused(Refusal::Invalid("the node answered another question".into()))),
+        }
     }
 
     /// Asks a node how it sees itself and its cluster.
     pub fn standing(&mut self) -> Result<Standing, ClientError> {
         self.until_final(&Ask::Standing, |told| match told {
             Told::Standing(standing) => Ok(*standing),
-            Told::Reply(_) | Told::Measured(_) => Err("an answer to another question".to_owned()),
+            Told::Reply(_) | Told::Leaving | Told::News { .. } | Told::Measured(_) => Err(NotYet::astray()),
+        })
+    }
+
+    /// What a node noticed after its news of this number, and which node says so.
+    pub fn news(&mut self, after: u64) -> Result<(Standing, Vec<News>), ClientError> {
+        self.until_final(&Ask::News { after }, |told| match told {
+            Told::News { standing, news } => Ok((*standing, news)),
+            Told::Reply(_) | Told::Standing(_) | Told::Leaving | Told::Measured(_) => Err(NotYet::astray()),
+        })
+    }
+
+    /// Tells the node that it asks first to leave the cluster. It has been told so when this returns; it goes when it has handed over
+    /// what it does.
+    pub fn leave(&mut self) -> Result<(), ClientError> {
+        self.until_final(&Ask::Leave, |told| match told {
+            Told::Leaving => Ok(()),
+            Told::Reply(_) | Told::Standing(_) | Told::News { .. } | Told::Measured(_) => {
+                Err(NotYet::astray())
+            }
         })
     }
 
@@ -111,7 +175,9 @@ impl Client {
             };
             let measured = told.and_then(|told| match told {
                 Told::Measured(measured) => Ok(*measured),
-                Told::Reply(_) | Told::Standing(_) => Err("an answer to another question".to_owned()),
+                Told::Reply(_) | Told::Standing(_) | Told::Leaving | Told::News { .. } => {
+                    Err("an answer to another question".to_owned())
+                }
             });
             all.push((Arc::clone(&member.name), measured));
         }
@@ -122,18 +188,29 @@ impl Client {
     fn until_final<T>(
         &mut self,
         ask: &Ask,
-        accept: impl Fn(Told) -> Result<T, String>,
+        accept: impl Fn(Told) -> Result<T, NotYet>,
     ) -> Result<T, ClientError> {
         let began = Instant::now();
+        let mut without_quorum = None;
         loop {
             let at = self.nodes[0];
             let told = self.lane.handle.block_on(exchange(&self.dialler, &mut self.connection, at, ask));
-            match told.and_then(&accept) {
+            match told.map_err(NotYet::Silent).and_then(&accept) {
                 Ok(answer) => return Ok(answer),
-                Err(why) => {
+                Err(not_yet) => {
+                    let why = not_yet.to_string();
                     tracing::debug!(%at, why, "asks elsewhere");
-                    if began.elapsed() >= self.patience {
-                        return Err(ClientError::NoAnswer { waited: self.patience, at, why });
+                    if let NotYet::Refused(refusal @ (Refusal::NoCoordinator | Refusal::NoQuorum { .. })) =
+                        not_yet
+                    {
+                        without_quorum = Some(refusal);
+                    }
+                    let waited = self.patience;
+                    if began.elapsed() >= waited {
+                        return Err(match without_quorum {
+                            Some(why) => ClientError::NoQuorum { waited, why },
+                            None => ClientError::NoAnswer { waited, at, why },
+                        });
                     }
                 }
             }
@@ -150,6 +227,21 @@ impl Client {
                 self.nodes.push_back(address);
             }
         }
+    }
+}
+
+/// Why there is no final answer yet.
+#[derive(Debug, thiserror::Error)]
+enum NotYet {
+    #[error("{0}")]
+    Silent(String),
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+impl NotYet {
+    fn astray() -> NotYet {
+        NotYet::Silent("an answer to another question".to_owned())
     }
 }
 

@@ -15,17 +15,25 @@ use super::diary::Diary;
 use super::disk::Writer;
 use super::inbox::{Inbox, Item};
 use super::net::link::{Links, lock};
+use super::news::Board;
 use super::recording::Recorder;
 use super::{Standing, work};
 use crate::base::{NodeId, SessionId, Time};
 use crate::engine::{Event, Supervisor};
 use crate::node::{
-    Body, Effect, Input, Member, MembershipMessage, Message, Node, Observation, Outbox, Record, Reply, Seats,
-    Token, View,
+    Body, Effect, Input, Member, MembershipMessage, Message, Node, Observation, Outbox, Record, Reply,
+    Request, Seats, Token, View,
 };
 
 /// Who waits for an answer, by session and number of the request. A client that asks again takes the place of its earlier self.
-pub(super) type Waiting = Mutex<BTreeMap<(SessionId, u64), oneshot::Sender<Arc<Reply>>>>;
+pub(super) type Waiting = Mutex<BTreeMap<(SessionId, u64), Asker>>;
+
+/// A client that waits for an answer.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) request: Arc<Request>,
+    pub(super) answer: oneshot::Sender<Arc<Reply>>,
+}
 
 /// The ways out: streams, further ones for states that move in parts, which would hold up everything else, and datagrams one port
 /// higher.
@@ -85,7 +93,11 @@ pub(super) struct Machine {
     pub(super) routes: Arc<Routes>,
     pub(super) waiting: Arc<Waiting>,
     pub(super) standing: Arc<Mutex<Standing>>,
+    pub(super) board: Arc<Mutex<Board>>,
     pub(super) outbox: Outbox,
+    /// What is asked once more since another node leads: whoever led before may have died with the question. Its number makes sure
+    /// that it takes effect once.
+    pub(super) again: VecDeque<Item>,
     pub(super) recorder: Option<Recorder>,
     /// Whether it founds the cluster that it is about to belong to.
     pub(super) founds: bool,
@@ -115,7 +127,7 @@ impl Machine {
         let now = || Time(clock::now().since(origin).0);
         loop {
             let wait = Duration::from_nanos(self.node.deadline().since(now()).0).min(Duration::from_hours(1));
-            let input = match self.inbox.take(wait) {
+            let input = match self.again.pop_front().or_else(|| self.inbox.take(wait)) {
                 None => Input::Wake,
                 Some(Item::Disk(Ok(token))) => {
                     self.release(token);
@@ -144,11 +156,27 @@ impl Machine {
             // Before anyone can hear of it, so that whatever follows from it elsewhere is later.
             self.diary.write(origin + at.since(Time::ZERO), self.outbox.effects());
             self.carry_out();
-            lock(&self.standing).status = Some(self.node.status());
+            self.look_at_status();
             if let Some(ended) = self.ended.take() {
                 return ended;
             }
         }
+    }
+
+    /// Keeps how the node stands for those who ask, and asks anew what an earlier coordinator left unanswered.
+    fn look_at_status(&mut self) {
+        let status = self.node.status();
+        let before = lock(&self.standing).status.replace(status);
+        if before.is_none_or(|before| before.coordinator == status.coordinator) {
+            return;
+        }
+        self.again = (lock(&self.waiting).iter())
+            .filter(|(_, asker)| !asker.answer.is_closed())
+            .map(|(&(session, number), asker)| {
+                let request = Arc::clone(&asker.request);
+                Item::Client { session, number, request }
+            })
+            .collect();
     }
 
     fn step(&mut self, now: Time, input: Input) {
@@ -199,7 +227,7 @@ impl Machine {
                 Effect::Reply { session, number, reply } => {
                     if let Some(client) = lock(&self.waiting).remove(&(session, number)) {
                         // It may have gone away.
-                        let _ = client.send(reply);
+                        let _ = client.answer.send(reply);
                     }
                 }
                 Effect::Persist { token, record } => {
@@ -216,10 +244,23 @@ impl Machine {
                     None => unreachable!("a node that takes no queries gives its engine no commands"),
                 },
                 Effect::Left => self.ended = Some(Ended::Left),
-                Effect::Observe(observation) => tell(&observation),
+                Effect::Observe(observation) => {
+                    tell(&observation);
+                    self.note(&observation);
+                }
             }
         }
         self.outbox = outbox;
+    }
+
+    /// Keeps what is news, for those who follow.
+    fn note(&self, observation: &Observation) {
+        let name = |id: NodeId| {
+            let standing = lock(&self.standing);
+            let member = standing.members.iter().find(|member| member.id == id);
+            member.map_or_else(|| id.to_string(), |member| member.name.to_string())
+        };
+        lock(&self.board).note(observation, &name);
     }
 
     /// Everything up to `token` is durable: what waited for it leaves.

@@ -17,6 +17,7 @@ mod keys;
 mod machine;
 mod measure;
 mod net;
+mod news;
 mod recording;
 mod serve;
 mod work;
@@ -42,6 +43,8 @@ use measure::Gauge;
 pub use measure::{Calibration, Findings, Measured};
 use net::endpoint::{Dialler, Lane};
 use net::link::{Form, Links};
+use news::Board;
+pub use news::News;
 use recording::Recorder;
 pub use recording::{Beginning, Given, Next, RecordTo, RecordingEnd, RecordingError, Replay, Stepped};
 use serve::Doors;
@@ -222,11 +225,13 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         dropped: 0,
     }));
     let waiting: Arc<Waiting> = Arc::default();
+    let board: Arc<Mutex<Board>> = Arc::default();
     let doors = Doors {
         inbox: Arc::clone(&inbox),
         routes: Arc::clone(&ports.routes),
         waiting: Arc::clone(&waiting),
         standing: Arc::clone(&standing),
+        board: Arc::clone(&board),
         gauge: Gauge::new(ports.diallers[0].clone(), options.data.clone()),
     };
     for (lane, dialler) in ports.lanes.iter().zip(&ports.diallers) {
@@ -252,7 +257,9 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         routes: Arc::clone(&ports.routes),
         waiting,
         standing,
+        board,
         outbox: Outbox::new(),
+        again: VecDeque::new(),
         settled: Token::default(),
         held: VecDeque::new(),
         ended: None,

@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 
 use super::Standing;
 use super::inbox::{Inbox, Item};
-use super::machine::{Routes, Waiting};
+use super::machine::{Asker, Routes, Waiting};
 use super::measure::{self, Gauge};
 use super::net::endpoint;
 use super::net::link::lock;
 use super::net::wire::{self, Ask, Told, Who, WireError};
+use super::news::Board;
 use crate::base::NodeId;
 use crate::node::{Refusal, Reply};
 
@@ -26,6 +27,7 @@ pub(super) struct Doors {
     pub(super) waiting: Arc<Waiting>,
     pub(super) standing: Arc<Mutex<Standing>>,
     pub(super) gauge: Arc<Gauge>,
+    pub(super) board: Arc<Mutex<Board>>,
 }
 
 impl Doors {
@@ -98,22 +100,32 @@ impl Doors {
         let told = match wire::read_ask(&mut receive).await? {
             Ask::Standing => Told::Standing(Box::new(lock(&self.standing).clone())),
             Ask::Measure => Told::Measured(Box::new(self.gauge.measure(&self.standing).await)),
+            Ask::News { after } => Told::News {
+                news: lock(&self.board).after(after),
+                standing: Box::new(lock(&self.standing).clone()),
+            },
+            Ask::Leave => {
+                tracing::info!("leaves the cluster, as a client asks");
+                self.inbox.put(Item::Leave);
+                Told::Leaving
+            }
             Ask::Request { session, number, request } => {
                 let (answer, answered) = oneshot::channel();
+                let request = Arc::new(request);
                 let has_room = {
                     let mut waiting = lock(&self.waiting);
                     // Those whose clients went away make room.
                     if waiting.len() >= CLIENTS_MAX {
-                        waiting.retain(|_, client| !client.is_closed());
+                        waiting.retain(|_, asker| !asker.answer.is_closed());
                     }
                     let has_room = waiting.len() < CLIENTS_MAX;
                     if has_room {
-                        waiting.insert((session, number), answer);
+                        waiting.insert((session, number), Asker { request: Arc::clone(&request), answer });
                     }
                     has_room
                 };
                 let has_room = has_room && {
-                    let taken = self.inbox.ask(session, number, Arc::new(request));
+                    let taken = self.inbox.ask(session, number, request);
                     if !taken {
                         lock(&self.waiting).remove(&(session, number));
                     }

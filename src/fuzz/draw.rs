@@ -156,6 +156,7 @@ fn config(rng: &mut Rng, nodes: usize, profile: Profile) -> Config {
         scheduler: Scheduler {
             policy: pick(rng, &policies),
             rate_window: Span::secs(pick(rng, &[1, 10, 10])),
+            ..usual.scheduler
         },
         planted: usual.planted,
     }

@@ -81,7 +81,11 @@ impl Progress {
                 Change::JobAdded { job, .. } => {
                     self.added.insert(*job);
                 }
-                Change::Recut { .. } | Change::Uncounted { .. } | Change::JobForgotten { .. } => {}
+                Change::Recut { .. }
+                | Change::Uncounted { .. }
+                | Change::JobForgotten { .. }
+                | Change::PolicySet { .. }
+                | Change::Drained { .. } => {}
             }
         }
         true

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::mutant::{Mutant, Planted};
 use crate::base::Span;
-use crate::policy::Policy;
+use crate::policy::{Options, Policy};
 
 /// Everything about a node that can be chosen.
 #[derive(Clone, Debug, Default)]
@@ -215,13 +215,19 @@ impl Default for Dispatch {
 pub struct Scheduler {
     /// The policy. Default `rate_balance`.
     pub policy: Arc<dyn Policy>,
+    /// What a policy that is chosen while the cluster runs is made with.
+    pub options: Options,
     /// The window over which recent rates and durations are measured. Default 10 s.
     pub rate_window: Span,
 }
 
 impl Default for Scheduler {
     fn default() -> Scheduler {
-        Scheduler { policy: crate::policy::default(), rate_window: Span::secs(10) }
+        Scheduler {
+            policy: crate::policy::default(),
+            options: Options::default(),
+            rate_window: Span::secs(10),
+        }
     }
 }
 
@@ -272,4 +278,20 @@ pub mod limits {
     pub const WARM_MAX: usize = 8;
     /// Arrivals and departures that one view change takes.
     pub const VIEW_CHANGE_MAX: usize = 1_000;
+    /// Members that are out of work by [`Request::Drain`](super::super::Request::Drain).
+    pub const DRAINED_MAX: usize = 1_000;
+    /// Groups of failed inputs that one answer names.
+    pub const FAILURES_MAX: usize = 1_000;
+    /// Failed inputs that are looked at for one answer.
+    pub const FAILURE_LOOKS_MAX: usize = 1_000_000;
+    /// Bytes of predictions and reasons after which a page of results is full.
+    pub const PAGE_BYTES_MAX: usize = 256 << 10;
+    /// Queries on one page of results.
+    pub const PAGE_QUERIES_MAX: usize = 4_096;
+    /// Queries that are looked at for one page of results.
+    pub const PAGE_LOOKS_MAX: usize = 100_000;
+    /// Different questions that one round of reads answers; the others are answered in the next one.
+    pub const QUESTIONS_MAX: usize = 64;
+    /// Ended jobs whose durations a coordinator still knows.
+    pub const TALLIES_MAX: usize = 256;
 }

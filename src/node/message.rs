@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, Index, JobSpec, Outcome, Position, Seats};
+use super::question::{Question, Reading};
 use super::record::Snapshot;
 use super::update::ViewUpdate;
 use super::view::Member;
@@ -434,6 +435,33 @@ pub enum Request {
     Stop(JobId),
     /// Go on with a stopped job; nothing happens when it is not stopped. Answered by [`Reply::Done`].
     Resume(JobId),
+    /// Show something, as of now (linearizable). Answered by [`Reply::Read`].
+    Read(Question),
+    /// Divide workers among jobs by this policy from now on, whatever the nodes' files say. Answered by [`Reply::Done`].
+    SetPolicy(Arc<str>),
+    /// Give a member no more queries, and take back those that have not begun; or let it work again. It stays so whatever becomes
+    /// of its membership. Answered by [`Reply::Done`].
+    Drain {
+        /// The member.
+        node: NodeId,
+        /// False to let it work again.
+        drained: bool,
+    },
+    /// End this reign on purpose, in favour of a voter. No part of the log: whoever leads a later reign answers that it is done, so
+    /// that a repeated request ends no second one. Answered by [`Reply::Done`] when the reign is over.
+    HandOver {
+        /// The reign that shall end.
+        epoch: Epoch,
+        /// Who shall lead; `None` for the voter that is closest to the end of the log.
+        to: Option<NodeId>,
+    },
+}
+
+impl Request {
+    /// Whether it only looks: it is answered without an entry in the log.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Request::Jobs | Request::Read(_))
+    }
 }
 
 /// What a client is told.
@@ -447,6 +475,8 @@ pub enum Reply {
     Jobs(Vec<JobStatus>),
     /// It was not done.
     Refused(Refusal),
+    /// What the client wanted to see.
+    Read(Arc<Reading>),
 }
 
 /// How far a job is.

@@ -24,6 +24,7 @@ mod membership;
 mod message;
 mod mutant;
 mod observation;
+mod question;
 mod record;
 mod replica;
 mod route;
@@ -47,6 +48,10 @@ pub use io::{Effect, EngineCommand, EngineEvent, Input, Outbox, Token};
 pub use message::*;
 pub use mutant::{Mutant, Planted};
 pub use observation::*;
+pub use question::{
+    Assignment, Counted, Failed, JobReport, JobState, JobStats, Last, Overview, Page, Question, Reading,
+    Seat, Stats, Took,
+};
 pub use record::{Ballot, Disk, Record, Snapshot};
 pub use timer::Timer;
 pub use update::{Memo, ViewUpdate};
@@ -201,7 +206,7 @@ impl Node {
         Status {
             incarnation: self.membership.me().incarnation,
             epoch: self.log.epoch(),
-            coordinator: self.log.leader(),
+            coordinator: self.coordinator(),
             leads: self.log.leads(),
             votes: self.log.votes(),
             view: self.membership.view().id(),

@@ -314,6 +314,18 @@ pub enum Change {
         /// What changed.
         change: Arc<ViewChange>,
     },
+    /// A client chose a policy.
+    PolicySet {
+        /// Its name.
+        policy: Arc<str>,
+    },
+    /// A client took a member out of work, or let it work again.
+    Drained {
+        /// The member.
+        node: NodeId,
+        /// False when it works again.
+        drained: bool,
+    },
 }
 
 /// Why a completion was not counted.

@@ -195,7 +195,7 @@ impl Node {
         request: Arc<Request>,
         out: &mut Outbox,
     ) {
-        let leader = self.log.leader().filter(|&leader| leader != self.me);
+        let leader = self.coordinator().filter(|&leader| leader != self.me);
         if let (Some(coordinator), Life::Living) = (&mut self.coordinator, &self.life) {
             let facts = coordinator_facts!(self, now);
             coordinator.request(self.me, (session, number), &request, &facts, out, &mut self.wishes);
@@ -207,15 +207,29 @@ impl Node {
         }
     }
 
+    /// Who leads, as far as this node can tell: nobody once too few voters are heard, even if it has not heard of a later reign.
+    pub(super) fn coordinator(&self) -> Option<NodeId> {
+        self.log.leader().filter(|&leader| leader == self.me || self.hears_a_quorum())
+    }
+
+    /// The voters that are not heard: suspects, and those who are evicted and still have their seats.
+    fn missing(&self) -> impl Iterator<Item = NodeId> {
+        let is_missing = |&voter: &NodeId| {
+            self.membership.is_suspect(voter) || self.membership.view().member(voter).is_none()
+        };
+        self.seats.voters.iter().copied().filter(is_missing)
+    }
+
+    fn hears_a_quorum(&self) -> bool {
+        self.seats.voters.len() - self.missing().count() >= self.seats.quorum()
+    }
+
     /// Why a request cannot be served here.
     fn refusal(&self) -> Arc<Reply> {
-        let missing: Vec<NodeId> =
-            self.seats.voters.iter().copied().filter(|&voter| self.membership.is_suspect(voter)).collect();
-        let quorum_is_left = self.seats.voters.len() - missing.len() >= self.seats.quorum();
-        Arc::new(Reply::Refused(if quorum_is_left {
+        Arc::new(Reply::Refused(if self.hears_a_quorum() {
             Refusal::NoCoordinator
         } else {
-            Refusal::NoQuorum { missing }
+            Refusal::NoQuorum { missing: self.missing().collect() }
         }))
     }
 
@@ -272,10 +286,11 @@ impl Node {
                 if self.config.has(Mutant::DeposedGoesOn) {
                     return;
                 }
-                if let Some(mut coordinator) = self.coordinator.take()
-                    && reason == StepDown::NoQuorum
-                {
-                    coordinator.abandon(&self.log.silent_voters(now), out);
+                if let Some(mut coordinator) = self.coordinator.take() {
+                    coordinator.handed_over(out);
+                    if reason == StepDown::NoQuorum {
+                        coordinator.abandon(&self.log.silent_voters(now), out);
+                    }
                 }
             }
             LogEvent::Commit(entry) => self.commit(now, entry, out),
@@ -433,18 +448,23 @@ impl Node {
             self.membership.leave(now, &facts, out, &mut self.membership_events);
             return;
         }
-        let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
-        let heir = others
-            .filter(|&voter| !self.membership.is_suspect(voter))
-            .map(|voter| (self.log.lag(voter).unwrap_or(u64::MAX), voter))
-            .min();
-        match heir {
-            Some((_, heir)) => {
+        match self.heir() {
+            Some(heir) => {
                 self.log.transfer(now, heir, out);
             }
             // No one is left to lead: the cluster ends with its last voter, and goes on when it returns.
             None => out.left(),
         }
+    }
+
+    /// The voter that is closest to the end of the log.
+    fn heir(&self) -> Option<NodeId> {
+        let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
+        let heir = others
+            .filter(|&voter| !self.membership.is_suspect(voter))
+            .map(|voter| (self.log.lag(voter).unwrap_or(u64::MAX), voter))
+            .min();
+        heir.map(|(_, voter)| voter)
     }
 
     /// Puts view and seats on record, for a restart.
@@ -471,6 +491,19 @@ impl Node {
             Wish::Standby => {
                 let suspect = |id| self.membership.is_suspect(id);
                 self.log.choose(now, self.ledger.view(), suspect, out, &mut self.log_events);
+            }
+            Wish::HandOver(to) => {
+                let voters = &self.log.seats().voters;
+                let heir = match to {
+                    Some(to) => Some(to).filter(|to| *to != self.me && voters.contains(to)),
+                    None => self.heir(),
+                };
+                match (heir, &mut self.coordinator) {
+                    // One that is under way already goes on.
+                    (Some(heir), _) => self.log.transfer(now, heir, out),
+                    (None, Some(coordinator)) => coordinator.no_heir(out),
+                    (None, None) => {}
+                }
             }
             Wish::Read => {
                 if self.log.read(now, out, &mut self.log_events).is_none()

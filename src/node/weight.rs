@@ -7,6 +7,7 @@ use super::message::{
     Body, ClientMessage, LogMessage, MembershipMessage, Message, Progress, Reply, Request, StandbyMessage,
     WorkMessage,
 };
+use super::question::{Counted, Reading};
 use super::update::ViewUpdate;
 use super::view::{Member, View, ViewChange};
 use super::{Effect, Observation, Record, Snapshot};
@@ -130,11 +131,32 @@ fn work(message: &WorkMessage) -> usize {
 }
 
 fn request(request: &Request) -> usize {
-    if let Request::Submit(spec) = request { job(spec) } else { SMALL }
+    match request {
+        Request::Submit(spec) => job(spec),
+        Request::SetPolicy(name) => SMALL + name.len(),
+        _ => SMALL,
+    }
 }
 
 fn reply(reply: &Reply) -> usize {
-    if let Reply::Jobs(jobs) = reply { jobs.iter().map(|status| job(&status.spec)).sum() } else { SMALL }
+    match reply {
+        Reply::Jobs(jobs) => jobs.iter().map(|status| job(&status.spec)).sum(),
+        Reply::Read(reading) => SMALL + self::reading(reading),
+        _ => SMALL,
+    }
+}
+
+fn reading(reading: &Reading) -> usize {
+    match reading {
+        Reading::Job(report) => job(&report.status.spec) + SMALL * report.failures.len(),
+        Reading::Results(page) => {
+            let reasons = |query: &Counted| SMALL * query.failed.len();
+            page.queries.iter().map(|query| SMALL + query.predictions.len() + reasons(query)).sum()
+        }
+        Reading::Stats(stats) => 2 * SMALL * stats.jobs.len(),
+        Reading::Assignments(workers) => 2 * SMALL * workers.len(),
+        Reading::Cluster(overview) => SMALL * overview.seats.len(),
+    }
 }
 
 fn job(spec: &JobSpec) -> usize {

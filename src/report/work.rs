@@ -209,6 +209,8 @@ impl Work {
                 | Change::JobForgotten { .. }
                 | Change::JobStopped { .. }
                 | Change::JobResumed { .. }
+                | Change::PolicySet { .. }
+                | Change::Drained { .. }
                 | Change::ViewChanged { .. } => {}
             }
         }

@@ -195,6 +195,7 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
                 .choice("policy")
                 .and_then(|name| policy::by_name(name, options))
                 .unwrap_or_else(policy::default),
+            options: options.clone(),
             rate_window: scheduler.span("rate_window"),
         },
         planted: Planted::default(),
@@ -269,7 +270,9 @@ fn request(section: &Section<'_>, position: usize) -> Option<RequestPlan> {
     let (_, own) =
         REQUEST_KINDS.iter().find(|(name, _)| *name == kind).expect("a choice is one of the kinds");
     let known = |name: &&str| common.contains(name) || own.contains(name);
-    for name in section.names().filter(|name| ["job", "batch"].contains(name) && !known(name)) {
+    for name in
+        section.names().filter(|name| ["job", "batch", "node", "policy"].contains(name) && !known(name))
+    {
         let known = common.iter().chain(*own).copied().collect::<Vec<_>>().join(", ");
         section.refuse(name, Wrong::NotOfKind { what: "request", kind: kind.to_owned(), known });
     }
@@ -280,6 +283,9 @@ fn request(section: &Section<'_>, position: usize) -> Option<RequestPlan> {
         "stop" => Errand::Stop(section.name("job")),
         "resume" => Errand::Resume(section.name("job")),
         "jobs" => Errand::Jobs,
+        "policy" => Errand::SetPolicy(section.choice("policy")?.into()),
+        "drain" => Errand::Drain { node: section.name("node"), drained: true },
+        "undrain" => Errand::Drain { node: section.name("node"), drained: false },
         other => unreachable!("{other} is in the table of requests and has no meaning"),
     };
     Some(RequestPlan { at, client, errand, give_up })

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::document::Document;
 use super::error::{Wrong, nearest};
 use super::keys::grouped;
-use super::plan::{Fault, FaultKind, Plan, Shape, Target, Until};
+use super::plan::{Errand, Fault, FaultKind, Plan, Shape, Target, Until};
 use super::read::Problems;
 use super::targets;
 use super::units::{draw_range, draw_text};
@@ -178,7 +178,7 @@ impl Check<'_> {
         }
     }
 
-    /// Requests are about jobs that there are.
+    /// Requests are about jobs and machines that there are.
     fn requests(&self) {
         let jobs = self.plan.jobs.iter().map(|job| job.spec.name.to_string());
         let streams = self.plan.arrivals.iter();
@@ -187,6 +187,9 @@ impl Check<'_> {
         for (position, request) in self.plan.requests.iter().enumerate() {
             let path = format!("request.{position}");
             self.before_the_end(&format!("{path}.at"), request.at);
+            if let Errand::Drain { node, .. } = &request.errand {
+                self.machine(&path, node);
+            }
             let Some(job) = request.errand.job().filter(|job| !known.contains(&***job)) else { continue };
             let near = nearest(job, known.iter().map(String::as_str));
             let hint = near.map_or_else(
@@ -194,6 +197,18 @@ impl Check<'_> {
                 |near| format!("did you mean {near:?}?"),
             );
             self.refuse(&[&format!("{path}.job"), &path], format!("no job is called {job:?}; {hint}"));
+        }
+    }
+
+    fn machine(&self, path: &str, name: &str) {
+        let names = || self.plan.nodes.iter().map(|node| &*node.name);
+        if names().all(|known| known != name) {
+            let near = nearest(name, names().take(100));
+            let hint = near.map_or_else(
+                || "wanted the name of a node, such as \"n1\"".to_owned(),
+                |near| format!("did you mean {near:?}?"),
+            );
+            self.refuse(&[&format!("{path}.node"), path], format!("no machine is called {name:?}; {hint}"));
         }
     }
 

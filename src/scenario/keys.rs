@@ -314,13 +314,16 @@ pub(super) const FAULT_KINDS: [(&str, &[&str]); 26] = [
 ];
 
 /// The kinds of requests, each with the keys that it has beside `at`, `kind`, `client` and `give_up`.
-pub(super) const REQUEST_KINDS: [(&str, &[&str]); 6] = [
+pub(super) const REQUEST_KINDS: [(&str, &[&str]); 9] = [
     ("cancel", &["job"]),
     ("batch", &["job", "batch"]),
     ("forget", &["job"]),
     ("stop", &["job"]),
     ("resume", &["job"]),
     ("jobs", &[]),
+    ("policy", &["policy"]),
+    ("drain", &["node"]),
+    ("undrain", &["node"]),
 ];
 
 fn request_kinds() -> Vec<&'static str> {
@@ -431,9 +434,11 @@ static KEYS: &[Key] = &[
     key("arrivals.N.priority", PRIORITY, Value("0"), "Higher goes first where the policy has a meaning for it."),
 
     key("request.N.at", Draw(Span::ZERO, LONGEST), Value("0s"), "When a client asks; later if its request before this one is not answered yet, or the job is not accepted yet."),
-    key("request.N.kind", Choice(request_kinds), Required, "What it asks: end a job for good, divide what is left of it into other batches, drop one that has ended, stop it, let it go on, or read how far all jobs are."),
+    key("request.N.kind", Choice(request_kinds), Required, "What it asks: end a job for good, divide what is left of it into other batches, drop one that has ended, stop it, let it go on, read how far all jobs are, divide workers by another policy, give a machine no more queries, or let it work again."),
     key("request.N.job", Name, Required, "cancel, batch, forget, stop, resume: which job, by its name; those of a stream are called s-1, s-2, … for a stream s."),
     key("request.N.batch", BATCH, Required, "batch: inputs per query from then on."),
+    key("request.N.policy", Choice(policies), Required, "policy: by which workers are divided from then on."),
+    key("request.N.node", Name, Required, "drain, undrain: which machine, by its name. Whatever it has begun it ends; it stays drained until undrain, even when it restarts."),
     key("request.N.client", Name, Derived("request and the position from 1"), "Who asks: requests of one client go one after the other, in the order of the file. A job's name is the client that submitted it."),
     key("request.N.give_up", SpanKind(MOMENT, LONGEST), Value("never"), "How long the client waits for an answer before it gives up, and never learns whether it was done.").or("never"),
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{CostProfile, Draw, JobId, Span};
+use crate::base::{CostProfile, Draw, JobId, NodeId, Span};
 use crate::node::{Config, DispatchMode, JobSpec, Request, limits};
 #[cfg(debug_assertions)]
 use crate::node::{Mutant, Planted};
@@ -108,7 +108,9 @@ impl Plan {
                 | Errand::Forget(_)
                 | Errand::Stop(_)
                 | Errand::Resume(_)
-                | Errand::Jobs => None,
+                | Errand::Jobs
+                | Errand::SetPolicy(_)
+                | Errand::Drain { .. } => None,
             });
             (spec, asked.fold(spec.batch, u32::max))
         })
@@ -264,6 +266,15 @@ pub enum Errand {
     Resume(Arc<str>),
     /// Read how far all jobs are.
     Jobs,
+    /// Divide workers by this policy from then on.
+    SetPolicy(Arc<str>),
+    /// Give a machine no more queries, or let it work again.
+    Drain {
+        /// The machine, by its name.
+        node: Arc<str>,
+        /// False to let it work again.
+        drained: bool,
+    },
 }
 
 impl Errand {
@@ -276,6 +287,9 @@ impl Errand {
             Errand::Stop(_) => "stop",
             Errand::Resume(_) => "resume",
             Errand::Jobs => "jobs",
+            Errand::SetPolicy(_) => "policy",
+            Errand::Drain { drained: true, .. } => "drain",
+            Errand::Drain { drained: false, .. } => "undrain",
         }
     }
 
@@ -287,19 +301,22 @@ impl Errand {
             | Errand::Forget(job)
             | Errand::Stop(job)
             | Errand::Resume(job) => Some(job),
-            Errand::Jobs => None,
+            Errand::Jobs | Errand::SetPolicy(_) | Errand::Drain { .. } => None,
         }
     }
 
-    /// What a client asks, once it knows by which number the cluster knows the job.
-    pub fn request(&self, job: JobId) -> Request {
+    /// What a client asks: about `job`, which it knows if the errand has one, or about the node that `id` says a machine runs.
+    /// `None` where the job is missing.
+    pub fn request(&self, job: Option<JobId>, id: impl FnOnce(&str) -> NodeId) -> Option<Request> {
         match self {
-            Errand::Cancel(_) => Request::Cancel(job),
-            Errand::SetBatch { batch, .. } => Request::SetBatch { job, batch: *batch },
-            Errand::Forget(_) => Request::Forget(job),
-            Errand::Stop(_) => Request::Stop(job),
-            Errand::Resume(_) => Request::Resume(job),
-            Errand::Jobs => Request::Jobs,
+            Errand::Cancel(_) => job.map(Request::Cancel),
+            Errand::SetBatch { batch, .. } => job.map(|job| Request::SetBatch { job, batch: *batch }),
+            Errand::Forget(_) => job.map(Request::Forget),
+            Errand::Stop(_) => job.map(Request::Stop),
+            Errand::Resume(_) => job.map(Request::Resume),
+            Errand::Jobs => Some(Request::Jobs),
+            Errand::SetPolicy(policy) => Some(Request::SetPolicy(Arc::clone(policy))),
+            Errand::Drain { node, drained } => Some(Request::Drain { node: id(node), drained: *drained }),
         }
     }
 }

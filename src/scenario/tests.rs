@@ -215,6 +215,18 @@ job = "job2"
 at = "8s"
 kind = "forget"
 job = "job2"
+[[request]]
+at = "9s"
+kind = "policy"
+policy = "fifo"
+[[request]]
+at = "9s"
+kind = "drain"
+node = "fast1"
+[[request]]
+at = "10s"
+kind = "undrain"
+node = "fast1"
 [[fault]]
 at = "1s"
 kind = "crash"

@@ -235,7 +235,7 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     let Failover { mode: failover_mode, backup_every, standby, election, beat, snapshot_every, voters } =
         failover;
     let DispatchConfig { mode, window, retries_max, backoff, hedge, repeat, survey } = dispatch;
-    let Scheduler { policy, rate_window } = scheduler;
+    let Scheduler { policy, options: _, rate_window } = scheduler;
     let Options { at_least_one, cap, hysteresis, slack } = options;
     file.table("cluster");
     file.or_word("voters", *voters, "auto");
@@ -325,6 +325,11 @@ fn request(file: &mut File, request: &RequestPlan, number: usize) {
     }
     if let Errand::SetBatch { batch, .. } = errand {
         file.put("batch", batch);
+    }
+    match errand {
+        Errand::SetPolicy(policy) => file.quoted("policy", policy),
+        Errand::Drain { node, .. } => file.quoted("node", node),
+        _ => {}
     }
     file.unless("client", string(client), &string(&format!("request{number}")));
     file.quoted("give_up", give_up.map_or_else(|| "never".to_owned(), |span| span.to_string()));

@@ -165,7 +165,7 @@ impl Client {
             Reply::Refused(Refusal::NoCoordinator | Refusal::NoQuorum { .. }) => true,
             // There may be room for a job later; a change that the ledger finds too much it always will.
             Reply::Refused(Refusal::Busy { .. }) => submits,
-            Reply::Submitted(_) | Reply::Done | Reply::Jobs(_) | Reply::Refused(_) => false,
+            Reply::Submitted(_) | Reply::Done | Reply::Jobs(_) | Reply::Read(_) | Reply::Refused(_) => false,
         };
         if let (true, Reply::Refused(refusal)) = (again, reply) {
             pending.refusal = Some(refusal.clone());
@@ -175,7 +175,7 @@ impl Client {
                 Reply::Submitted(job) => Standing::Accepted(*job),
                 Reply::Refused(refusal) if again => Standing::Waiting(Some(refusal.clone())),
                 Reply::Refused(refusal) => Standing::Refused(refusal.clone()),
-                Reply::Done | Reply::Jobs(_) => Standing::Refused(Refusal::Invalid(
+                Reply::Done | Reply::Jobs(_) | Reply::Read(_) => Standing::Refused(Refusal::Invalid(
                     "the answer belongs to another kind of request".into(),
                 )),
             };
@@ -311,7 +311,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             let client = &mut self.clients.all[number as usize];
             let wanted = client.wanted.pop_front().expect("it was seen above");
             let Some(request) = request else { continue };
-            let (session, serial) = if *request == Request::Jobs {
+            let (session, serial) = if request.is_read() {
                 client.reads_number += 1;
                 (client.reads, client.reads_number)
             } else {
@@ -333,14 +333,22 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
 
     /// What a client has to ask, now that it knows about the job.
     fn resolved(&self, errand: &Errand) -> Resolved {
-        let Some(name) = errand.job() else { return Resolved::Now(Request::Jobs) };
-        let owner = self.clients.by_name.get(name).expect("plans name jobs that there are");
-        let job = match &self.clients.all[*owner as usize].standing {
-            Standing::Accepted(job) => *job,
-            Standing::Waiting(_) => return Resolved::Later,
-            Standing::Refused(_) | Standing::Unknown | Standing::Jobless => return Resolved::Never,
+        let job = match errand.job() {
+            None => None,
+            Some(name) => {
+                let owner = self.clients.by_name.get(name).expect("plans name jobs that there are");
+                match &self.clients.all[*owner as usize].standing {
+                    Standing::Accepted(job) => Some(*job),
+                    Standing::Waiting(_) => return Resolved::Later,
+                    Standing::Refused(_) | Standing::Unknown | Standing::Jobless => return Resolved::Never,
+                }
+            }
         };
-        Resolved::Now(errand.request(job))
+        let id = |name: &str| {
+            let machine = self.plan.nodes.iter().position(|plan| *plan.name == *name);
+            self.hosts[machine.expect("plans name machines that there are")].id
+        };
+        Resolved::Now(errand.request(job, id).expect("its job is known"))
     }
 
     /// A client has waited long enough.

@@ -2,8 +2,8 @@
 
 use crate::node::{
     Answer, Body, ClientMessage, Command, Entry, Held, Inputs, JobSpec, LogMessage, MembershipMessage,
-    Message, Outcome, Payload, Progress, Reply, Request, StandbyMessage, ViewChange, ViewUpdate, Whole,
-    WorkMessage,
+    Message, Outcome, Payload, Progress, Reading, Reply, Request, StandbyMessage, ViewChange, ViewUpdate,
+    Whole, WorkMessage,
 };
 
 /// Frame, authentication and addresses of any message.
@@ -40,6 +40,7 @@ pub(super) fn of_message(message: &Message) -> u64 {
             Body::Client(ClientMessage::Forward { request, .. }) => of_request(request),
             Body::Client(ClientMessage::Answer { reply, .. }) => match &**reply {
                 Reply::Jobs(jobs) => jobs.iter().map(|job| 32 + of_spec(&job.spec)).sum(),
+                Reply::Read(reading) => of_reading(reading),
                 _ => 32,
             },
         }
@@ -76,6 +77,16 @@ fn of_held(held: &Held) -> u64 {
 fn of_answer(answer: &Answer) -> u64 {
     let reasons: usize = answer.failed.iter().map(|failure| 4 + failure.reason.len()).sum();
     (answer.predictions.len() + reasons) as u64
+}
+
+fn of_reading(reading: &Reading) -> u64 {
+    32 + match reading {
+        Reading::Job(report) => of_spec(&report.status.spec) + 32 * report.failures.len() as u64,
+        Reading::Results(page) => page.queries.iter().map(|query| 24 + query.predictions.len() as u64).sum(),
+        Reading::Stats(stats) => 128 * stats.jobs.len() as u64,
+        Reading::Assignments(workers) => 96 * workers.len() as u64,
+        Reading::Cluster(standing) => 32 * standing.seats.len() as u64,
+    }
 }
 
 fn of_request(request: &Request) -> u64 {

@@ -15,9 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const MODELS: &str = "[model.letters]\nload = \"20ms\"\nper_input = \"2ms\"\n";
 
 /// A process that ends with the test, whatever happens.
-struct Node {
-    process: Child,
-    address: String,
+pub(crate) struct Node {
+    pub(crate) process: Child,
+    pub(crate) address: String,
     log: PathBuf,
 }
 
@@ -33,7 +33,7 @@ impl Drop for Node {
 
 impl Node {
     /// Starts a node in a folder that has a key, and waits until it listens.
-    fn start(folder: &Path, name: &str, join: &[&Node]) -> Node {
+    pub(crate) fn start(folder: &Path, name: &str, join: &[&Node]) -> Node {
         Node::begin(&mut command(folder, name, join), folder, name)
     }
 
@@ -74,7 +74,7 @@ fn command_at(folder: &Path, name: &str, join: &[&Node], at: &str) -> Command {
 }
 
 /// A folder with a key and models.
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("idunno.toml"), MODELS).unwrap();
     let made = Command::new(IDUNNO).args(["key", "new", "key"]).current_dir(folder.path()).output();
@@ -83,7 +83,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 /// What a client's command comes to.
-fn ask(folder: &Path, at: &[&Node], key: &str, words: &[&str]) -> Output {
+pub(crate) fn ask(folder: &Path, at: &[&Node], key: &str, words: &[&str]) -> Output {
     let nodes: Vec<&str> = at.iter().map(|node| node.address.as_str()).collect();
     let mut command = Command::new(IDUNNO);
     command.args(words).args(["--key", key, "--node", &nodes.join(",")]).current_dir(folder);
@@ -91,14 +91,14 @@ fn ask(folder: &Path, at: &[&Node], key: &str, words: &[&str]) -> Output {
 }
 
 /// The rows that a command shows; none when it fails.
-fn rows(folder: &Path, at: &[&Node], what: &str) -> Vec<Value> {
+pub(crate) fn rows(folder: &Path, at: &[&Node], what: &str) -> Vec<Value> {
     let shown = ask(folder, at, "key", &[what, "--format", "json", "--timeout", "5s"]);
     let text = String::from_utf8(shown.stdout).expect("it is text");
     text.lines().map(|line| serde_json::from_str(line).expect("a line is an object")).collect()
 }
 
 /// Looks until `look` finds something.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -110,7 +110,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The members, once there are `count` and so many of them vote.
-fn formed(folder: &Path, at: &[&Node], count: usize, voters: usize) -> Vec<Value> {
+pub(crate) fn formed(folder: &Path, at: &[&Node], count: usize, voters: usize) -> Vec<Value> {
     until(&format!("{count} members, {voters} of them voters"), || {
         let members = rows(folder, at, "members");
         let votes = members.iter().filter(|member| member["votes"] == true).count();

@@ -3,6 +3,8 @@
 mod ailments;
 mod classics;
 #[cfg(target_os = "linux")]
+mod clients;
+#[cfg(target_os = "linux")]
 mod cluster;
 mod command;
 mod compare;

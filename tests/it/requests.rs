@@ -1,6 +1,8 @@
 //! What clients ask beside their jobs: what is done about it, who learns of it, and what nobody knows in the end.
 
-use idunno::base::{Span, Time};
+use std::collections::BTreeMap;
+
+use idunno::base::{QueryId, Span, Time};
 use idunno::check::{Checker, Verdict};
 use idunno::history::{Change, ClientEvent, Observation, Record, Reply, Request, What};
 use idunno::scenario::Plan;
@@ -209,6 +211,95 @@ fn who_gives_up_never_knows_and_what_was_accepted_is_finished_all_the_same() {
         }
     }
     assert!(made > 0 && unknown > made, "{made} of {unknown} were carried out all the same");
+}
+
+#[test]
+fn a_drained_machine_gets_nothing_new_and_a_chosen_policy_stays_whoever_leads() {
+    // The coordinator dies after both were chosen; whoever follows it knows of them from the log alone.
+    let text = r#"
+        nodes = 5
+        [scheduler]
+        policy = "rate_balance"
+        [model.m]
+        load = "100ms"
+        per_input = "100ms"
+        [[job]]
+        name = "first"
+        model = "m"
+        inputs = 300
+        [[job]]
+        name = "second"
+        model = "m"
+        inputs = 100
+        at = "1s"
+        [[request]]
+        at = "3s"
+        kind = "drain"
+        node = "n3"
+        client = "operator"
+        [[request]]
+        at = "3s"
+        kind = "policy"
+        policy = "fifo"
+        client = "operator"
+        [[request]]
+        at = "12s"
+        kind = "undrain"
+        node = "n3"
+        client = "operator"
+        [[fault]]
+        at = "5s"
+        kind = "crash"
+        target = "coordinator"
+        for = "2s"
+    "#;
+    for seed in 0..10 {
+        let trial = run(text, seed);
+        let drained = |wanted| {
+            let is = move |change: &Change| matches!(change, Change::Drained { drained, .. } if *drained == wanted);
+            trial.first(is).unwrap_or_else(|| panic!("seed {seed}: never"))
+        };
+        let (out, back) = (drained(true), drained(false));
+        let node = trial.records.iter().find_map(|record| match &record.what {
+            What::Node(Observation::Applied { changes, .. }) => {
+                changes.iter().find_map(|change| match change {
+                    Change::Drained { node, .. } => Some(*node),
+                    _ => None,
+                })
+            }
+            _ => None,
+        });
+        let given: Vec<(Time, bool, QueryId)> = (trial.records.iter())
+            .filter_map(|record| match &record.what {
+                What::Node(Observation::Dispatched { query, worker, .. }) => {
+                    Some((record.at, Some(*worker) == node, *query))
+                }
+                _ => None,
+            })
+            .collect();
+        let to_it =
+            |from: Time, to: Time| given.iter().filter(|(at, it, _)| *it && (from..to).contains(at)).count();
+        assert!(to_it(Time::ZERO, out) > 10, "seed {seed}");
+        assert_eq!(to_it(out + Span::millis(1), back), 0, "seed {seed}");
+        let later = trial.verdict.queries_open == 0 && to_it(back, Time::NEVER) > 0;
+        let ended = trial.first(|change| matches!(change, Change::JobEnded { .. })).unwrap();
+        assert!(later || ended < back, "seed {seed}");
+        // First come, first served: once it is chosen the second job waits until each query of the first was given out.
+        let chosen = trial.first(|change| matches!(change, Change::PolicySet { .. })).unwrap();
+        let last = (given.iter().filter(|(_, _, query)| query.job.0 == 1))
+            .fold(BTreeMap::new(), |mut first, (at, _, query)| {
+                first.entry(query.number).or_insert(*at);
+                first
+            })
+            .into_values()
+            .max()
+            .unwrap();
+        let early = |(at, _, query): &&(Time, bool, QueryId)| {
+            query.job.0 == 2 && (chosen + Span::millis(1)..last).contains(at)
+        };
+        assert_eq!(given.iter().filter(early).count(), 0, "seed {seed}");
+        assert!(given.iter().any(|(at, _, query)| query.job.0 == 2 && *at < chosen), "seed {seed}");
+    }
 }
 
 #[test]

@@ -201,6 +201,16 @@ fn applied(entry: &Entry, changes: &Arc<[Change]>, first: bool, names: &Names) -
                 kind = Kind::Client;
                 said.push(format!("{} goes on", names.job(*job)));
             }
+            Change::PolicySet { policy } => {
+                kind = Kind::Client;
+                said.push(format!("the policy is {policy}"));
+            }
+            Change::Drained { node, drained } => {
+                kind = Kind::Client;
+                machines.extend(names.find(*node));
+                let how = if *drained { "gets no more queries" } else { "works again" };
+                said.push(format!("{} {how}", names.node(*node)));
+            }
             Change::ViewChanged { view, change } => {
                 kind = Kind::Membership;
                 let joined = change.joined.iter().map(|member| (member.id, format!("+{}", member.name)));

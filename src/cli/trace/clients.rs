@@ -17,6 +17,11 @@ pub(super) fn request(request: &Request, names: &Names) -> String {
         Request::Stop(job) => format!("stop {}", names.job(*job)),
         Request::Resume(job) => format!("resume {}", names.job(*job)),
         Request::Jobs => "how far are the jobs?".to_owned(),
+        Request::Read(_) => "show something".to_owned(),
+        Request::SetPolicy(policy) => format!("divide workers by {policy}"),
+        Request::Drain { node, drained: true } => format!("give {} no more queries", names.node(*node)),
+        Request::Drain { node, drained: false } => format!("let {} work again", names.node(*node)),
+        Request::HandOver { epoch, .. } => format!("end the reign e{}", epoch.0),
     }
 }
 
@@ -29,6 +34,7 @@ pub(super) fn reply(reply: &Reply, names: &Names) -> String {
         },
         Reply::Done => "done".to_owned(),
         Reply::Jobs(jobs) => format!("how far {} are", some(jobs.len() as u64, "job", "jobs")),
+        Reply::Read(_) => "what it wanted to see".to_owned(),
         Reply::Refused(refusal) => format!("refused: {refusal}"),
     }
 }

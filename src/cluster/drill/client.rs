@@ -13,7 +13,7 @@ use std::time::Duration;
 use quinn::Connection;
 use tokio::time::timeout;
 
-use crate::base::{JobId, Rng, SessionId, Span, Time};
+use crate::base::{JobId, NodeId, Rng, SessionId, Span, Time};
 use crate::cluster::clock;
 use crate::cluster::keys::Key;
 use crate::cluster::net::endpoint::{Dialler, Lane};
@@ -148,12 +148,14 @@ impl Clients {
         }
     }
 
-    /// Takes in what came, and asks what is due at `now`, counted from `zero`; `told` is given what happened, and when.
+    /// Takes in what came, and asks what is due at `now`, counted from `zero`; `id` says which node a machine runs, and `told` is given
+    /// what happened, and when.
     pub(super) fn advance(
         &mut self,
         zero: Time,
         now: Time,
         progress: &Progress,
+        id: &dyn Fn(&str) -> NodeId,
         mut told: impl FnMut(Time, ClientEvent),
     ) {
         while let Ok(answer) = self.answers.try_recv() {
@@ -184,7 +186,7 @@ impl Clients {
             self.follow(place, now, progress);
         }
         for place in 0..self.all.len() {
-            while let Some((session, number, request)) = self.next_request(place, now) {
+            while let Some((session, number, request)) = self.next_request(place, now, id) {
                 told(zero + now.since(Time::ZERO), ClientEvent::Asked { session, number, request });
             }
         }
@@ -207,13 +209,18 @@ impl Clients {
     }
 
     /// Begins the next request of a client, if nothing is pending, its time has come, and the job that it is about is known.
-    fn next_request(&mut self, place: usize, now: Time) -> Option<(SessionId, u64, Arc<Request>)> {
+    fn next_request(
+        &mut self,
+        place: usize,
+        now: Time,
+        id: &dyn Fn(&str) -> NodeId,
+    ) -> Option<(SessionId, u64, Arc<Request>)> {
         loop {
             let client = &self.all[place];
             let next = client.wanted.front().filter(|next| client.pending.is_none() && next.at <= now)?;
             let request = match &next.what {
                 Intent::Submit(request) => Some(Arc::clone(request)),
-                Intent::Errand(errand) => match self.resolved(errand) {
+                Intent::Errand(errand) => match self.resolved(errand, id) {
                     Poll::Ready(request) => request.map(Arc::new),
                     Poll::Pending => return None,
                 },
@@ -249,13 +256,14 @@ impl Clients {
     }
 
     /// What a client has to ask, once it knows about the job: nothing where there is none.
-    fn resolved(&self, errand: &Errand) -> Poll<Option<Request>> {
-        let Some(name) = errand.job() else { return Poll::Ready(Some(Request::Jobs)) };
-        match self.all[self.by_name[name]].standing {
-            Standing::Accepted(job) => Poll::Ready(Some(errand.request(job))),
-            Standing::Waiting => Poll::Pending,
-            Standing::Hopeless | Standing::Unknown | Standing::Jobless => Poll::Ready(None),
-        }
+    fn resolved(&self, errand: &Errand, id: &dyn Fn(&str) -> NodeId) -> Poll<Option<Request>> {
+        let job = match errand.job().map(|name| &self.all[self.by_name[name]].standing) {
+            None => None,
+            Some(Standing::Accepted(job)) => Some(*job),
+            Some(Standing::Waiting) => return Poll::Pending,
+            Some(Standing::Hopeless | Standing::Unknown | Standing::Jobless) => return Poll::Ready(None),
+        };
+        Poll::Ready(errand.request(job, id))
     }
 
     /// Whether somebody will ask something at a time that is yet to come.

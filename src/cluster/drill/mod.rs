@@ -375,9 +375,13 @@ impl<'a> Stage<'a> {
             if now >= end {
                 break;
             }
-            let Stage { clients, records, progress, zero, .. } = self;
+            let Stage { clients, records, progress, zero, hosts, .. } = self;
+            let id = |name: &str| {
+                let host = hosts.iter().find(|host| *host.plan.name == *name);
+                host.expect("plans name machines that there are").id
+            };
             let mut asked = false;
-            clients.advance(*zero, now, progress, |at, event| {
+            clients.advance(*zero, now, progress, &id, |at, event| {
                 asked = true;
                 records.push(Record { at, machine: None, what: What::Client(event) });
             });

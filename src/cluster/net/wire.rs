@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{NodeId, SessionId};
-use crate::cluster::{Measured, Standing};
+use crate::cluster::{Measured, News, Standing};
 use crate::node::{Reply, Request};
 
 /// The version of everything that travels. Others are refused.
@@ -52,6 +52,10 @@ pub(crate) enum Ask {
     Standing,
     /// What the node finds the network and its disk to be like. Answered by [`Told::Measured`], after about a second for each other node.
     Measure,
+    /// What the node noticed after the news of this number. Answered by [`Told::News`].
+    News { after: u64 },
+    /// The node shall leave the cluster. Answered by [`Told::Leaving`].
+    Leave,
 }
 
 /// What a client is told.
@@ -60,6 +64,8 @@ pub(crate) enum Told {
     Reply(Reply),
     Standing(Box<Standing>),
     Measured(Box<Measured>),
+    Leaving,
+    News { standing: Box<Standing>, news: Vec<News> },
 }
 
 /// Why a frame cannot be had.

@@ -7,7 +7,8 @@ use super::super::config::{Dispatch as DispatchConfig, DispatchMode, limits, lon
 use super::super::io::Outbox;
 use super::super::message::{Body, Desk, Order, WorkMessage};
 use super::super::mutant::{Mutant, Planted};
-use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Span, Time};
+use super::super::question::Last;
+use crate::base::{AttemptId, Epoch, Incarnation, JobId, NodeId, QueryId, Span, Time};
 use crate::policy::WorkerView;
 
 /// Without a configured window a worker holds at least this many queries, so that it never waits for the network ...
@@ -39,6 +40,10 @@ pub(super) struct WorkerDesk {
     pub(super) incarnation: Incarnation,
     pub(super) view: WorkerView,
     pub(super) suspect: bool,
+    /// Which job it serves, and since when.
+    served: Option<(JobId, Time)>,
+    /// The last query that it answered in this reign, how long that took, and when the answer came.
+    last: Option<(QueryId, Span, Time)>,
     /// It has said in this reign what it holds.
     pub(super) surveyed: bool,
     /// In the order of the attempts, which is the order in which they were given.
@@ -70,6 +75,8 @@ impl WorkerDesk {
             incarnation,
             view,
             suspect: false,
+            served: None,
+            last: None,
             surveyed: false,
             slots: BTreeMap::new(),
             version: 0,
@@ -124,6 +131,32 @@ impl WorkerDesk {
         self.work = (self.work - cost).max(0.0);
         self.advance_head(now);
         true
+    }
+
+    /// It serves this job from now on. Returns which one it served before.
+    pub(super) fn serve(&mut self, now: Time, job: Option<JobId>) -> Option<JobId> {
+        if self.view.serving != job {
+            self.served = job.map(|job| (job, now));
+        }
+        std::mem::replace(&mut self.view.serving, job)
+    }
+
+    /// It has answered a query.
+    pub(super) fn note_answer(&mut self, now: Time, query: QueryId, took: Span) {
+        self.last = Some((query, took, now));
+    }
+
+    /// Which job it serves and for how long, and the last query that it answered.
+    pub(super) fn history(&self, now: Time) -> (Option<(JobId, Span)>, Option<Last>) {
+        let serving = self.served.map(|(job, since)| (job, now.since(since)));
+        let last = self.last.map(|(query, took, at)| Last { query, took, ago: now.since(at) });
+        (serving, last)
+    }
+
+    /// The query that it runs, as far as one can tell from afar, and for how long.
+    pub(super) fn running(&self, now: Time) -> Option<(QueryId, Span)> {
+        let head = self.slots.values().find(|slot| !slot.arrived)?;
+        Some((head.query, now.since(head.head_since?)))
     }
 
     fn relieve(&mut self, slot: &Slot) {

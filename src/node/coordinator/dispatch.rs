@@ -61,7 +61,7 @@ impl Coordinator {
     /// Asks the policy for a query for this worker. False when there is none for it.
     fn serve(&mut self, worker: NodeId, facts: &Facts<'_>, out: &mut Outbox) -> bool {
         let Ok(place) = self.roster.binary_search_by_key(&worker, |view| view.id) else { return false };
-        let policy = Arc::clone(&self.config.scheduler.policy);
+        let policy = Arc::clone(&self.policy);
         let draw = self.rng.bits();
         let mut passed: Vec<(usize, u64)> = Vec::new();
         let mut served = self.serve_urgent(worker, facts, out);
@@ -142,7 +142,7 @@ impl Coordinator {
         let desk = self.desks.get_mut(&worker).expect("the roster lists the desks");
         // A model whose cost is unknown counts as slow: better a short queue than a long one of the wrong length.
         desk.put(facts.now, attempt, query, Some(order), extra, if cost > 0.0 { cost } else { 1.0 });
-        let before = desk.view.serving.replace(query.job);
+        let before = desk.serve(facts.now, Some(query.job));
         let incarnation = desk.incarnation;
         out.observe(Observation::Dispatched { query, attempt, worker, incarnation, reason });
         self.refresh(worker);
@@ -210,7 +210,7 @@ impl Coordinator {
             workers: &self.roster,
             draw: self.rng.bits(),
         };
-        let planned = self.config.scheduler.policy.allocate(&view);
+        let planned = self.policy.allocate(&view);
         let workers = planned.clone().unwrap_or_else(|| self.jobs.iter().map(|job| job.serving).collect());
         assert_eq!(workers.len(), self.jobs.len(), "a policy allocates to each job");
         for (job, &workers) in self.jobs.iter_mut().zip(&workers) {
@@ -230,7 +230,7 @@ impl Coordinator {
 
     /// Takes back the queries that wait behind another one on workers which would now be given another job.
     fn take_back(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
-        let policy = Arc::clone(&self.config.scheduler.policy);
+        let policy = Arc::clone(&self.policy);
         for place in 0..self.roster.len() {
             let worker = self.roster[place].id;
             let queued: Vec<(AttemptId, QueryId)> =
@@ -248,7 +248,7 @@ impl Coordinator {
                     // From here on the worker counts for the job that it will be given.
                     self.jobs[own].held = self.jobs[own].held.saturating_sub(1);
                     self.jobs[choice].held += 1;
-                    self.reserve(place, self.jobs[choice].job);
+                    self.reserve(place, self.jobs[choice].job, facts.now);
                 } else {
                     self.jobs[own].waiting -= 1;
                 }
@@ -256,11 +256,11 @@ impl Coordinator {
         }
     }
 
-    fn reserve(&mut self, place: usize, job: JobId) {
+    fn reserve(&mut self, place: usize, job: JobId, now: Time) {
         let worker = self.roster[place].id;
         let before = self.roster[place].serving.replace(job);
         if let Some(desk) = self.desks.get_mut(&worker) {
-            desk.view.serving = Some(job);
+            desk.serve(now, Some(job));
         }
         if before != Some(job) {
             self.count_serving(before, -1);
@@ -269,7 +269,14 @@ impl Coordinator {
     }
 
     /// Puts a query that has not begun back in front of its queue.
-    fn withdraw(&mut self, worker: NodeId, attempt: AttemptId, query: QueryId, now: Time, out: &mut Outbox) {
+    pub(super) fn withdraw(
+        &mut self,
+        worker: NodeId,
+        attempt: AttemptId,
+        query: QueryId,
+        now: Time,
+        out: &mut Outbox,
+    ) {
         self.remove_slot(worker, attempt, now, GiveUp::Withdrawn, out);
         if let Some(queue) = self.queues.get_mut(&query.job) {
             if let Some(effort) = queue.efforts.get_mut(&query) {

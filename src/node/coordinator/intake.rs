@@ -8,11 +8,15 @@ use super::super::entry::Command;
 use super::super::ledger::Precheck;
 use super::super::message::{Body, ClientMessage, Refusal, Reply, Request};
 use super::super::mutant::Mutant;
+use super::reading::{self, Answers};
 use super::{Coordinator, Facts, Outbox, Wish};
 use crate::base::{JobId, NodeId, SessionId};
 
 /// A request whose answer is still to come.
 type Pending = (SessionId, u64);
+
+/// A read, and to whom its answer goes.
+type Read = (Pending, NodeId, Arc<Request>);
 
 /// The requests under way.
 #[derive(Debug, Default)]
@@ -20,10 +24,12 @@ pub(super) struct Intake {
     /// Proposed, and to whom the answer goes.
     proposed: BTreeMap<Pending, NodeId>,
     /// Reads that the next read-index round will cover.
-    waiting: Vec<(Pending, NodeId)>,
+    waiting: Vec<Read>,
     /// Reads that the round under way covers.
-    reading: Vec<(Pending, NodeId)>,
+    reading: Vec<Read>,
     round: bool,
+    /// Those who wait for the end of the reign, and to whom the answer goes.
+    handing: BTreeMap<Pending, NodeId>,
 }
 
 impl Coordinator {
@@ -38,16 +44,26 @@ impl Coordinator {
         wishes: &mut VecDeque<Wish>,
     ) {
         let pending = (session, number);
-        let busy = self.intake.proposed.len() + self.intake.waiting.len() >= limits::REQUESTS_MAX;
+        let busy = self.intake.proposed.len() + self.intake.waiting.len() + self.intake.handing.len()
+            >= limits::REQUESTS_MAX;
         if busy && !self.intake.proposed.contains_key(&pending) {
             let what = "client requests under way".into();
             let refusal = Refusal::Busy { what, limit: limits::REQUESTS_MAX as u64 };
             answer(from, pending, Arc::new(Reply::Refused(refusal)), out);
             return;
         }
-        if **request == Request::Jobs {
-            self.intake.waiting.push((pending, from));
+        if request.is_read() {
+            self.intake.waiting.push((pending, from, Arc::clone(request)));
             self.next_read(wishes);
+            return;
+        }
+        if let Request::HandOver { epoch, to } = **request {
+            if epoch == self.epoch {
+                self.intake.handing.insert(pending, from);
+                wishes.push_back(Wish::HandOver(to));
+            } else {
+                answer(from, pending, Arc::new(Reply::Done), out);
+            }
             return;
         }
         if let Some(origin) = self.intake.proposed.get_mut(&pending) {
@@ -81,10 +97,27 @@ impl Coordinator {
     /// No read-index round could begin: those who wait are told to come back.
     pub(in super::super) fn not_readable(&mut self, out: &mut Outbox) {
         let reply = Arc::new(Reply::Refused(Refusal::NoCoordinator));
-        for (pending, from) in std::mem::take(&mut self.intake.reading) {
+        for (pending, from, _) in std::mem::take(&mut self.intake.reading) {
             answer(from, pending, Arc::clone(&reply), out);
         }
         self.intake.round = false;
+    }
+
+    /// Nobody can take the reign over.
+    pub(in super::super) fn no_heir(&mut self, out: &mut Outbox) {
+        let refusal = Refusal::Invalid("there is no other voter that could lead".into());
+        self.end_handing(&Arc::new(Reply::Refused(refusal)), out);
+    }
+
+    /// The reign is over: that is what those wanted who asked for it to be handed over.
+    pub(in super::super) fn handed_over(&mut self, out: &mut Outbox) {
+        self.end_handing(&Arc::new(Reply::Done), out);
+    }
+
+    fn end_handing(&mut self, reply: &Arc<Reply>, out: &mut Outbox) {
+        for (pending, from) in std::mem::take(&mut self.intake.handing) {
+            answer(from, pending, Arc::clone(reply), out);
+        }
     }
 
     /// The read-index round is done: the ledger is fresh enough for the reads that waited for it.
@@ -94,12 +127,15 @@ impl Coordinator {
         out: &mut Outbox,
         wishes: &mut VecDeque<Wish>,
     ) {
-        let reads = std::mem::take(&mut self.intake.reading);
-        if !reads.is_empty() {
-            let reply = Arc::new(Reply::Jobs(facts.ledger.status()));
-            for (pending, from) in reads {
-                answer(from, pending, Arc::clone(&reply), out);
+        let mut answers = Answers::new();
+        for (pending, from, request) in std::mem::take(&mut self.intake.reading) {
+            let key = reading::key(&request);
+            if answers.len() >= limits::QUESTIONS_MAX && !answers.contains_key(&key) {
+                self.intake.waiting.push((pending, from, request));
+                continue;
             }
+            let reply = answers.entry(key).or_insert_with(|| Arc::new(self.read(&request, facts)));
+            answer(from, pending, Arc::clone(reply), out);
         }
         self.intake.round = false;
         self.next_read(wishes);
@@ -124,7 +160,8 @@ impl Coordinator {
         let proposed = std::mem::take(&mut self.intake.proposed);
         let reads = std::mem::take(&mut self.intake.waiting)
             .into_iter()
-            .chain(std::mem::take(&mut self.intake.reading));
+            .chain(std::mem::take(&mut self.intake.reading))
+            .map(|(pending, from, _)| (pending, from));
         for (pending, from) in proposed.into_iter().chain(reads) {
             answer(from, pending, Arc::clone(&reply), out);
         }

@@ -11,9 +11,11 @@ mod intake;
 mod pace;
 mod placement;
 mod queue;
+mod reading;
 mod results;
 mod seating;
 mod spares;
+mod tally;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,6 +26,7 @@ use desk::WorkerDesk;
 use intake::Intake;
 use pace::Pace;
 use queue::JobQueue;
+use tally::Tallies;
 use trial::Trial;
 
 use super::config::{Config, limits, longer};
@@ -36,7 +39,7 @@ use super::observation::{Change, Dispatch, GiveUp, Observation};
 use super::timer::{Timer, add_due, earliest};
 use super::view::View;
 use crate::base::{AttemptId, Epoch, Incarnation, JobId, NodeId, QueryId, Rng, Span, Time};
-use crate::policy::{JobView, WorkerView};
+use crate::policy::{self, JobView, Policy, WorkerView};
 
 /// How often rates are looked at anew although nothing happened.
 const REPLAN_EVERY: Span = Span::secs(1);
@@ -73,6 +76,8 @@ pub(super) enum Wish {
     Standby,
     /// Begin a read-index round.
     Read,
+    /// End the reign in favour of this voter, or of the one that is closest to the end of the log.
+    HandOver(Option<NodeId>),
 }
 
 /// The leader's work in one reign.
@@ -81,7 +86,12 @@ pub(super) struct Coordinator {
     epoch: Epoch,
     me: NodeId,
     config: Arc<Config>,
+    /// The policy in force.
+    policy: Arc<dyn Policy>,
     rng: Rng,
+    /// When the reign began, by this node's clock and in cluster time.
+    began: Time,
+    since: Time,
     /// Until when workers are asked what they hold; `None` once dispatch is open.
     survey_until: Option<Time>,
     survey_repeat: Time,
@@ -111,6 +121,7 @@ pub(super) struct Coordinator {
     touched: BTreeSet<NodeId>,
     /// Where workers ask for work: those whose reports came in this step.
     asking: BTreeSet<NodeId>,
+    tallies: Tallies,
     intake: Intake,
     council: Council,
     trial: Trial,
@@ -129,7 +140,10 @@ impl Coordinator {
         let mut coordinator = Coordinator {
             epoch,
             me,
+            policy: in_force(&config, facts),
             rng,
+            began: facts.now,
+            since: facts.cluster_now,
             survey_until: Some(facts.now + config.dispatch.survey),
             survey_repeat: facts.now + longer(None, config.dispatch.repeat),
             survey_wait: longer(None, config.dispatch.repeat),
@@ -149,6 +163,7 @@ impl Coordinator {
             places: false,
             touched: BTreeSet::new(),
             asking: BTreeSet::new(),
+            tallies: Tallies::default(),
             intake: Intake::default(),
             council: Council::new(facts.now),
             trial: Trial::new(facts.now),
@@ -292,14 +307,27 @@ impl Coordinator {
                     if let Some(queue) = self.queues.get_mut(&query.job) {
                         queue.pace.count(facts.ledger.now());
                     }
+                    self.tallies.count(query.job, facts.ledger.now());
                     self.finish(*query, facts.now, out);
                 }
                 Change::Uncounted { query, attempt, .. } => self.discard(*query, *attempt, facts, out),
                 // What workers hold of a stopped job is taken back, as of one that has ended.
-                Change::JobEnded { job, .. } | Change::JobStopped { job } => {
+                Change::JobEnded { job, .. } => {
                     self.end_job(*job, facts.now, out);
+                    self.tallies.end(*job);
                 }
+                Change::JobStopped { job } => self.end_job(*job, facts.now, out),
                 Change::JobForgotten { .. } => {}
+                Change::PolicySet { .. } => {
+                    self.policy = in_force(&self.config, facts);
+                    // Whether it places queries is seen when it is asked.
+                    self.places = false;
+                    self.replan = true;
+                }
+                Change::Drained { .. } => {
+                    self.reassess(facts);
+                    self.clear_drained(facts, out);
+                }
                 Change::ViewChanged { .. } => {
                     self.council.view_changed();
                     self.trial.view_changed(facts.ledger.view());
@@ -363,8 +391,8 @@ impl Coordinator {
             desk.suspect = suspect || desk.is_deaf(facts.now, patience);
             desk.refresh(&self.config.dispatch, self.asking.contains(&id));
         }
-        self.roster =
-            self.desks.values().filter(|desk| !desk.suspect).map(|desk| desk.view.clone()).collect();
+        let works = |desk: &&WorkerDesk| !desk.suspect && !facts.ledger.is_drained(desk.view.id);
+        self.roster = self.desks.values().filter(works).map(|desk| desk.view.clone()).collect();
         self.free = self
             .roster
             .iter()
@@ -373,6 +401,19 @@ impl Coordinator {
             .collect();
         self.replan = true;
         self.relieve_suspects();
+    }
+
+    /// What drained workers have not begun goes to others, as if it had never been given out.
+    fn clear_drained(&mut self, facts: &Facts<'_>, out: &mut Outbox) {
+        let drained: Vec<NodeId> = facts.ledger.drained().collect();
+        for worker in drained {
+            let Some(desk) = self.desks.get(&worker) else { continue };
+            let queued: Vec<(AttemptId, QueryId)> =
+                desk.queued().map(|(attempt, slot)| (attempt, slot.query)).collect();
+            for (attempt, query) in queued {
+                self.withdraw(worker, attempt, query, facts.now, out);
+            }
+        }
     }
 
     /// Queues once more what suspects hold, within the limit on second attempts.
@@ -438,6 +479,7 @@ impl Coordinator {
                 queue.begin_at(job.counted());
             }
         }
+        self.clear_drained(facts, out);
         self.replan = true;
         out.observe(Observation::Opened { epoch: self.epoch });
     }
@@ -477,7 +519,7 @@ impl Coordinator {
         }
         self.queues.remove(&job);
         for desk in self.desks.values_mut().filter(|desk| desk.view.serving == Some(job)) {
-            desk.view.serving = None;
+            desk.serve(now, None);
         }
         for worker in self.roster.iter_mut().filter(|worker| worker.serving == Some(job)) {
             worker.serving = None;
@@ -555,4 +597,11 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// The policy that a client has chosen, or else that of the settings.
+fn in_force(config: &Config, facts: &Facts<'_>) -> Arc<dyn Policy> {
+    let scheduler = &config.scheduler;
+    let chosen = facts.ledger.policy().and_then(|name| policy::by_name(name, &scheduler.options));
+    chosen.unwrap_or_else(|| Arc::clone(&scheduler.policy))
 }

@@ -9,7 +9,7 @@ impl Coordinator {
     /// Asks the policy which job's query is next and where it shall go, until it has no further answer. False when it has none
     /// at all, because it begins with free workers.
     pub(super) fn place_queries(&mut self, facts: &Facts<'_>, out: &mut Outbox) -> bool {
-        let policy = Arc::clone(&self.config.scheduler.policy);
+        let policy = Arc::clone(&self.policy);
         let mut passed: Vec<(usize, u64)> = Vec::new();
         let mut begins = false;
         // Every round places a query or takes one job out of the choice.
@@ -33,7 +33,7 @@ impl Coordinator {
 
     /// Places the first query of a job for which the policy finds a worker. False when there is none near the front.
     fn place_one(&mut self, position: usize, draw: u64, facts: &Facts<'_>, out: &mut Outbox) -> bool {
-        let policy = Arc::clone(&self.config.scheduler.policy);
+        let policy = Arc::clone(&self.policy);
         let job = self.jobs[position].job;
         let state = facts.ledger.job(job).expect("queues belong to jobs");
         let mut place = 0;

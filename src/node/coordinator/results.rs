@@ -117,7 +117,7 @@ impl Coordinator {
         let cost = queue.pace.seconds();
         let desk = self.desks.get_mut(&from).expect("the report was matched with its desk");
         desk.put(facts.now, held.attempt, held.query, None, false, cost);
-        desk.view.serving = Some(held.query.job);
+        desk.serve(facts.now, Some(held.query.job));
         self.count_held(held.query.job, 1);
         out.observe(Observation::Inherited { query: held.query, attempt: held.attempt, worker: from });
         true
@@ -125,11 +125,15 @@ impl Coordinator {
 
     /// An attempt brought predictions: they are proposed at the end of the step.
     fn answered(&mut self, from: NodeId, held: &Held, answer: Answer, took: Span, facts: &Facts<'_>) {
-        let kind = self.desks.get(&from).map(|desk| Arc::clone(&desk.view.kind));
+        let kind = self.desks.get_mut(&from).map(|desk| {
+            desk.note_answer(facts.now, held.query, took);
+            Arc::clone(&desk.view.kind)
+        });
         let Some(queue) = self.queues.get_mut(&held.query.job) else { return };
         if let Some(kind) = kind {
             queue.pace.answered(facts.cluster_now, &kind, took);
         }
+        self.tallies.answered(held.query.job, took);
         let effort = queue.efforts.entry(held.query).or_default();
         let range = facts.ledger.job(held.query.job).and_then(|job| job.range(held.query));
         let fits = range.is_some_and(|(_, inputs)| answer.flaw(inputs).is_none());

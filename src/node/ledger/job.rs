@@ -6,6 +6,8 @@
 //! the live queries of all cuts always divide the inputs without gap or overlap, no counted query is ever void, and
 //! counting each live query once counts each input once.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

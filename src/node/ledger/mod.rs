@@ -7,6 +7,7 @@
 mod job;
 mod refuse;
 mod sessions;
+mod steering;
 #[cfg(test)]
 mod tests;
 
@@ -19,12 +20,16 @@ pub(super) use job::Job;
 pub(super) use sessions::Precheck;
 
 use self::sessions::Sessions;
+use self::steering::Steering;
 use super::entry::{Command, Completion, Entry, Payload};
 use super::message::{JobStatus, Refusal, Reply, Request};
 use super::mutant::{Mutant, Planted};
 use super::observation::{Change, Uncounted};
 use super::view::{View, ViewChange};
-use crate::base::{Fold, JobId, SessionId, Time, ViewId};
+use crate::base::{Fold, JobId, NodeId, SessionId, Time, ViewId};
+
+/// Why plain values become bytes.
+const ENCODES: &str = "plain values in growing memory always encode";
 
 /// The state that every holder of the log agrees on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +40,9 @@ pub(super) struct Ledger {
     last_job: JobId,
     jobs: BTreeMap<JobId, Job>,
     sessions: Sessions,
+    /// Encoded after the rest, and only if somebody has chosen something.
+    #[serde(skip)]
+    steering: Steering,
     /// The sum of the digests of all jobs; follows from them.
     #[serde(skip)]
     jobs_digest: u128,
@@ -64,6 +72,7 @@ impl Ledger {
             last_job: JobId(0),
             jobs: BTreeMap::new(),
             sessions: Sessions::default(),
+            steering: Steering::default(),
             jobs_digest: 0,
             bytes: 0,
             planted: Planted::default(),
@@ -96,6 +105,7 @@ impl Ledger {
         Fold::of(&(self.now, self.view.digest(), self.last_job))
             .wrapping_add(self.jobs_digest)
             .wrapping_add(self.sessions.digest())
+            .wrapping_add(self.steering.digest())
     }
 
     /// The whole state as bytes.
@@ -106,13 +116,20 @@ impl Ledger {
             part.jobs_digest = part.jobs.values().fold(0, |sum, job| sum.wrapping_add(job.digest()));
             return part.encode();
         }
-        let bytes = postcard::to_stdvec(&(self.digest(), self));
-        bytes.expect("plain values in growing memory always encode").into()
+        let mut bytes = postcard::to_stdvec(&(self.digest(), self)).expect(ENCODES);
+        if !self.steering.is_usual() {
+            bytes = postcard::to_extend(&self.steering, bytes).expect(ENCODES);
+        }
+        bytes.into()
     }
 
     /// The state that [`Self::encode`] made `bytes` of; an error when they are damaged.
     pub(super) fn decode(bytes: &[u8]) -> Result<Ledger, postcard::Error> {
         let ((digest, mut ledger), rest) = postcard::take_from_bytes::<(u128, Ledger)>(bytes)?;
+        let mut rest = rest;
+        if !rest.is_empty() {
+            (ledger.steering, rest) = postcard::take_from_bytes(rest)?;
+        }
         ledger.sessions.restore();
         ledger.jobs_digest =
             ledger.jobs.values_mut().fold(0, |sum: u128, job| sum.wrapping_add(job.restore_digest()));
@@ -144,7 +161,7 @@ impl Ledger {
     /// old; all others are left to [`Self::apply`]. The first request of a session always goes through the log, because
     /// that is what opens the session.
     pub(super) fn precheck(&self, session: SessionId, number: u64, request: &Request) -> Precheck {
-        if *request == Request::Jobs {
+        if request.is_read() {
             return Precheck::New;
         }
         match self.sessions.check(session, number) {
@@ -172,6 +189,21 @@ impl Ledger {
     /// One job.
     pub(super) fn job(&self, id: JobId) -> Option<&Job> {
         self.jobs.get(&id)
+    }
+
+    /// The policy that a client has chosen.
+    pub(super) fn policy(&self) -> Option<&Arc<str>> {
+        self.steering.policy.as_ref()
+    }
+
+    /// Whether a member shall get no queries.
+    pub(super) fn is_drained(&self, node: NodeId) -> bool {
+        self.steering.drained.contains(&node)
+    }
+
+    /// Those who shall get no queries, members or not.
+    pub(super) fn drained(&self) -> impl Iterator<Item = NodeId> {
+        self.steering.drained.iter().copied()
     }
 
     fn change_view(&mut self, change: &ViewChange) -> Change {
@@ -245,8 +277,19 @@ impl Ledger {
                 changes.push(Change::JobForgotten { job: *id });
                 Ok(Reply::Done)
             }
-            Request::Jobs => {
-                Err(Refusal::Invalid("what jobs there are is read, not written to the log".into()))
+            Request::SetPolicy(name) => {
+                changes.extend(self.steering.set_policy(name));
+                Ok(Reply::Done)
+            }
+            Request::Drain { node, drained } => {
+                changes.extend(self.steering.drain(*node, *drained, &self.view)?);
+                Ok(Reply::Done)
+            }
+            Request::Jobs | Request::Read(_) => {
+                Err(Refusal::Invalid("what is only read is not written to the log".into()))
+            }
+            Request::HandOver { .. } => {
+                Err(Refusal::Invalid("a reign is handed over outside of the log".into()))
             }
         }
     }

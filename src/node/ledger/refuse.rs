@@ -5,15 +5,22 @@ use super::super::config::limits::{
 };
 use super::super::entry::{Inputs, JobSpec};
 use super::super::message::{Refusal, Request};
+use crate::policy::{self, Options};
 
 /// Why `request` makes no sense in any state.
 pub(super) fn unsound(request: &Request) -> Option<Refusal> {
     let flaw = match request {
         Request::Submit(spec) => spec_flaw(spec),
         Request::SetBatch { batch, .. } => batch_flaw(*batch),
-        Request::Cancel(_) | Request::Forget(_) | Request::Jobs | Request::Stop(_) | Request::Resume(_) => {
-            None
-        }
+        Request::SetPolicy(name) => policy_flaw(name),
+        Request::Cancel(_)
+        | Request::Forget(_)
+        | Request::Jobs
+        | Request::Stop(_)
+        | Request::Resume(_)
+        | Request::Read(_)
+        | Request::Drain { .. }
+        | Request::HandOver { .. } => None,
     };
     flaw.map(|flaw| Refusal::Invalid(flaw.into()))
 }
@@ -63,6 +70,13 @@ fn spec_flaw(spec: &JobSpec) -> Option<String> {
 fn batch_flaw(batch: u32) -> Option<String> {
     let fits = (1..=BATCH_MAX).contains(&batch);
     (!fits).then(|| format!("a batch has 1 to {BATCH_MAX} inputs, not {batch}"))
+}
+
+fn policy_flaw(name: &str) -> Option<String> {
+    let all = policy::all(&Options::default());
+    let known = all.iter().any(|policy| policy.name() == name);
+    let names = || all.iter().map(|policy| policy.name()).collect::<Vec<_>>().join(", ");
+    (!known).then(|| format!("there is no such policy; wanted one of {}", names()))
 }
 
 /// Says that a job would have too many queries.

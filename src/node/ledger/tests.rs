@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Rng};
-use crate::node::config::limits::{CUTS_MAX, JOBS_MAX, QUERIES_MAX, SESSIONS_MAX};
+use crate::node::config::limits::{CUTS_MAX, JOBS_MAX, PAGE_QUERIES_MAX, QUERIES_MAX, SESSIONS_MAX};
 use crate::node::entry::{Answer, Failure, Index, Inputs, JobSpec, Position};
 use crate::node::view::Member;
 
@@ -290,6 +290,63 @@ fn a_stopped_job_counts_what_comes_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_operators_choose_is_part_of_the_state_and_takes_no_room_before() {
+    let mut bench = Bench::new();
+    bench.submit(30, 10);
+    bench.command(Command::ChangeView(ViewChange { joined: vec![member(4, 1)], gone: Vec::new() }));
+    let plain = bench.ledger.clone();
+    let node = NodeId::new(4);
+    let stranger = NodeId::new(0xdead);
+    let refused = bench.request(Request::Drain { node: stranger, drained: true }).0;
+    assert!(
+        matches!(&refused, Reply::Refused(Refusal::Invalid(why)) if why.contains("no member")),
+        "{refused:?}"
+    );
+    let refused = bench.request(Request::SetPolicy("nonsense".into())).0;
+    assert!(matches!(&refused, Reply::Refused(Refusal::Invalid(why)) if why.contains("fifo")), "{refused:?}");
+    assert_eq!(bench.ledger.steering.digest(), 0);
+    let policy: Arc<str> = "fifo".into();
+    let (reply, changes) = bench.request(Request::SetPolicy(Arc::clone(&policy)));
+    assert_eq!((reply, &*changes), (Reply::Done, &[Change::PolicySet { policy: Arc::clone(&policy) }][..]));
+    assert_eq!(&*bench.request(Request::SetPolicy(policy)).1, &[], "choosing twice");
+    let (_, changes) = bench.request(Request::Drain { node, drained: true });
+    assert_eq!(&*changes, &[Change::Drained { node, drained: true }]);
+    assert_eq!(&*bench.request(Request::Drain { node, drained: true }).1, &[], "draining twice");
+    assert_ne!(bench.ledger.digest(), plain.digest());
+    let bytes = bench.ledger.encode();
+    let again = Ledger::decode(&bytes).unwrap();
+    assert_eq!((again.digest(), &again.steering), (bench.ledger.digest(), &bench.ledger.steering));
+    assert!(Ledger::decode(&bytes[..bytes.len() - 1]).is_err(), "a snapshot without its end is damaged");
+    assert_eq!(Ledger::decode(&plain.encode()).unwrap().steering, Steering::default());
+}
+
+#[test]
+fn results_come_in_pages_across_cuts_and_failures_in_groups() {
+    let mut bench = Bench::new();
+    let job = bench.submit(100, 10);
+    bench.complete(job, 0, &[0, 2]);
+    bench.request(Request::SetBatch { job, batch: 7 });
+    bench.complete(job, 1, &[0]);
+    let page = bench.job(job).page(0);
+    let seen: Vec<(u64, u32)> = page.queries.iter().map(|query| (query.from, query.inputs)).collect();
+    assert_eq!((seen, page.next, page.ended), (vec![(0, 10), (20, 10), (30, 7)], None, false));
+    let rest: Vec<u64> = bench.job(job).page(15).queries.iter().map(|query| query.from).collect();
+    assert_eq!(rest, [20, 30]);
+    let many = bench.submit(10_000, 1);
+    let all: Vec<u32> = (0..10_000).collect();
+    bench.complete(many, 0, &all);
+    let (mut next, mut count) = (Some(0), 0);
+    while let Some(from) = next {
+        let page = bench.job(many).page(from);
+        assert!(page.ended && page.queries.len() <= PAGE_QUERIES_MAX);
+        assert_eq!(page.queries.first().map(|query| query.from), Some(count));
+        count += page.queries.len() as u64;
+        next = page.next;
+    }
+    assert_eq!(count, 10_000);
+}
+
+#[test]
 fn submissions_that_make_no_sense_are_refused_before_and_in_the_log() {
     let mut bench = Bench::new();
     bench.submit(1, 1);
@@ -545,7 +602,11 @@ impl Count {
                 }
                 Change::JobStopped { job } | Change::JobResumed { job } => assert!(self.0.contains_key(job)),
                 Change::JobForgotten { job } => assert!(self.0.remove(job).is_some()),
-                Change::Recut { .. } | Change::Uncounted { .. } | Change::ViewChanged { .. } => {}
+                Change::Recut { .. }
+                | Change::Uncounted { .. }
+                | Change::ViewChanged { .. }
+                | Change::PolicySet { .. }
+                | Change::Drained { .. } => {}
             }
         }
     }

@@ -317,7 +317,11 @@ pub(in super::super) fn size(entry: &Entry) -> usize {
             | Request::Forget(_)
             | Request::Jobs
             | Request::Stop(_)
-            | Request::Resume(_) => 16,
+            | Request::Resume(_)
+            | Request::Read(_)
+            | Request::Drain { .. }
+            | Request::HandOver { .. } => 16,
+            Request::SetPolicy(name) => 16 + name.len(),
         },
         Payload::Command(Command::Complete(completions)) => completions
             .iter()
