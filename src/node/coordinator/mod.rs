@@ -423,6 +423,17 @@ impl Coordinator {
         if suspects * 3 > self.desks.len() {
             return;
         }
+        // Where the second attempt is lost as well, it makes room for a third.
+        let held = self.desks.values().filter(|desk| desk.suspect).flat_map(|desk| desk.slots.values());
+        let again: BTreeSet<QueryId> =
+            held.filter(|slot| slot.extra && !slot.arrived).map(|slot| slot.query).collect();
+        for query in again {
+            if self.is_forsaken(query)
+                && let Some(queue) = self.queues.get_mut(&query.job)
+            {
+                queue.put_first(query, Dispatch::Suspect);
+            }
+        }
         let mut room = self.extras_max().saturating_sub(self.extras);
         for desk in self.desks.values_mut().filter(|desk| desk.suspect) {
             for slot in desk.slots.values_mut().filter(|slot| !slot.arrived && !slot.extra) {

@@ -61,11 +61,6 @@ impl JobQueue {
         }
     }
 
-    /// Whether nobody has an attempt at it, and no answer is here.
-    pub(super) fn is_alone(&self, query: QueryId) -> bool {
-        self.efforts.get(&query).is_none_or(|effort| effort.attempts.is_empty() && !effort.completing)
-    }
-
     /// Queues every open query that no one works on. What was queued before is forgotten.
     pub(super) fn fill(&mut self, job: &Job) {
         self.efforts.retain(|&query, effort| {

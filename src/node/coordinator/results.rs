@@ -165,10 +165,12 @@ impl Coordinator {
         effort.avoid = others.then_some(from);
         effort.attempts.retain(|&(other, _)| other != attempt);
         let exhausted = effort.failures > self.config.dispatch.retries_max;
-        if queue.is_alone(query) && exhausted {
-            self.give_up(from, attempt, query, reason, facts);
-        } else if queue.is_alone(query) {
-            queue.put_first(query, Dispatch::Retry);
+        if self.is_forsaken(query) {
+            if exhausted {
+                self.give_up(from, attempt, query, reason, facts);
+            } else if let Some(queue) = self.queues.get_mut(&query.job) {
+                queue.put_first(query, Dispatch::Retry);
+            }
         }
         self.remove_slot(from, attempt, facts.now, super::GiveUp::Settled, out);
     }
@@ -193,12 +195,27 @@ impl Coordinator {
         effort.refusals += u32::from(!extra);
         effort.attempts.retain(|&(other, _)| other != attempt);
         let exhausted = effort.refusals > self.config.dispatch.retries_max;
-        if queue.is_alone(query) && exhausted {
-            self.give_up(from, attempt, query, "refused", facts);
-        } else if queue.is_alone(query) {
-            queue.rest(query, facts.now + self.config.dispatch.backoff);
+        if self.is_forsaken(query) {
+            if exhausted {
+                self.give_up(from, attempt, query, "refused", facts);
+            } else if let Some(queue) = self.queues.get_mut(&query.job) {
+                queue.rest(query, facts.now + self.config.dispatch.backoff);
+            }
         }
         self.remove_slot(from, attempt, facts.now, super::GiveUp::Settled, out);
+    }
+
+    /// Whether no answer is here, and nobody has an attempt at the query but suspects, beside each of whose attempts there may be
+    /// another: those may well hear nothing for ever and be members all the same.
+    pub(super) fn is_forsaken(&self, query: QueryId) -> bool {
+        let Some(queue) = self.queues.get(&query.job) else { return false };
+        let Some(effort) = queue.efforts.get(&query) else { return true };
+        let is_given_on = |(attempt, worker): &(AttemptId, NodeId)| {
+            self.desks.get(worker).is_some_and(|desk| {
+                desk.suspect && desk.slots.get(attempt).is_some_and(|slot| slot.extra && !slot.arrived)
+            })
+        };
+        !effort.completing && effort.attempts.iter().all(is_given_on)
     }
 
     /// The last attempt at a query has ended without an answer, and so all its inputs end as failed.
