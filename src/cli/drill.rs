@@ -34,11 +34,13 @@ Examples:
       Ten real nodes on this machine, whose coordinator is killed; the results are in results/coord_fail/real.
   idunno drill partition_minority --netns --trials 3
       A real partition, as root.
+  idunno sim results/coord_fail/real/scenario.toml
   idunno compare results/coord_fail/sim results/coord_fail/real
       How far the rehearsal and the real thing are apart.
 
 Nodes listen on 127.0.0.1 and the following addresses. Networks and disks are those of this machine: what the scenario says of the
-times that they take is for the simulator. Trials run one after the other.
+times that they take is for the simulator. Before the first trial the nodes measure them, while they have nothing else to do, and
+scenario.toml in the results says what they found, so that it can be rehearsed. Trials run one after the other.
 
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, or a fault that cannot be injected, nothing changed;
 3 a safety invariant broke; 4 a liveness bound broke; 130 interrupted. Whatever happens, every process that was started
@@ -151,7 +153,13 @@ fn scenario(
         let gather = Gather::new(plan, number, seed);
         let gather = if number == 0 { gather.with_figures() } else { gather };
         let mut sinks = (Checker::new(plan, seed), gather);
-        let drill = drill::Drill { plan, seed, program: program.to_owned(), netns: told.netns };
+        let drill = drill::Drill {
+            plan,
+            seed,
+            program: program.to_owned(),
+            netns: told.netns,
+            measures: number == 0,
+        };
         let drilled = drill::run(&drill, &mut sinks, &|| stop.load(Ordering::Relaxed)).map_err(|error| {
             bar.finish_and_clear();
             Halt::Drill(error)
@@ -159,6 +167,11 @@ fn scenario(
         if drilled.stopped {
             bar.finish_and_clear();
             return Err(Halt::Interrupted);
+        }
+        if let Some(measured) = &drilled.measured {
+            let mut plan = plan.clone();
+            measured.put_into(&mut plan);
+            results.resolve("real", &to_toml(&plan)).map_err(Halt::Report)?;
         }
         let (checker, gather) = sinks;
         let verdict = checker.finish(drilled.ended_at);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use tracing::Level;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -107,6 +108,18 @@ pub(super) struct Run {
     /// How much to tell on the standard error.
     #[arg(long, value_enum, default_value_t = Log::Info, value_name = "LEVEL")]
     log: Log,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+/// In which form it is told.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object per line: timestamp, level, target and fields.
+    Json,
 }
 
 /// How much is told.
@@ -159,7 +172,7 @@ fn tie() -> Result<()> {
 
 /// Does what `idunno run` is told.
 pub(super) fn run(run: &Run, stop: &AtomicBool) -> Exit {
-    show_log(run.log);
+    show_log(run.log, run.log_format);
     let stopped = || stop.load(Ordering::Relaxed);
     let tied = if run.tied { tie() } else { Ok(()) };
     let started = tied.and_then(|()| Ok(cluster::start(options(run)?, &stopped)?));
@@ -279,7 +292,7 @@ fn data_folder() -> Result<PathBuf> {
     Ok(data.context("neither XDG_DATA_HOME nor HOME is set; say --key and --data")?.join("idunno"))
 }
 
-fn show_log(log: Log) {
+fn show_log(log: Log, format: LogFormat) {
     let level = match log {
         Log::Error => Level::ERROR,
         Log::Warn => Level::WARN,
@@ -287,6 +300,10 @@ fn show_log(log: Log) {
         Log::Debug => Level::DEBUG,
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().with_current_span(false).with_span_list(false).boxed(),
+    };
     // What libraries have to say is of no use to those who run a node.
     let own = Targets::new().with_target("idunno", level);
     // An earlier subscriber, in tests, stays.

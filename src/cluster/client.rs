@@ -10,7 +10,7 @@ use quinn::Connection;
 use tokio::time::timeout;
 
 use super::keys::Key;
-use super::measure::Findings;
+use super::measure::{Findings, Measured, TRIPS};
 use super::net::endpoint::{Dialler, Lane};
 use super::net::wire::{self, Ask, Told};
 use super::{News, Standing};
@@ -165,20 +165,10 @@ impl Client {
         let patience = PATIENCE * (standing.members.len() as u32 + 2);
         let mut all = Vec::new();
         for member in &standing.members {
-            let told = match member.address.parse() {
-                Ok(at) => {
-                    let mut connection = None;
-                    let asked = exchange_within(patience, &self.dialler, &mut connection, at, &Ask::Measure);
-                    self.lane.handle.block_on(asked)
-                }
+            let measured = match member.address.parse() {
+                Ok(at) => self.lane.handle.block_on(measured_by(&self.dialler, at, TRIPS, patience)),
                 Err(_) => Err(format!("{} is no address", member.address)),
             };
-            let measured = told.and_then(|told| match told {
-                Told::Measured(measured) => Ok(*measured),
-                Told::Reply(_) | Told::Standing(_) | Told::Leaving | Told::News { .. } => {
-                    Err("an answer to another question".to_owned())
-                }
-            });
             all.push((Arc::clone(&member.name), measured));
         }
         Ok(all)
@@ -242,6 +232,21 @@ enum NotYet {
 impl NotYet {
     fn astray() -> NotYet {
         NotYet::Silent("an answer to another question".to_owned())
+    }
+}
+
+/// What the node `at` finds the network and its disk to be like.
+pub(super) async fn measured_by(
+    dialler: &Dialler,
+    at: SocketAddr,
+    trips: u32,
+    patience: Duration,
+) -> Result<Measured, String> {
+    match exchange_within(patience, dialler, &mut None, at, &Ask::Measure { trips }).await? {
+        Told::Measured(measured) => Ok(*measured),
+        Told::Reply(_) | Told::Standing(_) | Told::Leaving | Told::News { .. } => {
+            Err("an answer to another question".to_owned())
+        }
     }
 }
 

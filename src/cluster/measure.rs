@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 use super::Standing;
 use super::net::endpoint::Dialler;
 use super::net::link::lock;
-use crate::base::Span;
+use crate::base::{Draw, Span};
+use crate::scenario::{Plan, draw_text};
 
-/// Round trips that are tried to each other node.
-const TRIPS: u32 = 100;
+/// Round trips that are tried to each other node, unless it is said how many, and at most.
+pub(super) const TRIPS: u32 = 100;
+const TRIPS_MAX: u32 = 1_000;
 /// Between two of them.
 const EVERY: Duration = Duration::from_millis(10);
 /// A trip that takes longer does not count as one; that is said.
@@ -61,8 +63,9 @@ pub(super) async fn echo(mut send: SendStream, mut receive: RecvStream) {
 }
 
 impl Gauge {
-    /// Measures the ways to the other members, and the disk after them.
-    pub(super) async fn measure(&self, standing: &Mutex<Standing>) -> Measured {
+    /// Measures the ways to the other members, with this many round trips each, and the disk after them.
+    pub(super) async fn measure(&self, standing: &Mutex<Standing>, trips: u32) -> Measured {
+        let trips = trips.min(TRIPS_MAX);
         let _alone = self.busy.lock().await;
         let standing = lock(standing).clone();
         let mut all = Measured::default();
@@ -70,13 +73,13 @@ impl Gauge {
         for member in others {
             let Ok(address) = member.address.parse() else { continue };
             let Ok((connection, _)) = self.dialler.dial(address, Some(member.id)).await else {
-                all.missing += TRIPS;
+                all.missing += trips;
                 continue;
             };
             // The greeting told of losses that are none of the network's.
             let before = connection.stats().path;
             if let Ok((mut send, mut receive)) = connection.open_bi().await {
-                for _ in 0..TRIPS {
+                for _ in 0..trips {
                     let began = Instant::now();
                     let trip = async {
                         send.write_all(&[0]).await.ok()?;
@@ -133,7 +136,7 @@ fn syncs(data: &Path) -> io::Result<Vec<Span>> {
 }
 
 /// The network and the disks of a cluster, as its nodes found them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calibration {
     /// Round trips.
     pub trips: Vec<Span>,
@@ -164,26 +167,50 @@ impl Calibration {
         all
     }
 
-    /// The tables `network` and `disk` of a scenario, as far as there is something to say. One way takes half a round trip.
+    /// The tables `network` and `disk` of a scenario, as far as there is something to say.
     pub fn to_toml(&self) -> String {
-        let network = lognormal(&self.trips, 2).map(|latency| {
-            let (sent, lost) = self.packets;
-            let loss = if sent == 0 { 0.0 } else { lost as f64 / sent as f64 };
-            format!("[network]\nlatency = \"{latency}\"\nloss = {loss:.4}\n")
+        let network = self.latency().map(|latency| {
+            format!("[network]\nlatency = \"{}\"\nloss = {:?}\n", draw_text(latency), self.loss())
         });
-        let disk = lognormal(&self.syncs, 1).map(|sync| format!("[disk]\nsync = \"{sync}\"\n"));
+        let disk = self.sync().map(|sync| format!("[disk]\nsync = \"{}\"\n", draw_text(sync)));
         network.into_iter().chain(disk).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Writes what was measured into a scenario, as far as there is something to say, and returns whether there was.
+    pub fn put_into(&self, plan: &mut Plan) -> bool {
+        if let Some(latency) = self.latency() {
+            (plan.network.latency, plan.network.loss) = (latency, self.loss());
+        }
+        if let Some(sync) = self.sync() {
+            plan.disk.sync = sync;
+        }
+        !self.trips.is_empty() || !self.syncs.is_empty()
+    }
+
+    /// How long a message travels: half a round trip.
+    fn latency(&self) -> Option<Draw> {
+        lognormal(&self.trips, 2)
+    }
+
+    /// The part of the packets that was lost, to four places.
+    fn loss(&self) -> f64 {
+        let (sent, lost) = self.packets;
+        if sent == 0 { 0.0 } else { libm::round(1e4 * lost as f64 / sent as f64) / 1e4 }
+    }
+
+    fn sync(&self) -> Option<Draw> {
+        lognormal(&self.syncs, 1)
     }
 }
 
 /// The log-normal distribution with the median of these and the deviation of their logarithms, each divided by `parts`.
-fn lognormal(sorted: &[Span], parts: u64) -> Option<String> {
+fn lognormal(sorted: &[Span], parts: u64) -> Option<Draw> {
     let median = sorted.get(sorted.len() / 2)?;
     let logs: Vec<f64> = sorted.iter().map(|span| libm::log(span.0.max(1) as f64)).collect();
     let mean = logs.iter().sum::<f64>() / logs.len() as f64;
     let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / logs.len() as f64;
     let median = Span((median.0 / parts / 1_000).max(1) * 1_000);
-    Some(format!("lognormal({median}, {:.2})", variance.sqrt().min(5.0)))
+    Some(Draw::LogNormal(median, libm::round(100.0 * variance.sqrt().min(5.0)) / 100.0))
 }
 
 impl Gauge {
@@ -196,8 +223,6 @@ impl Gauge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Draw;
-    use crate::scenario::Plan;
 
     #[test]
     fn what_was_measured_becomes_tables_of_a_scenario() {
@@ -212,5 +237,8 @@ mod tests {
         assert!((plan.network.loss - 0.015).abs() < 1e-9);
         assert_eq!(plan.disk.sync, Draw::LogNormal(Span::millis(4), 0.0));
         assert_eq!(Calibration::default().to_toml(), "");
+        let mut put = Plan::with_overrides("", "x.toml", &["name=x", "until=1s"]).unwrap();
+        assert!(Calibration::of([&one, &two]).put_into(&mut put));
+        assert_eq!((put.network, put.disk), (plan.network, plan.disk));
     }
 }

@@ -20,6 +20,8 @@ mod net;
 mod news;
 mod recording;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -232,6 +234,7 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         waiting: Arc::clone(&waiting),
         standing: Arc::clone(&standing),
         board: Arc::clone(&board),
+        complaints: Arc::default(),
         gauge: Gauge::new(ports.diallers[0].clone(), options.data.clone()),
     };
     for (lane, dialler) in ports.lanes.iter().zip(&ports.diallers) {

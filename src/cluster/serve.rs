@@ -1,6 +1,7 @@
 //! Those who dial a node: other nodes bring messages, clients ask.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use tokio::sync::oneshot;
@@ -9,6 +10,7 @@ use super::Standing;
 use super::inbox::{Inbox, Item};
 use super::machine::{Asker, Routes, Waiting};
 use super::measure::{self, Gauge};
+use super::net::complaints::Complaints;
 use super::net::endpoint;
 use super::net::link::lock;
 use super::net::wire::{self, Ask, Told, Who, WireError};
@@ -28,6 +30,7 @@ pub(super) struct Doors {
     pub(super) standing: Arc<Mutex<Standing>>,
     pub(super) gauge: Arc<Gauge>,
     pub(super) board: Arc<Mutex<Board>>,
+    pub(super) complaints: Arc<Complaints>,
 }
 
 impl Doors {
@@ -72,7 +75,7 @@ impl Doors {
                 },
             }
         };
-        refuse(&connection, from, &said);
+        self.refuse(&connection, from, &said);
     }
 
     async fn stream(self, connection: Connection, mut stream: RecvStream, from: NodeId) {
@@ -80,7 +83,7 @@ impl Doors {
             match wire::read(&mut stream).await {
                 Ok(message) => self.inbox.put(Item::Message(from, message)),
                 Err(WireError::Broken(_)) => return,
-                Err(error) => return refuse(&connection, from, &error),
+                Err(error) => return self.refuse(&connection, from, &error),
             }
         }
     }
@@ -99,7 +102,9 @@ impl Doors {
     async fn ask(self, mut send: SendStream, mut receive: RecvStream) -> Result<(), WireError> {
         let told = match wire::read_ask(&mut receive).await? {
             Ask::Standing => Told::Standing(Box::new(lock(&self.standing).clone())),
-            Ask::Measure => Told::Measured(Box::new(self.gauge.measure(&self.standing).await)),
+            Ask::Measure { trips } => {
+                Told::Measured(Box::new(self.gauge.measure(&self.standing, trips).await))
+            }
             Ask::News { after } => Told::News {
                 news: lock(&self.board).after(after),
                 standing: Box::new(lock(&self.standing).clone()),
@@ -150,9 +155,12 @@ impl Doors {
         let _ = send.finish();
         Ok(())
     }
-}
 
-fn refuse(connection: &Connection, from: NodeId, error: &WireError) {
-    tracing::warn!(node = %from, %error, "says something senseless");
-    connection.close(1_u32.into(), error.to_string().as_bytes());
+    /// Ends the connection of a node that says what no node says.
+    fn refuse(&self, connection: &Connection, from: NodeId, error: &WireError) {
+        if let Some(before) = self.complaints.about(connection.remote_address().ip(), Instant::now()) {
+            tracing::warn!(node = %from, %error, before, "says something senseless");
+        }
+        connection.close(1_u32.into(), error.to_string().as_bytes());
+    }
 }

@@ -147,13 +147,20 @@ impl Results {
     ) -> Result<Results, ReportError> {
         let home = home(out, &plan.name)?;
         let mut results = Results::beside(plan, home.join(driver), home, &[out])?;
-        let path = results.folder.path();
+        results.resolve(driver, resolved)?;
+        Ok(results)
+    }
+
+    /// Before the first trial: the scenario turned out to be this one, with what was found out about the machines that it runs on.
+    pub fn resolve(&mut self, driver: &'static str, resolved: &str) -> Result<(), ReportError> {
+        assert_eq!(self.next, 0, "a history begins with its scenario");
+        let path = self.folder.path();
         write(&path.join(SCENARIO), resolved.as_bytes())?;
         let path = path.join(HISTORY);
         let mut file = BufWriter::new(File::create(&path).map_err(at(&path))?);
-        file.write_all(&first_line(&plan.name, driver, resolved)).map_err(at(&path))?;
-        results.history = History::Fresh { file, repetition: None };
-        Ok(results)
+        file.write_all(&first_line(&self.plan.name, driver, resolved)).map_err(at(&path))?;
+        self.history = History::Fresh { file, repetition: None };
+        Ok(())
     }
 
     /// Prepares to write the results of `plan` in `folder` again from their history, in their own place or in that of `out`.

@@ -37,8 +37,8 @@ pub use script::{Intent, Script, Wanted, scripts};
 pub use settings::{Settings, settings_of};
 pub use shipped::{find_shipped, shipped};
 pub use turns::Turns;
-pub use units::magnitude;
 pub use units::readable_span as span;
+pub use units::{draw_text, magnitude};
 pub use write::{to_brief_toml, to_toml};
 
 /// What plans are made of, for those who make plans without knowing nodes.

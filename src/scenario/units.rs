@@ -96,7 +96,7 @@ pub(super) fn draw(text: &str) -> Result<Draw, UnitError> {
 }
 
 /// How a draw is written; [`draw`] reads it back as the same value.
-pub(super) fn draw_text(draw: Draw) -> String {
+pub fn draw_text(draw: Draw) -> String {
     match draw {
         Draw::Fixed(span) => span.to_string(),
         Draw::Uniform(low, high) => format!("{low}..{high}"),

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use idunno::base::Rng;
 use serde_json::Value;
 
 const IDUNNO: &str = env!("CARGO_BIN_EXE_idunno");
@@ -326,4 +328,45 @@ fn a_cluster_that_is_killed_as_a_whole_goes_on_from_its_disks_and_a_wiped_node_i
     });
     assert!(before.iter().all(|member| member["id"] != fresh), "{fresh} in {before:?}");
     done(folder, &[&third], 2000);
+}
+
+#[test]
+fn noise_and_strangers_cost_a_node_neither_memory_nor_its_log() {
+    let (own, other) = (folder(), folder());
+    let mut command = command(own.path(), "n1", &[]);
+    let node = Node::begin(command.args(["--log-format", "json"]), own.path(), "n1");
+    formed(own.path(), &[&node], 1, 1);
+    let resident = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", node.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let before = resident();
+    let mut rng = Rng::new(3);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut at: SocketAddr = node.address.parse().unwrap();
+    for _ in 0..2 {
+        for length in (0..1_400).cycle().take(20_000) {
+            let mut bytes: Vec<u8> = (0..length).map(|_| rng.below(256) as u8).collect();
+            // Half of them look like the beginning of a connection.
+            if let Some(first) = bytes.first_mut().filter(|_| length % 2 == 0) {
+                *first |= 0xc0;
+                bytes[1..5.min(length)].copy_from_slice(&[0, 0, 0, 1][..4.min(length - 1)]);
+            }
+            socket.send_to(&bytes, at).unwrap();
+        }
+        at.set_port(at.port() + 1);
+    }
+    for _ in 0..3 {
+        let refused = ask(other.path(), &[&node], "key", &["members", "--timeout", "500ms"]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    }
+    formed(own.path(), &[&node], 1, 1);
+    submit(own.path(), &[&node], "100");
+    done(own.path(), &[&node], 100);
+    assert!(resident() < before + 64 * 1024, "{before} KiB have become {}", resident());
+    let log = fs::read_to_string(&node.log).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refused = lines.iter().filter(|line| line["fields"]["message"] == "someone was not let in");
+    assert!((1..=2).contains(&refused.count()), "once for each port: {log}");
 }

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use idunno::scenario::{Plan, to_toml};
 use serde_json::Value;
 
 const IDUNNO: &str = env!("CARGO_BIN_EXE_idunno");
@@ -92,7 +93,17 @@ fn queries_outlive_a_worker_and_the_coordinator_and_the_history_is_like_a_rehear
         String::from_utf8(output.stdout).unwrap()
     };
     idunno(&["check", "results/s/real"]);
-    idunno(&["sim", "scenario.toml", "--out", "results", "--quiet"]);
+    // The scenario that is kept says what network and disk were like, and the rehearsal of that one is what is to be compared.
+    let kept = fs::read_to_string(folder.join("results/s/real/scenario.toml")).unwrap();
+    let of = |text: &str| {
+        let lines = text.lines().filter(|line| line.starts_with("latency = ") || line.starts_with("sync = "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let supposed = to_toml(&Plan::read(&format!("name = \"s\"\n{CLUSTER}"), "s.toml").unwrap());
+    let (kept, supposed) = (of(&kept), of(&supposed));
+    assert_eq!((kept.len(), supposed.len()), (2, 2), "{kept:?} {supposed:?}");
+    assert!(kept.iter().zip(&supposed).all(|(kept, supposed)| kept != supposed), "{kept:?} {supposed:?}");
+    idunno(&["sim", "results/s/real/scenario.toml", "--out", "results", "--quiet"]);
     let compared = idunno(&["compare", "results/s/sim", "results/s/real"]);
     assert!(compared.contains("After a fault: crash") && compared.contains("redispatch_s"), "{compared}");
 }

@@ -11,20 +11,26 @@ use std::task::Poll;
 use std::time::Duration;
 
 use quinn::Connection;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::base::{JobId, NodeId, Rng, SessionId, Span, Time};
+use crate::cluster::client::measured_by;
 use crate::cluster::clock;
 use crate::cluster::keys::Key;
 use crate::cluster::net::endpoint::{Dialler, Lane};
 use crate::cluster::net::link::lock;
 use crate::cluster::net::wire::{self, Ask, Told};
+use crate::cluster::{Calibration, Measured};
 use crate::history::{ClientEvent, Progress};
 use crate::node::{Refusal, Reply, Request};
 use crate::scenario::{Errand, Intent, Plan, Script, Wanted, scripts};
 
 /// How long a client waits for an answer before it asks another node.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How many round trips nodes try to each other before a drill, and how long they may take for that.
+const TRIPS: u32 = 30;
+const MEASURING: Duration = Duration::from_mins(1);
 /// How long a client waits after a refusal that may be gone elsewhere or later.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -146,6 +152,20 @@ impl Clients {
         if !runs {
             lock(&self.shared.open).remove(&(machine as usize));
         }
+    }
+
+    /// What all nodes find their network and disks to be like. They measure at the same time, with few round trips, so that the drill
+    /// goes on within seconds.
+    pub(super) fn calibration(&self) -> Calibration {
+        self.lane.handle.block_on(async {
+            let mut asked = JoinSet::new();
+            for &at in &self.shared.places {
+                let shared = Arc::clone(&self.shared);
+                asked.spawn(async move { measured_by(&shared.dialler, at, TRIPS, MEASURING).await });
+            }
+            let measured: Vec<Measured> = asked.join_all().await.into_iter().filter_map(Result::ok).collect();
+            Calibration::of(&measured)
+        })
     }
 
     /// Takes in what came, and asks what is due at `now`, counted from `zero`; `id` says which node a machine runs, and `told` is given

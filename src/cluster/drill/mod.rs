@@ -34,10 +34,10 @@ use role::Role;
 use small::SmallDisk;
 pub use unable::{Unable, unable};
 
-use super::clock;
 use super::diary::Note;
 use super::disk::DiskError;
 use super::keys::{Key, KeyError};
+use super::{Calibration, clock};
 use crate::base::{Incarnation, NodeId, Rng, Span, Time};
 use crate::history::{self, Machine, Observation, Progress, Record, Sink, What};
 use crate::node::{Seats, Status};
@@ -59,6 +59,8 @@ pub struct Drill<'a> {
     pub program: PathBuf,
     /// Whether each node has a network of its own.
     pub netns: bool,
+    /// Whether the nodes measure their network and their disks before time zero, which takes a few seconds.
+    pub measures: bool,
 }
 
 /// How a drill went.
@@ -70,6 +72,8 @@ pub struct Drilled {
     pub unfinished: Vec<String>,
     /// Whether the caller stopped it before its end.
     pub stopped: bool,
+    /// What network and disks are like, if that was measured.
+    pub measured: Option<Calibration>,
 }
 
 /// Why a drill failed. Everything that it started has ended.
@@ -115,13 +119,14 @@ fn needs(what: &'static str) -> impl Fn(io::Error) -> DrillError {
 pub fn run(drill: &Drill<'_>, sink: &mut dyn Sink, stop: &dyn Fn() -> bool) -> Result<Drilled, DrillError> {
     let mut stage = Stage::set(drill)?;
     let stopped = !stage.form(stop)?;
+    let measured = (drill.measures && !stopped).then(|| stage.measure());
     let unfinished = if stopped { Vec::new() } else { stage.play(stop)? };
     let stopped = stopped || stop();
     let ended_at = stage.end()?;
     for record in &stage.records {
         sink.record(record);
     }
-    Ok(Drilled { ended_at, unfinished, stopped })
+    Ok(Drilled { ended_at, unfinished, stopped, measured })
 }
 
 /// A drill under way.
@@ -343,6 +348,13 @@ impl<'a> Stage<'a> {
             }
             thread::sleep(EVERY);
         }
+    }
+
+    /// Has the nodes measure what is theirs. Time zero is after that.
+    fn measure(&mut self) -> Calibration {
+        let calibration = self.clients.calibration();
+        self.zero = clock::now();
+        calibration
     }
 
     /// What is missing until there is a cluster.

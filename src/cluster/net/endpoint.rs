@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
@@ -16,6 +16,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::complaints::Complaints;
 use super::wire::{self, Welcome, Who, WireError};
 use crate::base::NodeId;
 use crate::cluster::keys::{self, Holder, Key};
@@ -180,16 +181,22 @@ pub(crate) async fn answer<F: Future<Output = ()> + Send + 'static>(
     me: NodeId,
     serve: impl Fn(Connection, Who) -> F + Clone + Send + 'static,
 ) {
+    let complaints = Arc::new(Complaints::default());
     while let Some(incoming) = endpoint.accept().await {
         if endpoint.open_connections() > CONNECTIONS_MAX {
             incoming.refuse();
             continue;
         }
-        let serve = serve.clone();
+        let (serve, complaints) = (serve.clone(), Arc::clone(&complaints));
+        let from = incoming.remote_address();
         tokio::spawn(async move {
             match timeout(GREETING, welcome(incoming, me)).await {
                 Ok(Ok((connection, who))) => serve(connection, who).await,
-                Ok(Err(error)) => tracing::warn!(%error, "someone was not let in"),
+                Ok(Err(error)) => {
+                    if let Some(before) = complaints.about(from.ip(), Instant::now()) {
+                        tracing::warn!(%from, %error, before, "someone was not let in");
+                    }
+                }
                 Err(_) => tracing::debug!("someone dialled and did not greet"),
             }
         });
@@ -197,8 +204,7 @@ pub(crate) async fn answer<F: Future<Output = ()> + Send + 'static>(
 }
 
 async fn welcome(incoming: Incoming, me: NodeId) -> Result<(Connection, Who), WireError> {
-    let from = incoming.remote_address();
-    let broken = |error: quinn::ConnectionError| WireError::Broken(format!("{from}: {error}"));
+    let broken = |error: quinn::ConnectionError| WireError::Broken(error.to_string());
     let connection = incoming.await.map_err(broken)?;
     let (mut send, mut receive) = connection.accept_bi().await.map_err(broken)?;
     let who = match wire::read_hello(&mut receive).await {

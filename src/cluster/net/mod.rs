@@ -6,6 +6,7 @@
 //!
 //! Every connection begins with a greeting ([`wire::Hello`]), and counts only once that was answered.
 
+pub(super) mod complaints;
 pub(super) mod endpoint;
 pub(super) mod link;
 pub(super) mod wire;

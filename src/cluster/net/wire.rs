@@ -50,8 +50,9 @@ pub(crate) enum Ask {
     Request { session: SessionId, number: u64, request: Request },
     /// How the node sees itself and the cluster. Answered by [`Told::Standing`].
     Standing,
-    /// What the node finds the network and its disk to be like. Answered by [`Told::Measured`], after about a second for each other node.
-    Measure,
+    /// What the node finds the network and its disk to be like, with this many round trips to each other node; more than 1,000 are
+    /// cut to that. Answered by [`Told::Measured`], after about ten milliseconds for each trip.
+    Measure { trips: u32 },
     /// What the node noticed after the news of this number. Answered by [`Told::News`].
     News { after: u64 },
     /// The node shall leave the cluster. Answered by [`Told::Leaving`].

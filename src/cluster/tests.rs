@@ -1,0 +1,188 @@
+//! A real node and those who mean it harm although they have its key. Seeds of random bytes are printed by failures.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::Connection;
+use tokio::time::timeout;
+
+use super::net::endpoint::{Dialler, Lane};
+use super::net::wire::{self, Ask, Told};
+use super::{Client, Key, Options, Running, start};
+use crate::base::{NodeId, Rng, SessionId};
+use crate::node::{Config, Inputs, JobSpec, Question, Refusal, Reply, Request};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Target {
+    key: Key,
+    node: Running,
+    lane: Lane,
+    _folder: tempfile::TempDir,
+}
+
+/// A cluster of one, which takes no queries.
+fn target() -> Target {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Key::random().unwrap();
+    let options = Options {
+        name: "n1".into(),
+        kind: "cpu".into(),
+        worker: false,
+        speed: 1.0,
+        refuse: 0.0,
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        advertise: None,
+        join: Vec::new(),
+        key: key.clone(),
+        data: folder.path().join("n1"),
+        diary: None,
+        config: Arc::new(Config::default()),
+        models: BTreeMap::new(),
+        program: "none".into(),
+        record: None,
+    };
+    let node = start(options, &|| false).unwrap();
+    Target { key, node, lane: Lane::start("hostile").unwrap(), _folder: folder }
+}
+
+impl Target {
+    fn socket() -> UdpSocket {
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
+    }
+
+    fn client(&self) -> Dialler {
+        Dialler::client(&self.lane, Target::socket(), &self.key).unwrap()
+    }
+
+    /// Whoever asks in good faith is still answered.
+    fn answers(&self) {
+        let mut client = Client::new(&self.key, &[self.node.address], PATIENCE).unwrap();
+        // What it is told of the cluster is repeated until the node leads it.
+        client.read(Question::Cluster).unwrap();
+        assert_eq!(client.standing().unwrap().members.len(), 1);
+    }
+}
+
+/// What is no frame: too long, cut short, with something behind it, or nothing but noise.
+fn nonsense(seed: u64) -> Vec<Vec<u8>> {
+    let mut rng = Rng::new(seed);
+    let mut noise = |length: usize| (0..length).map(|_| rng.below(256) as u8).collect::<Vec<u8>>();
+    let framed = |bytes: Vec<u8>| [&(bytes.len() as u32).to_le_bytes()[..], &bytes].concat();
+    let mut ask = Vec::new();
+    wire::encode(&Ask::Standing, &mut ask);
+    let longer = framed([&ask[4..], &[0]].concat());
+    let mut all = vec![
+        u32::MAX.to_le_bytes().to_vec(),
+        [&(1_u32 << 20).to_le_bytes()[..], &noise(100)].concat(),
+        ask[..ask.len() - 1].to_vec(),
+        longer,
+        framed(Vec::new()),
+        Vec::new(),
+        vec![7],
+    ];
+    all.extend((1..60).map(|length| framed([&[250], &*noise(length)].concat())));
+    all
+}
+
+#[test]
+fn what_makes_no_sense_is_not_answered_and_costs_nobody_else_anything() {
+    let target = target();
+    let dialler = target.client();
+    target.lane.handle.block_on(async {
+        let (connection, _) = dialler.dial(target.node.address, None).await.unwrap();
+        for bytes in nonsense(1) {
+            let (mut send, mut receive) = connection.open_bi().await.unwrap();
+            send.write_all(&bytes).await.unwrap();
+            let _ = send.finish();
+            let answer = timeout(PATIENCE, receive.read_to_end(1 << 20)).await.expect("it is not left open");
+            assert!(answer.as_ref().map_or(true, Vec::is_empty), "{bytes:?}: {answer:?}");
+        }
+        // The same connection is as good as before.
+        let told = asked(&connection, &Ask::Standing).await;
+        assert!(matches!(told, Told::Standing(_)), "{told:?}");
+    });
+    target.answers();
+}
+
+#[test]
+fn a_node_that_talks_nonsense_is_cut_off_and_others_are_not() {
+    let target = target();
+    let stranger = NodeId::new(77);
+    let socket = Target::socket();
+    let address = socket.local_addr().unwrap();
+    let dialler = Dialler::node(&target.lane, socket, &target.key, stranger, address).unwrap();
+    target.lane.handle.block_on(async {
+        // A frame that does not come to its end is waited for; all others are read.
+        let is_whole = |bytes: &Vec<u8>| {
+            let length = bytes.first_chunk().map(|length| u32::from_le_bytes(*length) as usize);
+            length.is_some_and(|length| length > 1 << 30 || length + 4 == bytes.len())
+        };
+        for bytes in nonsense(2).into_iter().filter(is_whole).step_by(4) {
+            let (connection, id) = dialler.dial(target.node.address, None).await.unwrap();
+            assert_eq!(id, target.node.id);
+            let mut send = connection.open_uni().await.unwrap();
+            // It may be cut off before all of it is written.
+            let _ = send.write_all(&bytes).await;
+            let why = timeout(PATIENCE, connection.closed()).await.expect("it is cut off");
+            assert!(matches!(why, quinn::ConnectionError::ApplicationClosed(_)), "{why}");
+        }
+    });
+    target.answers();
+}
+
+#[test]
+fn clients_that_flood_a_node_are_told_that_it_is_busy_and_all_of_them_are_answered() {
+    const TASKS: u64 = 16;
+    const EACH: u64 = 160;
+    let target = target();
+    target.answers();
+    let dialler = target.client();
+    // Half a megabyte of names, most of which are refused before anything is done about them.
+    let names: Vec<Arc<str>> = (0..50_000).map(|n| format!("input{n:05}").into()).collect();
+    let spec = JobSpec {
+        name: "flood".into(),
+        model: "m".into(),
+        inputs: Inputs::Names(names.into()),
+        batch: 1,
+        weight: 1.0,
+        priority: 0,
+    };
+    let request = Request::Submit(spec);
+    let (mut busy, mut refused) = (0, 0);
+    target.lane.handle.block_on(async {
+        let (connection, _) = dialler.dial(target.node.address, None).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..TASKS {
+            let (connection, request) = (connection.clone(), request.clone());
+            tasks.spawn(async move {
+                let mut told = Vec::new();
+                for number in 1..=EACH / TASKS {
+                    let (session, request) = (SessionId(1_000 + task), request.clone());
+                    told.push(asked(&connection, &Ask::Request { session, number, request }).await);
+                }
+                told
+            });
+        }
+        for told in tasks.join_all().await.into_iter().flatten() {
+            match told {
+                Told::Reply(Reply::Refused(Refusal::Busy { .. })) => busy += 1,
+                Told::Reply(_) => refused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert_eq!(busy + refused, EACH, "everyone is answered");
+    target.answers();
+}
+
+async fn asked(connection: &Connection, ask: &Ask) -> Told {
+    let exchange = async {
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        wire::write(&mut send, ask).await.unwrap();
+        wire::read(&mut receive).await.unwrap()
+    };
+    timeout(PATIENCE, exchange).await.expect("it is answered")
+}
