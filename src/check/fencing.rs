@@ -42,6 +42,11 @@ impl Fencing {
         process.seen = process.seen.max(epoch);
     }
 
+    /// The reign that the process on a machine leads.
+    pub(super) fn leads(&self, machine: Machine) -> Option<Epoch> {
+        self.processes.get(machine as usize)?.leads
+    }
+
     /// It no longer leads.
     pub(super) fn on_stepped_down(&mut self, machine: Machine) {
         self.process(machine).leads = None;

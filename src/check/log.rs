@@ -47,6 +47,17 @@ impl Log {
         Index(self.places.len() as u64)
     }
 
+    /// The seats in force changed on a node, which leads `leads` if it leads: then it has made the change. Two leaders whose changes
+    /// are not committed could have majorities that share nobody, unless each has committed an entry of its own first.
+    pub(super) fn on_seated(&self, who: Who, leads: Option<Epoch>, findings: &mut Findings) {
+        let Some(epoch) = leads else { return };
+        if self.places.last().is_none_or(|place| place.epoch < epoch) {
+            let detail =
+                format_args!("it changed the seats in {epoch} before an entry of {epoch} was committed");
+            findings.report(Invariant::LogKept, who.at, &[who.machine], detail);
+        }
+    }
+
     pub(super) fn on_up(&mut self, machine: Machine) {
         *self.reader(machine) = Reader::default();
     }

@@ -51,7 +51,7 @@ use self::roster::{Roster, Who};
 use self::verdict::Findings;
 use crate::base::{NodeId, Time};
 use crate::history::{ClientEvent, FaultEvent, FaultPhase, Machine, Record, Sink, What};
-use crate::node::{Change, Command, Entry, Observation, Payload};
+use crate::node::{Change, Command, Entry, FailoverMode, Observation, Payload};
 use crate::scenario::{FaultKind, Plan};
 
 /// Checks one trial.
@@ -68,6 +68,8 @@ pub struct Checker {
     liveness: Liveness,
     histories: Histories,
     pace: Pace,
+    /// Whether the trial is one of the classic design, which has no quorum and so nothing to lose by a change of seats.
+    classic: bool,
 }
 
 /// What deadlines are judged by, borrowed from the fields beside the one that is changed.
@@ -99,6 +101,7 @@ impl Checker {
             liveness: Liveness::new(plan),
             histories: Histories::default(),
             pace: Pace::new(plan),
+            classic: plan.config.failover.mode == FailoverMode::Standby,
         }
     }
 
@@ -243,6 +246,9 @@ impl Checker {
             }
             Observation::Seated { seats } => {
                 self.elections.on_seated(who, seats, &self.roster, findings);
+                if !self.classic {
+                    self.log.on_seated(who, self.fencing.leads(machine), findings);
+                }
                 self.liveness.review(at, facts!(self));
             }
             Observation::Applied { entry, changes, state } => self.on_applied(who, entry, changes, *state),

@@ -104,6 +104,8 @@ pub(super) enum Family {
     OldTerms,
     /// A coordinator that was cut off hears its successor without being heard.
     HalfHeard,
+    /// The coordinator dies while a voter's seat is given to another node.
+    Successors,
 }
 
 use Profile::{Churn, Disks, Elections, Partitions, Stories, Work};
@@ -111,7 +113,7 @@ use Profile::{Churn, Disks, Elections, Partitions, Stories, Work};
 /// Every family, with the kind of its faults as scenario files call it, and the profiles that aim at it beside
 /// [`Profile::Swarm`], which takes all.
 #[rustfmt::skip] // One family, one line: it is a table.
-pub(super) const FAMILIES: [(Family, &str, &[Profile]); 48] = [
+pub(super) const FAMILIES: [(Family, &str, &[Profile]); 49] = [
     (Family::Kill, "crash", &[Elections, Churn, Work, Disks]),
     (Family::KillLeader, "crash", &[Elections, Churn, Work]),
     (Family::Wipe, "crash", &[Churn, Disks]),
@@ -160,6 +162,7 @@ pub(super) const FAMILIES: [(Family, &str, &[Profile]); 48] = [
     (Family::LostVotes, "crash", &[Elections, Stories]),
     (Family::OldTerms, "isolate", &[Elections, Stories]),
     (Family::HalfHeard, "cut", &[Partitions, Stories]),
+    (Family::Successors, "crash", &[Elections, Churn, Stories]),
 ];
 
 impl Family {
@@ -291,7 +294,8 @@ pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> 
         | Family::LastCopies
         | Family::LostVotes
         | Family::OldTerms
-        | Family::HalfHeard => patterns::draw(family, ground, rng),
+        | Family::HalfHeard
+        | Family::Successors => patterns::draw(family, ground, rng),
     }
 }
 
@@ -534,6 +538,7 @@ mod tests {
                 Family::OldLeader | Family::HalfHeard => &["crash"],
                 Family::LastCopies => &["isolate"],
                 Family::LostVotes => &["isolate", "slow_disk"],
+                Family::Successors => &["slow_disk"],
                 Family::OldTerms => &["crash", "cut", "slow_disk"],
                 _ => &[],
             };

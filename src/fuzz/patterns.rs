@@ -22,7 +22,8 @@ pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> 
         Family::LastCopies => last_copies(begin, ground, rng),
         Family::LostVotes => lost_votes(begin, rng),
         Family::OldTerms => old_terms(begin, rng),
-        Family::HalfHeard => half_heard(begin, ground, rng),
+        Family::HalfHeard => half_heard(begin, rng),
+        Family::Successors => successors(begin, rng),
         _ => storm(begin, rng),
     };
     let ends = |fault: &Fault| fault.at.mean() + fault.lasting.map_or(Span::ZERO, Draw::mean);
@@ -114,42 +115,56 @@ fn lost_votes(begin: Span, rng: &mut Rng) -> Vec<Fault> {
     faults
 }
 
-/// Two coordinators, one after the other, are cut off with an entry that nobody else has. The first is back and goes on, while disks
-/// are slow, until all die; then the second is back (figure 8 of the Raft paper: Ongaro and Ousterhout, 2014).
+/// Two coordinators, one after the other, are cut off with an entry that nobody else has. The first is back, and a third one goes on
+/// with what the first had, while disks are slow, until all die but the second (figure 8 of the Raft paper: Ongaro and Ousterhout,
+/// 2014).
 fn old_terms(begin: Span, rng: &mut Rng) -> Vec<Fault> {
     let first = millis(rng, 400, 1_400);
     let second = first + millis(rng, 0, 1_200);
     let (elected, back) = (begin + Span::millis(1), begin + first);
     let deaf = FaultKind::Cut { other: None, direction: Direction::In };
-    let target = if rng.chance(0.7) { Target::All } else { Target::Minority };
     let slow = slow_disks(begin + first.scaled(rng.unit()), Span::secs(2), rng);
-    let death = fault(back, millis(rng, 1, 200), CRASH, target);
+    let soon = Draw::Fixed(millis(rng, 20, 300));
+    let gone = fault(back, millis(rng, 800, 2_000), CRASH, Target::Coordinator);
+    let forget = fault(back, millis(rng, 1, 100), CRASH, Target::All);
     vec![
         fault(begin, first, FaultKind::Isolate, Target::Coordinator),
         // Whoever votes for the second does not hear what it writes first.
         on(Trigger::Vote, Draw::ZERO, fault(elected, millis(rng, 20, 300), deaf, Target::Concerned)),
         on(Trigger::Reign, Draw::ZERO, fault(elected, second, FaultKind::Isolate, Target::Concerned)),
         slow,
-        on(Trigger::Reign, up_to(millis(rng, 50, 400)), death),
+        on(Trigger::Reign, soon, gone),
+        on(Trigger::Reign, soon, forget),
     ]
 }
 
-/// A coordinator is cut off, with what nobody else has, and then hears its successor without being heard. A third one, which the
-/// successor does not reach any more, starts anew: it finds the old one content, and knows of nothing that was committed.
-fn half_heard(begin: Span, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
-    let mut voters: Vec<u32> = (0..ground.voters).collect();
-    rng.shuffle(&mut voters);
-    let (old, third) = (Target::Node(voters[0]), Target::Node(voters[1]));
-    let (apart, half) = (millis(rng, 300, 1_000), millis(rng, 800, 2_500));
-    let from_successor = |direction| FaultKind::Cut { other: Some(Target::Coordinator), direction };
+/// A coordinator is not heard any more and keeps what nobody else has. Then it hears its successor, which has become deaf, and is content
+/// with it; whoever elected that one hears neither, starts anew, and knows of nothing that was committed.
+fn half_heard(begin: Span, rng: &mut Rng) -> Vec<Fault> {
+    let (apart, half) = (millis(rng, 300, 1_200), millis(rng, 800, 2_500));
     let elected = begin + Span::millis(1);
-    let unheard = fault(elected, half, from_successor(Direction::Out), old.clone());
-    let unreached = fault(elected, half, from_successor(Direction::Both), third.clone());
-    let (soon, later) = (millis(rng, 2, 60), millis(rng, 1, 100));
+    let one_way = |direction| FaultKind::Cut { other: None, direction };
+    let from_successor = FaultKind::Cut { other: Some(Target::Coordinator), direction: Direction::Both };
+    let soon = millis(rng, 5, 80);
+    let (later, last) = (soon + millis(rng, 5, 100), millis(rng, 1, 100));
+    let deaf = fault(elected, half, one_way(Direction::In), Target::Concerned);
+    let unreached = fault(elected, half, from_successor, Target::Concerned);
+    let anew = fault(elected, millis(rng, 1, 50), CRASH, Target::Concerned);
     vec![
-        fault(begin, apart, FaultKind::Cut { other: None, direction: Direction::Out }, old),
-        on(Trigger::Reign, Draw::ZERO, unheard),
-        on(Trigger::Reign, Draw::Fixed(soon), unreached),
-        on(Trigger::Reign, Draw::Fixed(soon + later), fault(elected, millis(rng, 1, 50), CRASH, third)),
+        fault(begin, apart, one_way(Direction::Out), Target::Coordinator),
+        on(Trigger::Reign, Draw::Fixed(soon), deaf),
+        on(Trigger::Vote, Draw::Fixed(later), unreached),
+        on(Trigger::Vote, Draw::Fixed(later + last), anew),
+    ]
+}
+
+/// A voter is gone for so long that another one takes its seat, and the coordinator dies in the midst of that, while disks are slow.
+fn successors(begin: Span, rng: &mut Rng) -> Vec<Fault> {
+    let (away, down) = (millis(rng, 1_500, 3_900), millis(rng, 200, 2_000));
+    let death = fault(begin + Span::millis(1), down, CRASH, Target::Coordinator);
+    vec![
+        fault(begin, away, CRASH, Target::Voter),
+        on(Trigger::Seats, up_to(millis(rng, 1, 300)), death),
+        slow_disks(begin + Span::secs(1).scaled(rng.unit()), Span::millis(2_800), rng),
     ]
 }

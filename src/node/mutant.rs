@@ -22,6 +22,12 @@ pub enum Mutant {
     AdoptsLonger,
     /// Voters that were removed, and learners, are asked for votes, and theirs count.
     OutsidersVote,
+    /// Voters that were removed, but not learners, are asked for votes, and theirs count.
+    RemovedVoterVotes,
+    /// A new leader changes the seats before an entry of its own term is committed.
+    ReseatsEarly,
+    /// The seat of a voter that is gone is given to no one.
+    LostVoterStays,
     /// A snapshot loses the seats.
     SnapshotLosesSeats,
     /// A snapshot loses the jobs that have not begun.
@@ -42,6 +48,8 @@ pub enum Mutant {
     RepeatsRequest,
     /// A query that is answered twice is counted twice.
     CountsTwice,
+    /// A result that comes when the batch size has changed counts as that of the query that has its number now.
+    VoidCutCounts,
     /// A second answer to a query counts towards the end of its job.
     DuplicateEndsJob,
     /// A new coordinator goes on from the number of queries that are counted, as if they were the first ones.
@@ -68,7 +76,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 29] = [
+    pub const ALL: [Mutant; 33] = [
         Mutant::VoteBeforeDurable,
         Mutant::StandsBeforeDurable,
         Mutant::AcknowledgesBeforeDurable,
@@ -77,6 +85,9 @@ impl Mutant {
         Mutant::ElectsLonger,
         Mutant::AdoptsLonger,
         Mutant::OutsidersVote,
+        Mutant::RemovedVoterVotes,
+        Mutant::ReseatsEarly,
+        Mutant::LostVoterStays,
         Mutant::SnapshotLosesSeats,
         Mutant::SnapshotLosesQueued,
         Mutant::NoCheckQuorum,
@@ -87,6 +98,7 @@ impl Mutant {
         Mutant::AnswersBeforeCommit,
         Mutant::RepeatsRequest,
         Mutant::CountsTwice,
+        Mutant::VoidCutCounts,
         Mutant::DuplicateEndsJob,
         Mutant::ResumesByCount,
         Mutant::DropsFailures,

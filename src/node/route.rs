@@ -245,6 +245,13 @@ impl Node {
     /// Ends a step: everything that follows from it within this node has happened, and the coordinator has acted on it.
     pub(super) fn settle(&mut self, now: Time, out: &mut Outbox) {
         self.route(now, out);
+        if self.config.has(Mutant::ReseatsEarly) && self.coordinator.is_none() && self.log.leads() {
+            let facts = coordinator_facts!(self, now);
+            if let Some(seats) = coordinator::next_seats(self.me, &self.config, &facts) {
+                self.wishes.push_back(Wish::Seat(seats));
+            }
+            self.route(now, out);
+        }
         if let Some(coordinator) = &mut self.coordinator {
             coordinator.settle(&coordinator_facts!(self, now), out, &mut self.wishes);
             self.route(now, out);

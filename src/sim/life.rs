@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::book::Address;
 use super::client::{Client, Standing};
 use super::clock::Clock;
-use super::host::{Process, Waiting};
+use super::host::{Host, Process, Waiting};
 use super::world::{World, identity};
 use crate::base::{JobId, NodeId, Time};
 use crate::history::{Machine, Watcher, What};
-use crate::node::{Identity, Input, Mutant, Start};
+use crate::node::{FailoverMode, Identity, Input, Mutant, Start};
 
 impl<P: Process, W: Watcher> World<'_, P, W> {
     /// A process begins on `machine`, where none runs, from what its disk holds; on one that holds no view it joins. Where the
@@ -231,6 +231,31 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         if leader.is_none() {
             left.push("nobody leads".to_owned());
         }
+        left.extend(self.lost_seats());
         left
+    }
+
+    /// The seats of those who are gone, as long as somebody is there who could take them.
+    fn lost_seats(&self) -> Vec<String> {
+        if self.plan.config.failover.mode == FailoverMode::Standby {
+            return Vec::new();
+        }
+        let voters = &self.watch.seats.voters;
+        let runs = |id: &NodeId| {
+            let address = self.book.find(*id);
+            address.is_some_and(|Address { machine, disk }| {
+                let host = &self.hosts[machine as usize];
+                host.disk == disk && host.runs()
+            })
+        };
+        let lost = |id: &&NodeId| !runs(id) && self.watch.view.member(**id).is_none();
+        let takes = |(machine, host): (usize, &Host<P>)| {
+            let broken = host.stands_still() || self.faults.is_broken(machine as Machine);
+            !broken && host.runs() && self.watch.view.member(host.id).is_some() && !voters.contains(&host.id)
+        };
+        if !self.hosts.iter().enumerate().any(takes) {
+            return Vec::new();
+        }
+        voters.iter().filter(lost).map(|id| format!("{id} is gone and still has a voter's seat")).collect()
     }
 }

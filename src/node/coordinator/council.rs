@@ -32,6 +32,12 @@ pub(super) struct Council {
     passed_over: BTreeMap<NodeId, Time>,
 }
 
+/// The next step of the seats, as a leader sees it that has not taken office yet.
+pub(in super::super) fn next_seats(me: NodeId, config: &Config, facts: &Facts<'_>) -> Option<Seats> {
+    let passed_over = &BTreeMap::new();
+    Seating { me, failover: &config.failover, facts, passed_over }.next()
+}
+
 impl Council {
     pub(super) fn new(now: Time) -> Council {
         Council {
@@ -79,7 +85,10 @@ impl Council {
                 FailoverMode::Log => {
                     let seating =
                         Seating { me, failover: &config.failover, facts, passed_over: &self.passed_over };
-                    if let Some(seats) = seating.next() {
+                    let voters = &facts.seats.voters;
+                    let stays = config.has(Mutant::LostVoterStays)
+                        && voters.iter().any(|voter| facts.ledger.view().member(*voter).is_none());
+                    if let Some(seats) = seating.next().filter(|_| !stays) {
                         self.note_passed_over(&seats, facts);
                         wishes.push_back(Wish::Seat(seats));
                     }

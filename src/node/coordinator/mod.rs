@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use council::Council;
+pub(super) use council::next_seats;
 use desk::WorkerDesk;
 use intake::Intake;
 use pace::Pace;

@@ -194,6 +194,8 @@ impl Job {
         answer: &Answer,
         planted: Planted,
     ) -> Result<Counted, Uncounted> {
+        let void = self.range(query).is_none() && planted.has(Mutant::VoidCutCounts);
+        let query = if void { QueryId { cut: self.current().number, ..query } } else { query };
         let live = self.find(query).and_then(|cut| Some((cut, cut.range(query.number)?)));
         let again = live.is_some_and(|(cut, _)| cut.is_counted(query.number));
         if again && !planted.has(Mutant::CountsTwice) {
@@ -204,7 +206,7 @@ impl Job {
             return Err(Uncounted::NoJob);
         }
         let (_, (from, inputs)) = live.ok_or(Uncounted::Void)?;
-        if answer.flaw(inputs).is_some() {
+        if answer.flaw(inputs).is_some() && !void {
             return Err(Uncounted::Void);
         }
         let place = self.place(query).expect("the query was found above");

@@ -68,8 +68,10 @@ impl Log {
 
     fn other_voters(&self) -> Vec<NodeId> {
         let mut voters = self.store.seats().voters.clone();
-        if self.planted.has(Mutant::OutsidersVote) {
-            voters.extend(self.store.voters_so_far().chain(self.store.seats().learners.iter().copied()));
+        let outsiders = self.planted.has(Mutant::OutsidersVote);
+        if outsiders || self.planted.has(Mutant::RemovedVoterVotes) {
+            voters.extend(self.store.voters_so_far());
+            voters.extend(self.store.seats().learners.iter().filter(|_| outsiders));
             voters.sort_unstable();
             voters.dedup();
         }
@@ -80,7 +82,7 @@ impl Log {
     /// Whether those who granted something are a majority of the voters.
     fn majority(&self, granted: &BTreeSet<NodeId>) -> bool {
         let seats = self.store.seats();
-        if self.planted.has(Mutant::OutsidersVote) {
+        if self.planted.has(Mutant::OutsidersVote) || self.planted.has(Mutant::RemovedVoterVotes) {
             return granted.len() >= seats.quorum();
         }
         seats.voters.iter().filter(|voter| granted.contains(voter)).count() >= seats.quorum()

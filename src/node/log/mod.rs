@@ -409,7 +409,8 @@ impl Log {
         out: &mut Outbox,
         events: &mut VecDeque<LogEvent>,
     ) -> bool {
-        let settled = self.lead().is_some_and(|lead| lead.first <= self.store.commit())
+        let early = self.planted.has(Mutant::ReseatsEarly);
+        let settled = self.lead().is_some_and(|lead| lead.first <= self.store.commit() || early)
             && self.store.seats_since() <= self.store.commit();
         if !settled || !seats::may_follow(self.store.seats(), &seats) {
             return false;
