@@ -95,7 +95,7 @@ pub(super) fn draw(text: &str) -> Result<Draw, UnitError> {
     }
 }
 
-/// How a draw is written; [`draw`] reads it back as the same value.
+/// How a scenario writes a draw; reading it gives the same value again.
 pub fn draw_text(draw: Draw) -> String {
     match draw {
         Draw::Fixed(span) => span.to_string(),
