@@ -255,8 +255,11 @@ impl Liveness {
             }
             Due::Job(id) => {
                 let job = facts.ledger.jobs.get(&id)?;
+                // A policy that does not promise otherwise may let a job wait for as long as others go on.
+                let others = facts.ledger.jobs.values().map(|job| job.progress);
+                let progress = others.filter(|_| self.work.waits).fold(job.progress, Time::max);
                 (!job.ended && !job.stopped && !self.stranded.contains(&id))
-                    .then(|| (job.progress.max(self.viewed), self.within + self.work.allowance(job, facts)))
+                    .then(|| (progress.max(self.viewed), self.within + self.work.allowance(job, facts)))
             }
         }
     }
@@ -364,6 +367,8 @@ struct Work {
     /// How long an engine may stand still before a query, and how long refusals may put one off.
     stall: Span,
     refusals: Span,
+    /// Whether a policy is in force, or may come to be, under which a job may have to wait for others.
+    waits: bool,
     /// How long it may take until what is stuck by plan is found to be so, whatever job it hits.
     stuck: Span,
 }
@@ -416,6 +421,7 @@ impl Work {
         Work {
             stuck: plan.stuck_max(plan.batches_max().map(query).max().unwrap_or(Span::ZERO)),
             models,
+            waits: plan.policies().any(|policy| !policy.starves_nobody()),
             stall: plan.stall_max(),
             refusals: plan.put_off_max(),
             longest: Span::ZERO,

@@ -7,7 +7,7 @@ use crate::base::{CostProfile, Draw, JobId, NodeId, Span};
 use crate::node::{Config, DispatchMode, JobSpec, Request, limits};
 #[cfg(debug_assertions)]
 use crate::node::{Mutant, Planted};
-use crate::policy::Options;
+use crate::policy::{Options, Policy, by_name};
 
 /// How many times the longest expected load and query a run may take without counting a query.
 const WORK_FACTOR: f64 = 10.0;
@@ -114,6 +114,22 @@ impl Plan {
             });
             (spec, asked.fold(spec.batch, u32::max))
         })
+    }
+
+    /// The policies by which workers are divided, at first or after a client's request.
+    pub fn policies(&self) -> impl Iterator<Item = Arc<dyn Policy>> {
+        let scheduler = &self.config.scheduler;
+        let chosen = self.requests.iter().filter_map(|request| match &request.errand {
+            Errand::SetPolicy(name) => by_name(name, &scheduler.options),
+            Errand::Cancel(_)
+            | Errand::Forget(_)
+            | Errand::Stop(_)
+            | Errand::Resume(_)
+            | Errand::Jobs
+            | Errand::SetBatch { .. }
+            | Errand::Drain { .. } => None,
+        });
+        std::iter::once(Arc::clone(&scheduler.policy)).chain(chosen)
     }
 
     /// How long a run may go without progress while jobs are unfinished.
