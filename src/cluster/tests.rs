@@ -134,7 +134,7 @@ fn a_node_that_talks_nonsense_is_cut_off_and_others_are_not() {
 }
 
 #[test]
-fn clients_that_flood_a_node_are_told_that_it_is_busy_and_all_of_them_are_answered() {
+fn clients_that_flood_a_node_are_all_answered_and_so_is_whoever_comes_after_them() {
     const TASKS: u64 = 16;
     const EACH: u64 = 160;
     let target = target();
