@@ -61,6 +61,10 @@ impl Log {
                 })?;
                 rest = after;
                 match stored {
+                    // No entries at all are nothing that is ever written.
+                    Stored::Record(Record::Entries(entries)) if entries.is_empty() => {
+                        return Err(lost("a record with the right checksum makes no sense".to_owned()));
+                    }
                     Stored::Record(record) => disk.apply(&record),
                     Stored::Snapshot(last) => {
                         disk.apply(&Record::Snapshot(read_snapshot(&folder, last)?));
@@ -261,6 +265,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_no_entries_is_a_lost_disk_and_no_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), 2);
+        let path = folder.path().join(LOG);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.extend(framed(ME.bits(), &[Stored::Record(Record::Entries(Vec::new()))]));
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(open(folder.path()), Err(DiskError::Lost { .. })));
+    }
+
+    #[test]
     fn what_an_interrupted_snapshot_left_behind_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         written(folder.path(), 5);
@@ -272,6 +287,67 @@ mod tests {
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["identity", "lock", "log", "snapshot-1-6"]);
+    }
+
+    /// Something that happens to a file.
+    #[derive(Clone, Debug)]
+    enum Harm {
+        Cut(prop::sample::Index),
+        Flip(prop::sample::Index, u32),
+        /// Noise in the place of what was there, or behind it.
+        Noise(prop::sample::Index, Vec<u8>),
+        /// A part of the file once more, at its end.
+        Repeat(prop::sample::Index, prop::sample::Index),
+        /// A part is gone.
+        Gap(prop::sample::Index, prop::sample::Index),
+    }
+
+    /// Bytes of which some begin like a record.
+    fn noise() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![proptest::collection::vec(any::<u8>(), 0..60), proptest::collection::vec(0..6_u8, 0..60),]
+    }
+
+    fn harm() -> impl Strategy<Value = Harm> {
+        let place = any::<prop::sample::Index>;
+        prop_oneof![
+            place().prop_map(Harm::Cut),
+            (place(), 0..8_u32).prop_map(|(place, bit)| Harm::Flip(place, bit)),
+            (place(), proptest::collection::vec(any::<u8>(), 1..80))
+                .prop_map(|(place, noise)| Harm::Noise(place, noise)),
+            (place(), place()).prop_map(|(from, to)| Harm::Repeat(from, to)),
+            (place(), place()).prop_map(|(from, to)| Harm::Gap(from, to)),
+        ]
+    }
+
+    impl Harm {
+        fn befall(&self, file: &mut Vec<u8>) {
+            let length = file.len();
+            let part = |file: &[u8], from: &prop::sample::Index, to: &prop::sample::Index| {
+                let (one, other) = (from.index(length + 1), to.index(length + 1));
+                let mut part = one.min(other)..one.max(other);
+                // Whole frames that vanish or come twice are nothing that a disk does, and nobody could tell.
+                part.start += usize::from(frames::length(&file[part.clone()]).is_some());
+                part
+            };
+            match self {
+                Harm::Cut(place) => file.truncate(place.index(length + 1)),
+                Harm::Flip(place, bit) if length > 0 => file[place.index(length)] ^= 1 << bit,
+                Harm::Flip(..) => {}
+                Harm::Noise(place, noise) => {
+                    let place = place.index(length + 1);
+                    file.truncate(place);
+                    file.extend_from_slice(noise);
+                }
+                Harm::Repeat(from, to) => {
+                    let part = part(file, from, to);
+                    file.extend_from_within(part);
+                }
+                Harm::Gap(from, to) => {
+                    let part = part(file, from, to);
+                    file.drain(part);
+                }
+            }
+        }
     }
 
     proptest! {
@@ -301,6 +377,53 @@ mod tests {
             log.write(vec![Record::Incarnation(Incarnation(9))]).unwrap();
             drop(log);
             prop_assert_eq!(open(folder.path()).unwrap().0.disk().incarnation, Incarnation(9));
+        }
+
+        /// Whatever is done to a log, it is refused, or it is what it was after some of its batches: nothing is believed that was
+        /// never written, and a refused log is left as it is.
+        #[test]
+        fn a_log_that_was_mangled_never_says_what_was_not_written(
+            count in 0..=6_usize, harms in proptest::collection::vec(harm(), 1..4),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            written(folder.path(), count);
+            let path = folder.path().join(LOG);
+            let mut bytes = fs::read(&path).unwrap();
+            for harm in &harms {
+                harm.befall(&mut bytes);
+            }
+            fs::write(&path, &bytes).unwrap();
+            match open(folder.path()) {
+                Ok((log, torn)) => {
+                    prop_assert!((0..=count).any(|n| *log.disk() == folded(n)), "{:?}", log.disk());
+                    prop_assert_eq!(fs::metadata(&path).unwrap().len() + torn, bytes.len() as u64);
+                    let cut = fs::read(&path).unwrap();
+                    prop_assert_eq!(&cut[..], &bytes[..cut.len()]);
+                }
+                Err(DiskError::Lost { .. }) => prop_assert_eq!(fs::read(&path).unwrap(), bytes),
+                Err(other) => prop_assert!(false, "{}", other),
+            }
+        }
+
+        /// Frames with the right checksum whose bytes were never written, as by another version, are refused or make sense to the last
+        /// byte.
+        #[test]
+        fn sound_frames_of_noise_are_read_without_a_panic(
+            noise in proptest::collection::vec(noise(), 1..4),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            written(folder.path(), 0);
+            let path = folder.path().join(LOG);
+            let mut bytes = fs::read(&path).unwrap();
+            for one in &noise {
+                frames::add(&mut bytes, ME.bits(), one);
+            }
+            fs::write(&path, &bytes).unwrap();
+            match open(folder.path()) {
+                Ok((_, torn)) => prop_assert_eq!(torn, 0),
+                Err(DiskError::Lost { .. }) => prop_assert_eq!(fs::read(&path).unwrap(), bytes),
+                Err(other) => prop_assert!(false, "{}", other),
+            }
         }
 
         /// A flipped bit costs the last batch at most; anywhere else the disk is refused and nothing is changed.
