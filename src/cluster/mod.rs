@@ -145,6 +145,8 @@ pub struct Standing {
     pub id: NodeId,
     /// Its name.
     pub name: Arc<str>,
+    /// The models that its settings name.
+    pub models: Vec<Arc<str>>,
     /// What it is; `None` before its first step.
     pub status: Option<Status>,
     /// The members of its view.
@@ -221,6 +223,7 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
     let standing = Arc::new(Mutex::new(Standing {
         id,
         name: Arc::clone(&options.name),
+        models: options.models.keys().cloned().collect(),
         status: None,
         members: Vec::new(),
         seats: Seats::default(),

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
 
+use idunno::base::JobId;
+use idunno::cluster::{Client, Key};
+use idunno::node::{Inputs, JobSpec, Reply, Request};
 use serde_json::Value;
 
-use crate::cluster::{Node, ask, folder, formed, rows, until};
+use crate::cluster::{Node, PATIENCE, ask, folder, formed, rows, until};
 
 /// Three nodes, of which all vote.
 fn three(folder: &Path) -> Vec<Node> {
@@ -76,13 +79,25 @@ fn every_command_says_what_it_did() {
     assert!(
         refused(folder, &nodes, &["submit", "letters", "no/such/file"], 2).contains("no number of inputs")
     );
-    // A model that nobody knows: every input fails, and says why.
-    let both = ask(folder, &at(&nodes), "key", &["predict", "4", "--models", "letters,nonsense", "--wait"]);
-    assert_eq!(
-        (both.status.code(), text(&both.stdout).starts_with("job 3\njob 4\n")),
-        (Some(1), true),
-        "{both:?}"
-    );
+    // A model that nobody knows is refused before anything is asked for, also beside one that is known.
+    let unknown = refused(folder, &nodes, &["predict", "4", "--models", "letters,nonsense"], 2);
+    assert!(unknown.contains("there is no model \"nonsense\"; the settings of n1 name letters"), "{unknown}");
+    // Who asks by other ways gets a job of which every input fails, and says why.
+    let key = Key::read(&folder.join("key")).unwrap();
+    let mut client = Client::new(&key, &[nodes[0].address.parse().unwrap()], PATIENCE).unwrap();
+    let spec = |model: &str| JobSpec {
+        name: model.into(),
+        model: model.into(),
+        inputs: Inputs::Range { dataset: "synthetic".into(), from: 0, count: 4 },
+        batch: 1,
+        weight: 1.0,
+        priority: 0,
+    };
+    for (model, job) in [("letters", 3), ("nonsense", 4)] {
+        let told = client.request(&Request::Submit(spec(model))).unwrap();
+        assert_eq!(told, Reply::Submitted(JobId(job)));
+    }
+    until("both jobs end", || table("jobs")[2..].iter().all(|job| job["ended"] == true).then_some(()));
     let failed = does(&["job", "4"]);
     assert!(failed.starts_with("job 4: nonsense, complete\n") && failed.contains("4, 4 failed"), "{failed}");
     let reasons = does(&["job", "4", "--format", "csv"]);

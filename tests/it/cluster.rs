@@ -13,7 +13,7 @@ use serde_json::Value;
 
 const IDUNNO: &str = env!("CARGO_BIN_EXE_idunno");
 /// Nothing here takes long; this is how long a busy machine may take over it.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const MODELS: &str = "[model.letters]\nload = \"20ms\"\nper_input = \"2ms\"\n";
 
 /// A process that ends with the test, whatever happens.

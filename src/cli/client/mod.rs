@@ -50,7 +50,7 @@ fn time(text: &str) -> Result<Span, String> {
 /// What was said or written wrongly; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Misuse(String);
+pub(super) struct Misuse(pub(super) String);
 
 fn misuse(error: &anyhow::Error) -> anyhow::Error {
     Misuse(format!("{error:#}")).into()
@@ -127,7 +127,7 @@ pub(super) struct Look {
 }
 
 /// How a command ends, after saying why if it failed.
-fn ended(result: Result<Exit>) -> Exit {
+pub(super) fn ended(result: Result<Exit>) -> Exit {
     result.unwrap_or_else(|error| {
         screen::error(&error);
         match error.downcast_ref::<ClientError>() {

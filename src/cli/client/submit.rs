@@ -14,7 +14,7 @@ use super::{Misuse, Reach, Show, ended, read};
 use crate::base::JobId;
 use crate::cli::text::{count, list, some};
 use crate::cli::{Exit, Format};
-use crate::cluster::Client;
+use crate::cluster::{Client, Standing};
 use crate::node::{Inputs, JobReport, JobSpec, Question, Reading, Reply, Request};
 
 /// Between two looks at a job that is waited for.
@@ -128,7 +128,10 @@ fn submitted(what: &str, jobs: &[(&str, &str)], work: &Work, stop: &AtomicBool) 
     }
     let inputs = inputs(what, work.range.as_ref())?;
     // Who else could answer is good to know before anything has to be repeated.
-    let (mut client, _) = work.reach.client_of_all()?;
+    let (mut client, own) = work.reach.client_of_all()?;
+    for (_, model) in jobs {
+        known(model, &own)?;
+    }
     let mut accepted = Vec::new();
     for (name, model) in jobs {
         accepted.push(one(&mut client, name, model, &inputs, work)?);
@@ -159,6 +162,19 @@ fn submitted(what: &str, jobs: &[(&str, &str)], work: &Work, stop: &AtomicBool) 
         };
     }
     Ok(exit)
+}
+
+/// Refuses a model that the node knows nothing of, before it is asked for anything: every node has the same settings.
+fn known(model: &str, own: &Standing) -> Result<()> {
+    let works = own.members.iter().any(|member| member.id == own.id && member.worker);
+    // Who takes no queries need not know what can be run.
+    if own.models.iter().any(|known| **known == *model) || (own.models.is_empty() && !works) {
+        return Ok(());
+    }
+    let names: Vec<String> = own.models.iter().map(ToString::to_string).collect();
+    let there = if names.is_empty() { "none".to_owned() } else { list(&names) };
+    let why = format!("there is no model {model:?}; the settings of {} name {there}", own.name);
+    Err(Misuse(why).into())
 }
 
 fn one(client: &mut Client, name: &str, model: &str, inputs: &Inputs, work: &Work) -> Result<JobId> {
