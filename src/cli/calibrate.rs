@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
-use super::client::Reach;
+use super::client::{Misuse, Reach, ended};
 use super::text::{columns, duration};
 use super::{Exit, screen};
 use crate::base::Span;
@@ -18,7 +18,9 @@ Examples:
   idunno calibrate network --out network.toml --node 10.0.0.1:7400 --key cluster.key
       The tables into a file, which must not exist.
 
-Each node takes about a second for each other one. Run it while the cluster has nothing else to do: work is measured with it.";
+Each node takes about a second for each other one. Run it while the cluster has nothing else to do: work is measured with it.
+
+Exit codes: 0 fine; 1 failed; 2 usage, a bad file, or nothing could be measured.";
 
 /// What `idunno calibrate` is told.
 #[derive(Clone, Debug, Subcommand)]
@@ -41,18 +43,13 @@ pub(super) struct Network {
 /// Does what `idunno calibrate` is told.
 pub(super) fn run(calibrate: &Calibrate) -> Exit {
     let Calibrate::Network(network) = calibrate;
-    match measured(network) {
-        Ok(exit) => exit,
-        Err(error) => {
-            screen::error(&error);
-            Exit::Failed
-        }
-    }
+    ended(measured(network))
 }
 
 fn measured(network: &Network) -> Result<Exit> {
     if let Some(out) = network.out.as_ref().filter(|out| out.exists()) {
-        bail!("{} exists already, and is left as it is", out.display());
+        let why = format!("{} exists already, and is left as it is", out.display());
+        return Err(Misuse(why).into());
     }
     let mut found: Vec<Measured> = Vec::new();
     for (name, measured) in network.reach.client()?.measure()? {
@@ -63,7 +60,7 @@ fn measured(network: &Network) -> Result<Exit> {
     }
     let all = Calibration::of(&found);
     if all.trips.is_empty() && all.syncs.is_empty() {
-        bail!("no node could measure anything");
+        return Err(Misuse("no node could measure anything".to_owned()).into());
     }
     screen::complain(&figures(&all));
     let tables = all.to_toml();

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::findings::Findings;
+use super::text::list;
 use super::{Exit, Sim, scenarios, screen, sim};
 use crate::check::Checker;
 use crate::cluster::drill::{self, DrillError};
@@ -70,6 +71,11 @@ pub(super) fn run(told: &Drill, stop: &AtomicBool) -> Exit {
         match scenario(told, &program, &plan, results, stop) {
             Ok((finished, findings)) => {
                 let shown = screen::show(sim, argument, &plan, &finished, &findings, written.is_empty());
+                if !sim.quiet
+                    && let Some(what) = not_in_force(&plan, told.netns)
+                {
+                    screen::complain(&what);
+                }
                 for drill::Unable { fault, kind, why } in drill::unable(&plan, told.netns) {
                     screen::complain(&format!(
                         "{}: fault {} ({kind}) was left out: {why}.",
@@ -99,6 +105,24 @@ pub(super) fn run(told: &Drill, stop: &AtomicBool) -> Exit {
         screen::took(began.elapsed());
     }
     exit
+}
+
+/// Says so when the scenario describes a network or disks: real nodes have those of this machine.
+fn not_in_force(plan: &Plan, netns: bool) -> Option<String> {
+    let usual =
+        Plan::with_overrides("", "usual.toml", &["name=usual", "until=1s"]).expect("defaults are sound");
+    let mut network = plan.network.clone();
+    if netns {
+        // The one thing that networks of the nodes' own can be given.
+        network.loss = usual.network.loss;
+    }
+    let tables = [(network != usual.network, "[network]"), (plan.disk != usual.disk, "[disk]")];
+    let said: Vec<String> =
+        tables.iter().filter(|(differs, _)| *differs).map(|(_, table)| (*table).to_owned()).collect();
+    (!said.is_empty()).then(|| {
+        let (name, said) = (&plan.name, list(&said));
+        format!("{name}: what it says in {said} was not in force; the nodes used those of this machine.")
+    })
 }
 
 /// Everything that can go wrong before anything runs.

@@ -196,6 +196,33 @@ fn the_death_of_an_engine_costs_no_input() {
     until("the engine ends", || (!is_engine(last)).then_some(()));
 }
 
+#[test]
+fn an_engine_that_hangs_is_killed_after_its_time_and_costs_no_input() {
+    let folder = folder();
+    let folder = folder.path();
+    let node = Node::start(folder, "n1", &[]);
+    submit(folder, &[&node], "2000");
+    let done_so_far = || rows(folder, &[&node], "jobs").pop()?["done"].as_u64();
+    // By then enough is known of the model that its queries have a limit of their own, of some hundred milliseconds.
+    until("much is done", || done_so_far().filter(|&done| done > 300));
+    let engine = until("it has an engine", || children(node.process.id()).pop());
+    send("STOP", engine);
+    let hung = Instant::now();
+    let next =
+        until("it has another engine", || children(node.process.id()).pop().filter(|id| *id != engine));
+    assert!(hung.elapsed() < Duration::from_secs(30), "{:?}", hung.elapsed());
+    assert!(!is_engine(engine) && is_engine(next));
+    done(folder, &[&node], 2000);
+    // Operators read of it, in the log and among the events.
+    let log = fs::read_to_string(&node.log).unwrap();
+    assert!(log.contains("the engine died") && log.contains("signal: 9"), "{log}");
+    let events = rows(folder, &[&node], "events");
+    assert!(
+        events.iter().any(|event| event["text"].as_str().unwrap().contains("the engine died")),
+        "{events:?}"
+    );
+}
+
 /// The processes whose parent is `pid`.
 fn children(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
@@ -275,6 +302,11 @@ fn a_recorded_node_is_replayed_with_the_same_effects() {
     assert!(
         log(&first).contains("new cluster cluster=") && log(&second).contains("joins the cluster cluster=")
     );
+    // Nothing is measured for a file that is there already, and that is said as a mistake.
+    let occupied = ask(folder, &[&second], "key", &["calibrate", "network", "--out", "key"]);
+    assert_eq!(occupied.status.code(), Some(2), "{occupied:?}");
+    let keyless = ask(folder, &[&second], "no-key", &["calibrate", "network"]);
+    assert_eq!(keyless.status.code(), Some(2), "{keyless:?}");
     // What the nodes measure can be rehearsed.
     let measured = ask(folder, &[&second], "key", &["calibrate", "network", "--out", "network.toml"]);
     let said = String::from_utf8_lossy(&measured.stderr).into_owned();

@@ -161,10 +161,11 @@ fn what_cannot_be_done_to_real_nodes_is_refused_by_name_or_left_out() {
     assert!(said.contains("fault 2 (skew)") && said.contains("fault 3 (isolate)"), "{said}");
     assert!(!said.contains("fault 1") && said.contains("--skip-unsupported"), "{said}");
     assert!(!folder.join("results").exists());
-    let output = drill(folder, &faults, &["--skip-unsupported"]).output().unwrap();
+    let output = drill(folder, &faults, &["--skip-unsupported", "--set", "disk.sync=9ms"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("fault 2 (skew) was left out"), "{said}");
+    assert!(said.contains("s: what it says in [disk] was not in force;"), "{said}");
 }
 
 /// A drill that goes on until something ends it, once all its nodes run and one of their engines stands still.
