@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quinn::Connection;
 use tokio::time::timeout;
 
+use super::inbox::Item;
+use super::machine::Routes;
+use super::measure::Gauge;
 use super::net::endpoint::{Dialler, Lane};
+use super::net::link::{Form, Links, lock};
 use super::net::wire::{self, Ask, Told};
-use super::{Client, Key, Options, Running, start};
+use super::serve::Doors;
+use super::{Client, Key, Options, Running, Standing, start};
 use crate::base::{NodeId, Rng, SessionId};
-use crate::node::{Config, Inputs, JobSpec, Question, Refusal, Reply, Request};
+use crate::node::{Config, Inputs, JobSpec, Question, Refusal, Reply, Request, Seats};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -176,6 +181,103 @@ fn clients_that_flood_a_node_are_all_answered_and_so_is_whoever_comes_after_them
     });
     assert_eq!(busy + refused, EACH, "everyone is answered");
     target.answers();
+}
+
+/// The memory of this process, in bytes.
+#[cfg(target_os = "linux")]
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+}
+
+/// The doors of a node whose machine is busy with something else, for good.
+#[cfg(target_os = "linux")]
+fn doors_of_a_busy_node(lane: &Lane, key: &Key) -> (Doors, SocketAddr) {
+    let (id, socket) = (NodeId::new(5), Target::socket());
+    let address = socket.local_addr().unwrap();
+    let dialler = Dialler::node(lane, socket, key, id, address).unwrap();
+    let links = |form| Links::new(form, lane.handle.clone(), dialler.clone());
+    let routes =
+        Routes { streams: links(Form::Stream), bulk: links(Form::Stream), beats: links(Form::Datagram) };
+    let standing = Standing {
+        id,
+        name: "n5".into(),
+        models: Vec::new(),
+        status: None,
+        members: Vec::new(),
+        seats: Seats::default(),
+        dropped: 0,
+    };
+    let doors = Doors {
+        inbox: Arc::default(),
+        routes: Arc::new(routes),
+        waiting: Arc::default(),
+        standing: Arc::new(Mutex::new(standing)),
+        gauge: Gauge::new(dialler.clone(), "nowhere".into()),
+        board: Arc::default(),
+        complaints: Arc::default(),
+    };
+    lane.handle.spawn(doors.clone().open(dialler.endpoint.clone(), id));
+    (doors, address)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_flood_that_nobody_can_keep_up_with_is_refused_as_too_much_and_takes_bounded_memory() {
+    const ALL: usize = 600;
+    let (key, lane, clients) =
+        (Key::random().unwrap(), Lane::start("doors").unwrap(), Lane::start("flood").unwrap());
+    let (doors, address) = doors_of_a_busy_node(&lane, &key);
+    let dialler = Dialler::client(&clients, Target::socket(), &key).unwrap();
+    // Half a megabyte each, 300 MB together.
+    let mut ask = Vec::new();
+    let names: Vec<Arc<str>> = (0..10_000).map(|n| format!("{n:050}").into()).collect();
+    let (name, model) = ("flood".into(), "m".into());
+    let spec =
+        JobSpec { name, model, inputs: Inputs::Names(names.into()), batch: 1, weight: 1.0, priority: 0 };
+    let request = Request::Submit(spec);
+    wire::encode(&Ask::Request { session: SessionId(7), number: 0, request }, &mut ask);
+    let before = resident();
+    let told = clients.handle.block_on(async {
+        let (connection, _) = dialler.dial(address, None).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        let frame: Arc<[u8]> = ask.into();
+        // Frames are alike but for the number of the request, which is written in one byte or two, behind variant and session.
+        for number in 1..=ALL {
+            let (connection, frame) = (connection.clone(), Arc::clone(&frame));
+            tasks.spawn(async move {
+                let (mut send, mut receive) = connection.open_bi().await.unwrap();
+                let length = u32::from_le_bytes(*frame.first_chunk().unwrap()) + 1;
+                let number = [number as u8 | 0x80, (number >> 7) as u8];
+                let head = [&length.to_le_bytes()[..], &frame[4..6], &number].concat();
+                send.write_all(&head).await.unwrap();
+                send.write_all(&frame[7..]).await.unwrap();
+                wire::read::<Told>(&mut receive).await.unwrap()
+            });
+        }
+        let mut told = Vec::new();
+        // Those that are not refused wait for the machine.
+        while told.len() + lock(&doors.waiting).len() < ALL {
+            let next = timeout(PATIENCE, tasks.join_next()).await.expect("everyone else is answered");
+            told.push(next.expect("some are left").unwrap());
+        }
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 200 << 20, "{} MiB more than before the flood", grown >> 20);
+        let waiting = lock(&doors.waiting).len();
+        assert!((10..100).contains(&waiting), "{waiting} wait");
+        // The machine comes back: it has exactly those to answer, and there is room again.
+        while let Some(Item::Client { session, number, .. }) = doors.inbox.take(Duration::ZERO) {
+            let asker = lock(&doors.waiting).remove(&(session, number)).expect("it waits");
+            asker.answer.send(Arc::new(Reply::Done)).expect("it is still there");
+        }
+        let rest = timeout(PATIENCE, tasks.join_all()).await.expect("everyone is answered");
+        assert_eq!(rest.len(), waiting);
+        assert!(rest.iter().all(|told| matches!(told, Told::Reply(Reply::Done))), "{:?}", rest.first());
+        told
+    });
+    let busy = |told: &Told| matches!(told, Told::Reply(Reply::Refused(Refusal::Busy { .. })));
+    assert!(told.len() > ALL / 2 && told.iter().all(busy), "{:?}", told.iter().find(|told| !busy(told)));
 }
 
 async fn asked(connection: &Connection, ask: &Ask) -> Told {
