@@ -218,6 +218,9 @@ impl Elections {
 
     /// Whether a majority voted for the leader of `epoch`. What a node votes is observed before it is told to anyone.
     fn verify(&mut self, epoch: Epoch, who: Who, roster: &Roster, findings: &mut Findings) {
+        if findings.gaps.any() {
+            return;
+        }
         let Some(votes) = self.votes.get(&epoch) else {
             if self.votes.len() < EPOCHS_MAX {
                 let detail = format_args!("it was elected in {epoch} without any vote");

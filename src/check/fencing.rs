@@ -13,6 +13,8 @@ struct Knowledge {
     seen: Epoch,
     /// The reign that it leads.
     leads: Option<Epoch>,
+    /// Whether it may lead a reign that began before the history did.
+    unsure: bool,
 }
 
 /// What every process knows of reigns.
@@ -30,7 +32,12 @@ impl Fencing {
         &mut self.processes[place]
     }
 
-    /// A process began or ended.
+    /// A process runs; if it did not begin `anew`, it may lead already.
+    pub(super) fn on_up(&mut self, machine: Machine, anew: bool) {
+        *self.process(machine) = Knowledge { unsure: !anew, ..Knowledge::default() };
+    }
+
+    /// A process ended.
     pub(super) fn reset(&mut self, machine: Machine) {
         *self.process(machine) = Knowledge::default();
     }
@@ -38,7 +45,7 @@ impl Fencing {
     /// The process was elected.
     pub(super) fn on_led(&mut self, machine: Machine, epoch: Epoch) {
         let process = self.process(machine);
-        process.leads = Some(epoch);
+        (process.leads, process.unsure) = (Some(epoch), false);
         process.seen = process.seen.max(epoch);
     }
 
@@ -49,7 +56,8 @@ impl Fencing {
 
     /// It no longer leads.
     pub(super) fn on_stepped_down(&mut self, machine: Machine) {
-        self.process(machine).leads = None;
+        let process = self.process(machine);
+        (process.leads, process.unsure) = (None, false);
     }
 
     /// It takes part in an election: a reign of its own before that is over.
@@ -67,7 +75,10 @@ impl Fencing {
 
     /// It does what only a coordinator does; `epoch` is the reign that it names, if it names one.
     pub(super) fn on_act(&mut self, who: Who, act: &str, epoch: Option<Epoch>, findings: &mut Findings) {
-        let leads = self.process(who.machine).leads;
+        let Knowledge { leads, unsure, .. } = *self.process(who.machine);
+        if unsure {
+            return;
+        }
         let detail = match (leads, epoch) {
             (None, _) => format!("it {act} and does not lead"),
             (Some(leads), Some(epoch)) if leads != epoch => {
@@ -89,13 +100,14 @@ impl Fencing {
     ) {
         findings.census.orders += 1;
         let seen = self.process(who.machine).seen;
+        let tells_all = !findings.gaps.any();
         let mut report = |detail: std::fmt::Arguments<'_>| {
             findings.report(Invariant::Fenced, who.at, &[who.machine], detail);
         };
         if epoch < seen {
             report(format_args!("it took query {query} from {epoch} after it had seen {seen}"));
         }
-        if elections.reign(epoch).is_none() {
+        if tells_all && elections.reign(epoch).is_none() {
             report(format_args!("it took query {query} from {epoch}, which nobody led"));
         }
         if attempt.epoch > epoch {

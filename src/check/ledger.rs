@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::attempts::Attempts;
+use super::gaps::Gaps;
 use super::intervals::Cover;
 use super::roster::Who;
 use super::verdict::{Findings, Invariant};
@@ -99,12 +100,45 @@ pub(super) struct Ledger {
     policy: Option<Arc<str>>,
     /// Who shall get no queries.
     pub(super) drained: BTreeSet<NodeId>,
+    /// Whether there may be jobs of which nothing is known, because they were there before the history began.
+    begins_late: bool,
 }
 
 impl Ledger {
+    /// That of a history that lacks something.
+    pub(super) fn new(gaps: Gaps) -> Ledger {
+        Ledger { begins_late: gaps.any(), ..Ledger::default() }
+    }
+
+    /// The history lacks what was before: of the jobs so far nobody knows what became.
+    pub(super) fn take_up(&mut self) {
+        self.jobs.clear();
+        self.made.clear();
+        self.open_jobs = 0;
+    }
+
+    /// Whether this is about a job of which nothing is known.
+    fn is_about_unknown(&self, change: &Change) -> bool {
+        let job = match change {
+            Change::Recut { job, .. }
+            | Change::JobEnded { job, .. }
+            | Change::JobForgotten { job }
+            | Change::JobStopped { job }
+            | Change::JobResumed { job } => *job,
+            Change::Counted { query, .. } | Change::Uncounted { query, .. } => query.job,
+            Change::JobAdded { .. }
+            | Change::ViewChanged { .. }
+            | Change::PolicySet { .. }
+            | Change::Drained { .. } => return false,
+        };
+        self.begins_late && !self.jobs.contains_key(&job)
+    }
+
     /// What is to be thought of a query.
     pub(super) fn standing(&self, query: QueryId) -> Standing {
-        self.jobs.get(&query.job).map_or(Standing::Unheard, |job| job.standing(query))
+        // Of a job that was there before everything is taken for settled: nobody can tell.
+        let unknown = if self.begins_late { Standing::Settled } else { Standing::Unheard };
+        self.jobs.get(&query.job).map_or(unknown, |job| job.standing(query))
     }
 
     /// Queries that were promised and will never be counted.
@@ -129,6 +163,12 @@ impl Ledger {
         // Completions and changes come in the same order, so that the search never starts over.
         let mut cursor = 0;
         for change in changes {
+            if self.is_about_unknown(change) {
+                if let Change::Counted { .. } = change {
+                    self.counted += 1;
+                }
+                continue;
+            }
             match change {
                 Change::JobAdded { job, spec } => self.add(who, *job, spec, entry, findings),
                 Change::Recut { job, cut, boundary, batch } => {
@@ -202,7 +242,7 @@ impl Ledger {
             report(Invariant::CountedOnce, format_args!("{id} was added without its submission"));
         }
         let expected = self.jobs.last_key_value().map_or(JobId(1), |(last, _)| last.next());
-        if id != expected {
+        if id != expected && !(self.begins_late && self.jobs.is_empty()) {
             report(Invariant::PromisesKept, format_args!("{id} was added where {expected} comes next"));
         }
         let job = Job {

@@ -36,6 +36,8 @@ struct Reader {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     places: Vec<Place>,
+    /// How many places come before these. They are not known, because the history lacks them.
+    before: u64,
     /// Payloads and effects of the last places.
     recent: VecDeque<(Arc<Payload>, Arc<[Change]>)>,
     readers: Vec<Reader>,
@@ -44,13 +46,34 @@ pub(super) struct Log {
 impl Log {
     /// The last place that any node has applied.
     pub(super) fn committed(&self) -> Index {
-        Index(self.places.len() as u64)
+        Index(self.before + self.places.len() as u64)
+    }
+
+    /// After which place the log was taken up last, because the history lacks what was before; 0 when it lacks nothing.
+    pub(super) fn taken_up(&self) -> Index {
+        Index(self.before)
+    }
+
+    /// What is known up to `last` belongs to another stretch than what follows.
+    fn take_up(&mut self, last: Index) {
+        self.before = last.0;
+        self.places.clear();
+        self.recent.clear();
+    }
+
+    /// What is known of a place; of one before the log was taken up nothing is.
+    fn place(&self, index: Index) -> Option<Place> {
+        let number = index.0.checked_sub(self.before + 1)?;
+        self.places.get(number as usize).copied()
     }
 
     /// The seats in force changed on a node, which leads `leads` if it leads: then it has made the change. Two leaders whose changes
     /// are not committed could have majorities that share nobody, unless each has committed an entry of its own first.
     pub(super) fn on_seated(&self, who: Who, leads: Option<Epoch>, findings: &mut Findings) {
         let Some(epoch) = leads else { return };
+        if findings.gaps.any() && self.places.is_empty() {
+            return;
+        }
         if self.places.last().is_none_or(|place| place.epoch < epoch) {
             let detail =
                 format_args!("it changed the seats in {epoch} before an entry of {epoch} was committed");
@@ -79,7 +102,6 @@ impl Log {
         findings: &mut Findings,
     ) -> bool {
         let index = entry.position.index;
-        let committed = self.committed();
         let reader = self.reader(who.machine);
         let before = reader.applied.replace(index);
         if reader.astray {
@@ -91,6 +113,11 @@ impl Log {
             findings.report(Invariant::LogKept, who.at, &[who.machine], detail);
             return false;
         }
+        if findings.gaps.any() && index > self.committed().next() {
+            self.take_up(Index(index.0 - 1));
+        }
+        let committed = self.committed();
+        let reader = self.reader(who.machine);
         if index == Index(0) || index > committed.next() {
             reader.astray = true;
             let detail = format_args!("it applied {index} when nobody had applied more than {committed}");
@@ -98,8 +125,8 @@ impl Log {
             return false;
         }
         if index <= committed {
+            let Some(place) = self.place(index) else { return false };
             findings.census.entries_compared += 1;
-            let place = self.places[index.0 as usize - 1];
             if let Some(difference) = self.difference(&place, entry, changes, state) {
                 self.reader(who.machine).astray = true;
                 findings.report(
@@ -123,7 +150,7 @@ impl Log {
         changes: &Arc<[Change]>,
         state: u128,
     ) -> Option<&'static str> {
-        let back = self.places.len() - entry.position.index.0 as usize;
+        let back = (self.committed().0 - entry.position.index.0) as usize;
         let recent = self.recent.len().checked_sub(back + 1).map(|place| &self.recent[place]);
         let (same_entry, same_changes) = match recent {
             Some((payload, effects)) => (
@@ -169,7 +196,7 @@ impl Log {
             );
         }
         // The founding entries of epoch 1 may stand on the disks from the beginning.
-        if epoch > last.0 && epoch > Epoch(1) {
+        if epoch > last.0 && epoch > Epoch(1) && !findings.gaps.any() {
             match elections.reign(epoch) {
                 None => findings.report(
                     Invariant::LogKept,
@@ -206,6 +233,9 @@ impl Log {
 
     /// A node replaced its state by a snapshot.
     pub(super) fn on_restored(&mut self, who: Who, last: Position, state: u128, findings: &mut Findings) {
+        if findings.gaps.any() && last.index > self.committed() {
+            self.take_up(last.index);
+        }
         let committed = self.committed();
         let reader = self.reader(who.machine);
         let before = reader.applied.replace(last.index);
@@ -224,8 +254,7 @@ impl Log {
             let detail =
                 format_args!("it has a snapshot of {}, and nobody applied more than {committed}", last.index);
             report(&[who.machine], detail);
-        } else if last.index > Index(0) {
-            let place = self.places[last.index.0 as usize - 1];
+        } else if let Some(place) = self.place(last.index) {
             if (place.epoch, place.state) != (last.epoch, state) {
                 self.reader(who.machine).astray = true;
                 let detail = format_args!("its snapshot of {} has another state", last.index);

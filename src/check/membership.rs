@@ -45,6 +45,11 @@ pub(super) struct Views {
 }
 
 impl Views {
+    /// The history lacks what was before: the next view need not follow from the last one.
+    pub(super) fn take_up(&mut self) {
+        self.latest = None;
+    }
+
     /// The newest committed view.
     pub(super) fn latest(&self) -> Option<&Arc<View>> {
         self.latest.as_ref()
@@ -126,10 +131,21 @@ impl Views {
         if let Some(known) = self.known.get_mut(&view.id()) {
             known.committed.get_or_insert(who.at);
         }
+        let lacks = findings.gaps.any();
         let mut report = |detail: std::fmt::Arguments<'_>| {
             findings.report(Invariant::ViewsOrdered, who.at, &[who.machine], detail);
         };
         let last = self.latest.as_ref().map_or(ViewId(0), |latest| latest.id());
+        if self.latest.is_none() && lacks {
+            // What it follows is not known: it is where the line is taken up.
+            for member in view.members() {
+                let life =
+                    self.lives.entry(member.id).or_insert(Life { highest: Incarnation(0), left: None });
+                life.highest = life.highest.max(member.incarnation);
+            }
+            self.latest = Some(Arc::clone(view));
+            return;
+        }
         if view.id() != last.next() {
             report(format_args!("{} was committed after {last}", view.id()));
         }
@@ -147,7 +163,7 @@ impl Views {
                 if joined.get(&member.id) != Some(&member) {
                     report(format_args!("{} is in {} and neither stayed nor joined", member.name, view.id()));
                 }
-                self.enter(member, stays, view.id(), &mut report);
+                self.enter(member, stays, view.id(), lacks, &mut report);
             }
         }
         for left in old {
@@ -160,11 +176,13 @@ impl Views {
         member: &Member,
         before: Option<&Member>,
         view: ViewId,
+        lacks: bool,
         report: &mut dyn FnMut(std::fmt::Arguments<'_>),
     ) {
         let (id, incarnation, name) = (member.id, member.incarnation, &member.name);
         let founding = view == ViewId(1);
-        if !founding && self.born.get(&id).is_none_or(|&born| born < incarnation) {
+        // Where something is lacking it may have begun before, or have told nobody.
+        if !founding && !lacks && self.born.get(&id).is_none_or(|&born| born < incarnation) {
             report(format_args!("{name} entered {view} in {incarnation}, which never began"));
         }
         let life = self.lives.entry(id).or_insert(Life { highest: Incarnation(0), left: None });
@@ -218,6 +236,9 @@ impl Views {
 
     /// The trial is over: whoever holds a view that was never committed made it up.
     pub(super) fn finish(&self, findings: &mut Findings) {
+        if findings.gaps.any() {
+            return;
+        }
         for (view, known) in &self.known {
             if known.committed.is_none() && *view > ViewId(1) {
                 let detail = format_args!("it installed {view}, which was never committed");

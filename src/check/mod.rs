@@ -21,6 +21,7 @@
 mod attempts;
 mod elections;
 mod fencing;
+mod gaps;
 mod intervals;
 mod ledger;
 mod linear;
@@ -34,6 +35,7 @@ mod roster;
 mod tests;
 mod verdict;
 
+pub use gaps::Gaps;
 pub use verdict::{Census, Invariant, Kind, VIOLATIONS_MAX, Verdict, Violation};
 
 use std::sync::Arc;
@@ -88,14 +90,19 @@ macro_rules! facts {
 impl Checker {
     /// A checker for the trial of `plan` under `seed`, which violations will name.
     pub fn new(plan: &Plan, seed: u64) -> Checker {
+        Checker::with_gaps(plan, seed, Gaps::default())
+    }
+
+    /// A checker for a history that lacks something, which judges what can be judged all the same.
+    pub fn with_gaps(plan: &Plan, seed: u64, gaps: Gaps) -> Checker {
         let names = plan.nodes.iter().map(|node| Arc::clone(&node.name)).collect();
         Checker {
-            findings: Findings::new(seed, names),
+            findings: Findings::new(seed, names, gaps),
             roster: Roster::new(plan),
             elections: Elections::new(plan),
             log: Log::default(),
-            ledger: Ledger::default(),
-            attempts: Attempts::default(),
+            ledger: Ledger::new(gaps),
+            attempts: Attempts::new(gaps),
             fencing: Fencing::default(),
             views: Views::default(),
             liveness: Liveness::new(plan),
@@ -126,7 +133,11 @@ impl Checker {
         self.views.finish(&mut self.findings);
         self.histories.finish(&mut self.findings);
         self.pace.finish(ended_at, &mut self.findings);
-        let Findings { seed, mut violations, found, census, .. } = self.findings;
+        let Findings { seed, mut violations, found, mut census, gaps, .. } = self.findings;
+        if gaps.any() {
+            // They ran, and nothing was made of it.
+            census.deadlines = 0;
+        }
         violations.sort_by_key(|violation| violation.at);
         Verdict {
             seed,
@@ -148,7 +159,8 @@ impl Checker {
             What::Up(_) => {
                 self.elections.on_up(who);
                 self.log.on_up(machine);
-                self.fencing.reset(machine);
+                let anew = at > Time::ZERO || !self.findings.gaps.beginning;
+                self.fencing.on_up(machine, anew);
                 self.views.on_up(machine);
                 self.roster.up(machine, id)
             }
@@ -253,7 +265,13 @@ impl Checker {
             }
             Observation::Applied { entry, changes, state } => self.on_applied(who, entry, changes, *state),
             Observation::Restored { last, state } => {
+                let known = self.log.taken_up();
                 self.log.on_restored(who, *last, *state, findings);
+                if self.log.taken_up() != known {
+                    self.ledger.take_up();
+                    self.attempts.take_up();
+                    self.views.take_up();
+                }
                 self.fencing.on_seen(machine, last.epoch);
             }
             Observation::Installed { view, digest } => {
@@ -327,7 +345,14 @@ impl Checker {
                 self.views.on_applied(who, view.id());
             }
         }
-        if !self.log.on_applied(who, (entry, changes, state), &self.elections, findings) {
+        let known = self.log.taken_up();
+        let is_new = self.log.on_applied(who, (entry, changes, state), &self.elections, findings);
+        if self.log.taken_up() != known {
+            self.ledger.take_up();
+            self.attempts.take_up();
+            self.views.take_up();
+        }
+        if !is_new {
             return;
         }
         self.ledger.on_entry(who, entry, changes, &mut self.attempts, findings);

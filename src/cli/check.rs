@@ -34,7 +34,8 @@ fn again(check: &Check, stop: &AtomicBool) -> Result<Option<(Plan, Findings)>, S
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let checker = Checker::new(&plan, trial.seed);
+        let checker = Checker::with_gaps(&plan, trial.seed, trial.gaps);
+        findings.gaps = trial.gaps;
         let mut sinks = (checker, Gather::stored(&plan, trial.trial, trial.seed));
         stored.read(&trial, &mut sinks)?;
         let (mut checker, gather) = sinks;

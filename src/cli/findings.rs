@@ -2,7 +2,7 @@
 
 use super::Exit;
 use crate::base::Time;
-use crate::check::{Census, Invariant, Kind, Verdict, Violation};
+use crate::check::{Census, Gaps, Invariant, Kind, Verdict, Violation};
 use crate::report::Trial;
 
 /// More violations than this are counted and not shown.
@@ -34,6 +34,8 @@ pub(super) struct Findings {
     trace: Option<u128>,
     /// Whether the nodes were real, so that nothing happens in the same way again.
     pub(super) real: bool,
+    /// What the history lacks.
+    pub(super) gaps: Gaps,
     /// Whether trial 0 was run a second time.
     pub(super) repeated: bool,
     gravest: Option<Kind>,
@@ -54,6 +56,7 @@ impl Findings {
             events: 0,
             trace: None,
             real: false,
+            gaps: Gaps::default(),
             repeated: false,
             gravest: None,
         }

@@ -270,7 +270,10 @@ fn recovery(label: &str, faults: &[u32], finished: &Finished) -> Option<String> 
 
 fn checks(findings: &Findings) -> String {
     let census = &findings.census;
-    let verdict = if findings.violations_found == 0 {
+    let gaps = findings.gaps;
+    let verdict = if findings.violations_found == 0 && gaps.any() {
+        "Invariants 1, 2 and 4 to 6 held, as far as this history tells".to_owned()
+    } else if findings.violations_found == 0 {
         format!("Invariants 1 to 9{} held", if findings.repeated { ", 11 and 12" } else { " and 12" })
     } else {
         format!("{} found", some(findings.violations_found, "violation", "violations"))
@@ -298,13 +301,21 @@ fn checks(findings: &Findings) -> String {
         )
     };
     let [suspicions, evictions] = findings.false_alarms;
+    // Without a word on faults nobody knows which alarms were false.
+    let whose = if gaps.any() { "." } else { " of nodes that no fault had silenced." };
     let alarms = format!(
-        "{} and {} of nodes that no fault had silenced.",
+        "{} and {}{whose}",
         some(suspicions, "suspicion", "suspicions"),
         some(evictions, "eviction", "evictions"),
     );
+    let left_out = gaps.left_out();
+    let left_out = if left_out.is_empty() {
+        String::new()
+    } else {
+        "\n".to_owned() + &wrapped(&format!("Not checked: {}.", left_out.join("; ")), "")
+    };
     format!(
-        "{}: {} lost, {} counted twice.\n{alarms}\n{looked}{faults}",
+        "{}: {} lost, {} counted twice.\n{alarms}\n{looked}{faults}{left_out}",
         some(findings.counted, "query", "queries"),
         count(findings.lost),
         count(findings.doubled)
@@ -322,6 +333,9 @@ pub(super) fn complaints(
     let repeat = |seed: u64| {
         let (argument, first) = (quoted(argument), plan.seed);
         let trial = seed.wrapping_sub(first);
+        if findings.gaps.any() {
+            return "what happened cannot be repeated; history.jsonl has all of it".to_owned();
+        }
         if findings.real {
             return format!(
                 "try it again, which may come out otherwise: idunno drill {argument} --seed {seed} --trials 1 --out \

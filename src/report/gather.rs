@@ -17,6 +17,7 @@ use super::serving::Serving;
 use super::summary::{JobSample, Sample};
 use super::work::Work;
 use crate::base::Time;
+use crate::check::Gaps;
 use crate::history::{Change, Index, Machine, Observation, Payload, Record, Sink, What};
 use crate::scenario::Plan;
 
@@ -38,6 +39,8 @@ pub struct Gather<'a> {
     applied: Index,
     /// The encoded history, unless it is stored already.
     history: Option<Lines>,
+    /// What it lacks.
+    gaps: Gaps,
 }
 
 /// What is known about a trial only when it is over.
@@ -98,7 +101,14 @@ impl<'a> Gather<'a> {
             lives: None,
             applied: Index::default(),
             history: Some(Lines::default()),
+            gaps: Gaps::default(),
         }
+    }
+
+    /// The history will say that it lacks this.
+    #[must_use]
+    pub fn with_gaps(self, gaps: Gaps) -> Gather<'a> {
+        Gather { gaps, ..self }
     }
 
     /// As [`Gather::new`], for a trial whose history is stored already.
@@ -154,7 +164,7 @@ impl<'a> Gather<'a> {
         let sample = self.sample(&end, &tables, &names, allocation.gap, fairness);
         let history = self.history.map(|lines| {
             let records = lines.records();
-            lines.finish(&end.line(self.number, self.seed, records))
+            lines.finish(&end.line(self.number, self.seed, records, self.gaps))
         });
         let history = history.unwrap_or_default();
         Trial { number: self.number, seed: self.seed, ended_at, tables, history, sample, figures }
@@ -242,7 +252,7 @@ impl From<&TrialLine> for TrialEnd {
 }
 
 impl TrialEnd {
-    fn line(self, trial: u32, seed: u64, records: u64) -> TrialLine {
+    fn line(self, trial: u32, seed: u64, records: u64, gaps: Gaps) -> TrialLine {
         let TrialEnd { trace, ended_at, messages, queries_lost, queries_doubled, unfinished } = self;
         TrialLine {
             trial,
@@ -254,6 +264,7 @@ impl TrialEnd {
             queries_doubled,
             unfinished,
             records,
+            gaps,
         }
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Time;
+use crate::check::Gaps;
 use crate::history::{Change, Entry, Machine, Observation, Position, Record, Sink, What};
 
 /// The format that this version writes and reads.
@@ -78,6 +79,9 @@ pub struct TrialLine {
     pub unfinished: Vec<String>,
     /// How many records follow.
     pub records: u64,
+    /// What the history lacks; not written where it lacks nothing.
+    #[serde(default, skip_serializing_if = "Gaps::none")]
+    pub gaps: Gaps,
 }
 
 /// The last line of the file.

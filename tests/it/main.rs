@@ -6,6 +6,7 @@ mod classics;
 mod clients;
 #[cfg(target_os = "linux")]
 mod cluster;
+mod collect;
 mod command;
 mod compare;
 #[cfg(target_os = "linux")]

@@ -268,7 +268,7 @@ type Call = (u64, u64, Option<u64>, Request, Option<Reply>);
 /// What is wrong with what these clients were told.
 fn broken(calls: &[Call]) -> Vec<String> {
     let mut histories = Histories::default();
-    let mut findings = Findings::new(1, Vec::new());
+    let mut findings = Findings::new(1, Vec::new(), Gaps::default());
     for (session, asked, _, request, _) in calls {
         histories.on_asked(Time(*asked), SessionId(*session), *asked, &Arc::new(request.clone()));
     }
