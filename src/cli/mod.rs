@@ -4,6 +4,7 @@ mod allocate;
 mod calibrate;
 mod check;
 mod client;
+mod collect;
 mod compare;
 mod completions;
 #[cfg(target_os = "linux")]
@@ -110,6 +111,9 @@ enum Command {
     /// Check the history of a run once more.
     #[command(after_help = CHECK_EXAMPLE)]
     Check(Check),
+    /// Put together what the nodes of a running cluster observed, check it, and write it down like a drill.
+    #[command(after_help = collect::EXAMPLES)]
+    Collect(collect::Collect),
     /// Put two results side by side: how far B is from A in each metric, and whether that is more than their spread.
     #[command(after_help = compare::EXAMPLES)]
     Compare(compare::Compare),
@@ -509,6 +513,7 @@ pub fn main() -> ExitCode {
     let exit = match &line.command {
         Command::Allocate(allocate) => allocate::run(allocate),
         Command::Calibrate(calibrate) => calibrate::run(calibrate),
+        Command::Collect(collect) => collect::run(collect, &STOP),
         #[cfg(target_os = "linux")]
         Command::Drill(drill) => drill::run(drill, &STOP),
         Command::Engine => run::engine(),

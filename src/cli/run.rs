@@ -225,6 +225,7 @@ fn options(run: &Run) -> Result<Options> {
         bytes_max: run.record_max << 20,
         settings: settings.to_toml(),
     });
+    let told = settings.to_toml_with_models();
     let profiles = settings.models.into_iter().map(|(name, model)| (name, model.profile));
     let data = match &run.data {
         Some(data) => data.clone(),
@@ -243,6 +244,7 @@ fn options(run: &Run) -> Result<Options> {
         data,
         diary: run.diary.clone(),
         config: settings.config,
+        settings: told.into(),
         models: profiles.collect::<BTreeMap<Arc<str>, CostProfile>>(),
         program: std::env::current_exe().context("where this program is")?,
         record,

@@ -86,6 +86,15 @@ pub(super) fn show(
     exit
 }
 
+/// A history that was collected.
+pub(super) fn collected(format: Format, plan: &Plan, finished: &Finished, findings: &Findings) -> Exit {
+    say(&match format {
+        Format::Table => tables(plan, finished, findings),
+        Format::Json => format!("{}\n", json(plan, finished, findings)),
+        Format::Csv => csv(plan, finished, true),
+    })
+}
+
 /// What checking stored results again came to; `scenario` is the path of theirs.
 pub(super) fn verdict(quiet: bool, scenario: &str, plan: &Plan, findings: &Findings) -> Exit {
     let exit = if quiet { Exit::Fine } else { say(&format!("{}\n\n{}\n", heading(plan), checks(findings))) };

@@ -112,9 +112,7 @@ impl Client {
                     refusal @ (Refusal::NoCoordinator | Refusal::NoQuorum { .. } | Refusal::Busy { .. }),
                 )) => Err(NotYet::Refused(refusal)),
                 Told::Reply(reply) => Ok(reply),
-                Told::Standing(_) | Told::Leaving | Told::News { .. } | Told::Measured(_) => {
-                    Err(NotYet::astray())
-                }
+                _ => Err(NotYet::astray()),
             },
         )?;
         match reply {
@@ -135,7 +133,7 @@ impl Client {
     pub fn standing(&mut self) -> Result<Standing, ClientError> {
         self.until_final(&Ask::Standing, |told| match told {
             Told::Standing(standing) => Ok(*standing),
-            Told::Reply(_) | Told::Leaving | Told::News { .. } | Told::Measured(_) => Err(NotYet::astray()),
+            _ => Err(NotYet::astray()),
         })
     }
 
@@ -143,7 +141,7 @@ impl Client {
     pub fn news(&mut self, after: u64) -> Result<(Standing, Vec<News>), ClientError> {
         self.until_final(&Ask::News { after }, |told| match told {
             Told::News { standing, news } => Ok((*standing, news)),
-            Told::Reply(_) | Told::Standing(_) | Told::Leaving | Told::Measured(_) => Err(NotYet::astray()),
+            _ => Err(NotYet::astray()),
         })
     }
 
@@ -152,9 +150,7 @@ impl Client {
     pub fn leave(&mut self) -> Result<(), ClientError> {
         self.until_final(&Ask::Leave, |told| match told {
             Told::Leaving => Ok(()),
-            Told::Reply(_) | Told::Standing(_) | Told::News { .. } | Told::Measured(_) => {
-                Err(NotYet::astray())
-            }
+            _ => Err(NotYet::astray()),
         })
     }
 
@@ -172,6 +168,21 @@ impl Client {
             all.push((Arc::clone(&member.name), measured));
         }
         Ok(all)
+    }
+
+    /// The nodes that it was told of or has learned of; the one that it asks first comes first.
+    pub(super) fn nodes(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().copied().collect()
+    }
+
+    /// Asks this node once, over the connection that there is or a new one.
+    pub(super) fn ask_one(
+        &self,
+        connection: &mut Option<Connection>,
+        at: SocketAddr,
+        ask: &Ask,
+    ) -> Result<Told, String> {
+        self.lane.handle.block_on(exchange(&self.dialler, connection, at, ask))
     }
 
     /// Asks one node after the other until `accept` takes an answer.
@@ -244,9 +255,7 @@ pub(super) async fn measured_by(
 ) -> Result<Measured, String> {
     match exchange_within(patience, dialler, &mut None, at, &Ask::Measure { trips }).await? {
         Told::Measured(measured) => Ok(*measured),
-        Told::Reply(_) | Told::Standing(_) | Told::Leaving | Told::News { .. } => {
-            Err("an answer to another question".to_owned())
-        }
+        _ => Err("an answer to another question".to_owned()),
     }
 }
 

@@ -24,6 +24,8 @@ const FORMAT: u32 = 1;
 const FILE_BYTES: u64 = 4 << 20;
 /// How many files are kept: 256 MiB in all.
 const FILES_MAX: usize = 64;
+/// No head is longer: it has one name in it.
+const HEAD_BYTES_MAX: u64 = 4096;
 /// The checksums of diaries depend on nothing but what they are of.
 const SEED: u64 = 0;
 
@@ -126,18 +128,33 @@ impl Diary {
     }
 }
 
-fn named(number: u64) -> String {
+pub(super) fn named(number: u64) -> String {
     format!("{number:08}")
 }
 
 /// The files of a diary, by number.
-fn numbers(folder: &Path) -> io::Result<BTreeSet<u64>> {
+pub(super) fn numbers(folder: &Path) -> io::Result<BTreeSet<u64>> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
         found.extend(name.to_str().filter(|name| name.len() >= 8).and_then(|name| name.parse::<u64>().ok()));
     }
     Ok(found)
+}
+
+/// What a file begins with, once that is written.
+pub(super) fn head(file: &mut impl Read) -> io::Result<Option<Head>> {
+    let mut bytes = Vec::new();
+    file.take(HEAD_BYTES_MAX).read_to_end(&mut bytes)?;
+    let Some(length) = frames::length(&bytes).filter(|length| frames::HEAD + length <= bytes.len()) else {
+        return Ok(None);
+    };
+    let first = frames::read(&bytes[..frames::HEAD + length], SEED).ok();
+    let first = first.and_then(|(found, _)| postcard::from_bytes(found.first()?).ok());
+    Ok(match first {
+        Some(Note::Head(head)) if head.format == FORMAT => Some(head),
+        Some(Note::<Observation>::Head(_) | Note::Step { .. }) | None => None,
+    })
 }
 
 /// Reads a diary from its beginning, while it may still be written.

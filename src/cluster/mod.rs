@@ -8,12 +8,14 @@
 
 mod client;
 mod clock;
+mod collect;
 mod diary;
 mod disk;
 #[cfg(target_os = "linux")]
 pub mod drill;
 mod inbox;
 mod keys;
+mod lending;
 mod machine;
 mod measure;
 mod net;
@@ -34,11 +36,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use client::{Client, ClientError};
+pub use collect::{Account, CollectError, Collected, Source, collect};
 use diary::Diary;
 pub use disk::DiskError;
 use disk::{Folder, Log, Writer};
 use inbox::{Inbox, Item};
 pub use keys::{Key, KeyError};
+use lending::Lender;
 pub use machine::Ended;
 use machine::{Machine, Routes, Waiting};
 use measure::Gauge;
@@ -91,6 +95,8 @@ pub struct Options {
     pub config: Arc<Config>,
     /// The models that it can run.
     pub models: BTreeMap<Arc<str>, CostProfile>,
+    /// Settings and models as text, as a file with settings has them: what it says of them to those who ask.
+    pub settings: Arc<str>,
     /// The program whose command `engine` is the inference engine.
     pub program: PathBuf,
     /// Where everything that its machine is given is recorded, if anywhere.
@@ -239,13 +245,14 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         board: Arc::clone(&board),
         complaints: Arc::default(),
         gauge: Gauge::new(ports.diallers[0].clone(), options.data.clone()),
+        lender: Arc::new(lender(&options, id)),
     };
     for (lane, dialler) in ports.lanes.iter().zip(&ports.diallers) {
         lane.handle.spawn(doors.clone().open(dialler.endpoint.clone(), id));
     }
     let view = log.disk().view.clone();
-    let diary = options.diary.clone().unwrap_or_else(|| options.data.join("diary"));
-    let diary = Diary::begin(&diary, id, Arc::clone(&options.name)).map_err(needs("its diary"))?;
+    let diary =
+        Diary::begin(&doors.lender.folder, id, Arc::clone(&options.name)).map_err(needs("its diary"))?;
     let to_machine = Arc::clone(&inbox);
     let disk = Writer::start(log, move |told| to_machine.put(Item::Disk(told))).map_err(needs("a thread"))?;
     let identity = identity(&options, &ports, id);
@@ -292,6 +299,18 @@ fn identity(options: &Options, ports: &Ports, id: NodeId) -> Identity {
         worker: options.worker,
         refuse: options.refuse,
         address: ports.address.to_string().into(),
+    }
+}
+
+/// Who lends the node's diary to those who ask.
+fn lender(options: &Options, id: NodeId) -> Lender {
+    Lender {
+        folder: options.diary.clone().unwrap_or_else(|| options.data.join("diary")),
+        node: id,
+        name: Arc::clone(&options.name),
+        kind: Arc::clone(&options.kind),
+        worker: options.worker,
+        settings: Arc::clone(&options.settings),
     }
 }
 

@@ -7,7 +7,9 @@ use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use tokio::sync::oneshot;
 
 use super::Standing;
+use super::clock;
 use super::inbox::{Inbox, Item};
+use super::lending::Lender;
 use super::machine::{Asker, Routes, Waiting};
 use super::measure::{self, Gauge};
 use super::net::complaints::Complaints;
@@ -31,6 +33,7 @@ pub(super) struct Doors {
     pub(super) gauge: Arc<Gauge>,
     pub(super) board: Arc<Mutex<Board>>,
     pub(super) complaints: Arc<Complaints>,
+    pub(super) lender: Arc<Lender>,
 }
 
 impl Doors {
@@ -109,6 +112,11 @@ impl Doors {
                 news: lock(&self.board).after(after),
                 standing: Box::new(lock(&self.standing).clone()),
             },
+            Ask::Clock => Told::Clock(clock::now()),
+            Ask::Shelf => Told::Shelf(Box::new(self.lent(Lender::shelf).await?)),
+            Ask::Diary { number, from } => {
+                Told::Diary(self.lent(move |lender| lender.piece(number, from)).await?)
+            }
             Ask::Leave => {
                 tracing::info!("leaves the cluster, as a client asks");
                 self.inbox.put(Item::Leave);
@@ -154,6 +162,18 @@ impl Doors {
         wire::write(&mut send, &told).await?;
         let _ = send.finish();
         Ok(())
+    }
+
+    /// Reads in the diary, which may take its time, elsewhere.
+    async fn lent<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Lender) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, WireError> {
+        let lender = Arc::clone(&self.lender);
+        let read = tokio::task::spawn_blocking(move || read(&lender)).await;
+        let read =
+            read.map_err(|error| error.to_string()).and_then(|read| read.map_err(|error| error.to_string()));
+        read.map_err(|why| WireError::Broken(format!("the diary cannot be read: {why}")))
     }
 
     /// Ends the connection of a node that says what no node says.

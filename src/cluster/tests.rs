@@ -9,6 +9,7 @@ use quinn::Connection;
 use tokio::time::timeout;
 
 use super::inbox::Item;
+use super::lending::Lender;
 use super::machine::Routes;
 use super::measure::Gauge;
 use super::net::endpoint::{Dialler, Lane};
@@ -46,6 +47,7 @@ fn target() -> Target {
         diary: None,
         config: Arc::new(Config::default()),
         models: BTreeMap::new(),
+        settings: "".into(),
         program: "none".into(),
         record: None,
     };
@@ -217,6 +219,14 @@ fn doors_of_a_busy_node(lane: &Lane, key: &Key) -> (Doors, SocketAddr) {
         gauge: Gauge::new(dialler.clone(), "nowhere".into()),
         board: Arc::default(),
         complaints: Arc::default(),
+        lender: Arc::new(Lender {
+            folder: "nowhere".into(),
+            node: id,
+            name: "n5".into(),
+            kind: "cpu".into(),
+            worker: false,
+            settings: "".into(),
+        }),
     };
     lane.handle.spawn(doors.clone().open(dialler.endpoint.clone(), id));
     (doors, address)

@@ -64,6 +64,11 @@ impl Settings {
         Ok(Settings { config: plan.config, models: plan.models, options: plan.options })
     }
 
+    /// The settings and the models, every one of them written out; read again, they are the same.
+    pub fn to_toml_with_models(&self) -> String {
+        write::settings_with_models(&self.config, &self.options, &self.models)
+    }
+
     /// The settings without the models, every one of them written out; read again, they are the same.
     pub fn to_toml(&self) -> String {
         write::settings(&self.config, &self.options)
@@ -100,6 +105,10 @@ mod tests {
             let settings = Settings::read(text, "x.toml").unwrap();
             let again = Settings::read(&settings.to_toml(), "y.toml").unwrap();
             assert_eq!(format!("{settings:?}"), format!("{again:?}"), "{}", settings.to_toml());
+            let with_models = format!("{text}[model.a-b]\nper_input = \"3ms\"\nload = \"exp(1s)\"\n");
+            let settings = Settings::read(&with_models, "x.toml").unwrap();
+            let again = Settings::read(&settings.to_toml_with_models(), "y.toml").unwrap();
+            assert_eq!(format!("{settings:?}"), format!("{again:?}"), "{}", settings.to_toml_with_models());
         }
     }
 

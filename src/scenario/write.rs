@@ -1,11 +1,13 @@
 //! A plan as a scenario file, with every setting written out or only with what is not as usual; read again, either gives the
 //! same plan.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
+use std::sync::Arc;
 
 use super::keys::{Preset, key_at};
 use super::plan::{
-    Direction, Errand, Fault, FaultKind, Flaw, Loss, NodePlan, Plan, RequestPlan, Trigger, Until,
+    Direction, Errand, Fault, FaultKind, Flaw, Loss, ModelPlan, NodePlan, Plan, RequestPlan, Trigger, Until,
 };
 use super::read::DATASET;
 use super::targets;
@@ -39,6 +41,30 @@ pub(super) fn settings(config: &Config, options: &Options) -> String {
     file.text.trim_start().to_owned()
 }
 
+/// The settings of a node as TOML, as [`super::Settings::read`] takes them, with its models.
+pub(super) fn settings_with_models(
+    config: &Config,
+    options: &Options,
+    models: &BTreeMap<Arc<str>, ModelPlan>,
+) -> String {
+    let mut file = File::new(String::new(), false);
+    self::config(&mut file, config, options);
+    self::models(&mut file, models);
+    file.text.trim_start().to_owned()
+}
+
+fn models(file: &mut File, models: &BTreeMap<Arc<str>, ModelPlan>) {
+    for (name, model) in models {
+        let bare = file.brief && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let called = if bare { name.to_string() } else { string(name) };
+        file.begin("model.NAME", &format!("[model.{called}]"));
+        file.quoted("engine", &model.engine);
+        file.quoted("load", draw_text(model.profile.load));
+        file.quoted("setup", draw_text(model.profile.setup));
+        file.quoted("per_input", draw_text(model.profile.per_input));
+    }
+}
+
 struct File {
     text: String,
     /// The table under way, as the table of keys calls it.
@@ -69,15 +95,7 @@ impl File {
         );
         file.table("disk");
         file.quoted("sync", draw_text(plan.disk.sync));
-        for (name, model) in &plan.models {
-            let bare = file.brief && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-            let called = if bare { name.to_string() } else { string(name) };
-            file.begin("model.NAME", &format!("[model.{called}]"));
-            file.quoted("engine", &model.engine);
-            file.quoted("load", draw_text(model.profile.load));
-            file.quoted("setup", draw_text(model.profile.setup));
-            file.quoted("per_input", draw_text(model.profile.per_input));
-        }
+        models(file, &plan.models);
         for (job, number) in plan.jobs.iter().zip(1..) {
             file.begin("job.N", "[[job]]");
             file.quoted("at", draw_text(job.at));

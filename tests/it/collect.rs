@@ -1,4 +1,4 @@
-//! Histories that lack something.
+//! Histories that are collected from a cluster that was started by hand, and histories that lack something.
 
 use idunno::base::{NodeId, Time};
 use idunno::check::{Checker, Gaps, Invariant, Verdict};
@@ -109,4 +109,88 @@ fn what_went_wrong_is_found_in_what_is_left_of_a_history() {
         });
         *installed.expect("the dead coordinator is evicted") += 1;
     });
+}
+
+#[cfg(target_os = "linux")]
+mod real {
+    use std::fs;
+
+    use crate::cluster::{Node, ask, folder, formed, rows, until};
+
+    #[test]
+    fn what_a_running_cluster_did_is_collected_checked_and_written_like_a_drill() {
+        let folder = folder();
+        let folder = folder.path();
+        let first = Node::start(folder, "n1", &[]);
+        let second = Node::start(folder, "n2", &[&first]);
+        let mut third = Node::start(folder, "n3", &[&first]);
+        formed(folder, &[&first, &second, &third], 3, 3);
+        let waited = |at: &[&Node], inputs: &str| {
+            let done = ask(folder, at, "key", &["submit", "letters", inputs, "--batch", "10", "--wait"]);
+            assert!(done.status.success(), "{done:?}");
+        };
+        waited(&[&first], "1000");
+        // One of them dies without a word, and comes back: its diary tells of both lives.
+        third.process.kill().unwrap();
+        third.process.wait().unwrap();
+        drop(third);
+        let mut third = Node::start(folder, "n3", &[]);
+        until("the third is a member again", || {
+            let members = rows(folder, &[&first], "members");
+            members.iter().any(|member| member["address"] == third.address.as_str()).then_some(())
+        });
+        waited(&[&second], "500");
+        let collect = |at: &[&Node], out: &str| {
+            let words = ["collect", "--since", "1h", "--out", out, "--timeout", "3s"];
+            let told = ask(folder, at, "key", &words);
+            let said = [told.stdout.as_slice(), &told.stderr].concat();
+            (told.status.code(), String::from_utf8(said).unwrap())
+        };
+        let (code, said) = collect(&[&second], "all");
+        assert_eq!(code, Some(0), "{said}");
+        assert!(
+            said.contains("150 queries: 0 lost, 0 counted twice.") && said.contains("Not checked: "),
+            "{said}"
+        );
+        let read = |file: &str| fs::read_to_string(folder.join("all/collected/real").join(file)).unwrap();
+        assert_eq!(read("queries.csv").lines().count(), 151);
+        assert_eq!(read("jobs.csv").lines().count(), 3);
+        let membership = read("membership.csv");
+        let happened = |event: &str| membership.lines().filter(|line| line.contains(event)).count();
+        assert_eq!((happened(",n3,down,"), happened(",n3,up,")), (1, 2), "{membership}");
+        // All of them share this machine's clock.
+        let clocks = read("clocks.csv");
+        assert_eq!(clocks.lines().count(), 4);
+        assert!(
+            clocks.lines().skip(1).all(|line| line.ends_with(",0.000000000,0.000000000,0.000000000")),
+            "{clocks}"
+        );
+        let idunno = |words: &[&str]| {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_idunno"));
+            let output = command.args(words).current_dir(folder).output().unwrap();
+            assert!(output.status.success(), "{words:?}: {output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let checked = idunno(&["check", "all/collected/real"]);
+        assert!(checked.contains("as far as this history tells"), "{checked}");
+        idunno(&["report", "all/collected/real", "--quiet"]);
+        // What they did can be rehearsed: the same settings, nodes and jobs.
+        let scenario = read("scenario.toml");
+        assert!(scenario.contains("name = \"letters-2\"") && scenario.contains("inputs = 500"), "{scenario}");
+        idunno(&["sim", "all/collected/real/scenario.toml", "--out", "rehearsed", "--quiet"]);
+        // Who cannot be asked is named, and the rest is collected.
+        third.process.kill().unwrap();
+        third.process.wait().unwrap();
+        let (code, said) = collect(&[&second], "rest");
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("Could not be asked") && said.contains("n3 ("), "{said}");
+        assert!(folder.join("rest/collected/real/history.jsonl").exists());
+        drop(first);
+        let mut second = second;
+        second.process.kill().unwrap();
+        second.process.wait().unwrap();
+        let (code, said) = collect(&[&second], "none");
+        assert_eq!(code, Some(1), "{said}");
+        assert!(!folder.join("none").exists(), "nothing is written about nobody");
+    }
 }

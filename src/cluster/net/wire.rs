@@ -6,7 +6,8 @@ use quinn::{RecvStream, SendStream};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{NodeId, SessionId};
+use crate::base::{NodeId, SessionId, Time};
+use crate::cluster::lending::Shelf;
 use crate::cluster::{Measured, News, Standing};
 use crate::node::{Reply, Request};
 
@@ -57,6 +58,12 @@ pub(crate) enum Ask {
     News { after: u64 },
     /// The node shall leave the cluster. Answered by [`Told::Leaving`].
     Leave,
+    /// What the node's clock shows. Answered by [`Told::Clock`].
+    Clock,
+    /// What there is of the node's diary. Answered by [`Told::Shelf`].
+    Shelf,
+    /// What stands in a file of its diary from this byte on. Answered by [`Told::Diary`].
+    Diary { number: u64, from: u64 },
 }
 
 /// What a client is told.
@@ -66,7 +73,14 @@ pub(crate) enum Told {
     Standing(Box<Standing>),
     Measured(Box<Measured>),
     Leaving,
-    News { standing: Box<Standing>, news: Vec<News> },
+    News {
+        standing: Box<Standing>,
+        news: Vec<News>,
+    },
+    Clock(Time),
+    Shelf(Box<Shelf>),
+    /// At most 1 MiB; nothing when that is all so far, `None` when there is no such file.
+    Diary(Option<serde_bytes::ByteBuf>),
 }
 
 /// Why a frame cannot be had.
