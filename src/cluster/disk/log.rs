@@ -310,12 +310,13 @@ mod tests {
     fn harm() -> impl Strategy<Value = Harm> {
         let place = any::<prop::sample::Index>;
         prop_oneof![
-            place().prop_map(Harm::Cut),
-            (place(), 0..8_u32).prop_map(|(place, bit)| Harm::Flip(place, bit)),
-            (place(), proptest::collection::vec(any::<u8>(), 1..80))
+            1 => place().prop_map(Harm::Cut),
+            // What is easiest to overlook comes most often.
+            4 => (place(), 0..8_u32).prop_map(|(place, bit)| Harm::Flip(place, bit)),
+            1 => (place(), proptest::collection::vec(any::<u8>(), 1..80))
                 .prop_map(|(place, noise)| Harm::Noise(place, noise)),
-            (place(), place()).prop_map(|(from, to)| Harm::Repeat(from, to)),
-            (place(), place()).prop_map(|(from, to)| Harm::Gap(from, to)),
+            1 => (place(), place()).prop_map(|(from, to)| Harm::Repeat(from, to)),
+            1 => (place(), place()).prop_map(|(from, to)| Harm::Gap(from, to)),
         ]
     }
 
@@ -383,7 +384,7 @@ mod tests {
         /// never written, and a refused log is left as it is.
         #[test]
         fn a_log_that_was_mangled_never_says_what_was_not_written(
-            count in 0..=6_usize, harms in proptest::collection::vec(harm(), 1..4),
+            count in 0..=6_usize, harms in proptest::collection::vec(harm(), 1..3),
         ) {
             let folder = tempfile::tempdir().unwrap();
             written(folder.path(), count);
