@@ -54,6 +54,8 @@ pub(super) struct Lender {
     pub(super) kind: Arc<str>,
     pub(super) worker: bool,
     pub(super) settings: Arc<str>,
+    /// One reads at a time, however many ask: each piece takes memory, and the disk has better to do.
+    pub(super) busy: tokio::sync::Mutex<()>,
 }
 
 impl Lender {

@@ -311,6 +311,7 @@ fn lender(options: &Options, id: NodeId) -> Lender {
         kind: Arc::clone(&options.kind),
         worker: options.worker,
         settings: Arc::clone(&options.settings),
+        busy: tokio::sync::Mutex::new(()),
     }
 }
 

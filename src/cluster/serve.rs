@@ -170,6 +170,7 @@ impl Doors {
         read: impl FnOnce(&Lender) -> std::io::Result<T> + Send + 'static,
     ) -> Result<T, WireError> {
         let lender = Arc::clone(&self.lender);
+        let _alone = self.lender.busy.lock().await;
         let read = tokio::task::spawn_blocking(move || read(&lender)).await;
         let read =
             read.map_err(|error| error.to_string()).and_then(|read| read.map_err(|error| error.to_string()));

@@ -226,6 +226,7 @@ fn doors_of_a_busy_node(lane: &Lane, key: &Key) -> (Doors, SocketAddr) {
             kind: "cpu".into(),
             worker: false,
             settings: "".into(),
+            busy: tokio::sync::Mutex::new(()),
         }),
     };
     lane.handle.spawn(doors.clone().open(dialler.endpoint.clone(), id));
