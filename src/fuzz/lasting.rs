@@ -12,7 +12,8 @@ pub(super) fn draw(rng: &mut Rng, ground: Ground, spare: usize, workers: &[bool]
     let mut left = machines.iter().filter(|machine| works(machine)).count();
     let count = if rng.chance(0.5) { rng.below(spare as u64 + 1) as usize } else { 0 };
     if count == 1 && ground.hedges && rng.chance(0.3) && left > 1 {
-        // A coordinator that is heard and hears nothing. What it holds as a worker comes back by hedging alone.
+        // A coordinator that is heard and hears nothing. Where too many are suspect to believe it, what it holds as a worker comes
+        // back by hedging alone.
         let kind = FaultKind::Cut { other: None, direction: Direction::In };
         return vec![for_good(ground, rng, kind, Target::Coordinator)];
     }
@@ -56,7 +57,7 @@ fn kind(ground: Ground, rng: &mut Rng) -> FaultKind {
         2 => FaultKind::Isolate,
         3 => FaultKind::Pause,
         4 => one_way(Direction::Out),
-        // What it holds as a worker, heard and hearing nothing, comes back by hedging alone.
+        // Heard and hearing nothing: likewise.
         5 if ground.hedges => one_way(Direction::In),
         5 | 6 => FaultKind::SlowDisk(up_to(rng, &[150, 1_000])),
         7 | 8 => FaultKind::Starve(up_to(rng, &[200, 3_000])),

@@ -18,6 +18,7 @@ pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> 
     let faults = match family {
         // Where one votes alone nobody succeeds another one.
         _ if ground.voters < 3 => storm(begin, rng),
+        Family::OldLeader if rng.chance(0.3) => outwritten(begin, ground, rng),
         Family::OldLeader => old_leader(begin, rng),
         Family::LastCopies => last_copies(begin, ground, rng),
         Family::LostVotes => lost_votes(begin, rng),
@@ -156,6 +157,18 @@ fn half_heard(begin: Span, rng: &mut Rng) -> Vec<Fault> {
         on(Trigger::Vote, Draw::Fixed(later), unreached),
         on(Trigger::Vote, Draw::Fixed(later + last), anew),
     ]
+}
+
+/// The coordinator is cut off with as many voters as are not needed and all who do not vote, so that it goes on writing for a while.
+/// Its successor writes less, which is committed all the same, and dies. When the cut is over, the longest log is not the best one.
+fn outwritten(begin: Span, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
+    let mut apart = vec![Target::Coordinator];
+    apart.resize((ground.voters as usize - 1) / 2, Target::Voter);
+    apart.resize(apart.len() + (ground.nodes - ground.voters) as usize, Target::Worker);
+    let cut = FaultKind::Cut { other: None, direction: Direction::Both };
+    let death = fault(begin + Span::millis(1), millis(rng, 1_500, 3_500), CRASH, Target::Concerned);
+    let soon = up_to(millis(rng, 5, 150));
+    vec![fault(begin, millis(rng, 600, 1_500), cut, Target::Several(apart)), on(Trigger::Reign, soon, death)]
 }
 
 /// A voter is gone for so long that another one takes its seat, and the coordinator dies in the midst of that, while disks are slow.

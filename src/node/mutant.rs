@@ -18,7 +18,7 @@ pub enum Mutant {
     AssumesProgress,
     /// A longer log is preferred to one of a later term in elections.
     ElectsLonger,
-    /// A longer log is preferred to one of a later term when a stale one is filled up.
+    /// A longer log is preferred to one of a later term by who is asked before an election, and when a stale log is filled up.
     AdoptsLonger,
     /// Voters that were removed, and learners, are asked for votes, and theirs count.
     OutsidersVote,

@@ -127,9 +127,9 @@ impl Log {
     }
 
     /// Whether a log that ends at `last` is at least as complete as this one.
-    fn is_complete(&self, last: Position) -> bool {
+    fn is_complete(&self, last: Position, mistakes_length: bool) -> bool {
         let own = self.store.last();
-        if self.planted.has(Mutant::ElectsLonger) {
+        if mistakes_length {
             return last.index >= own.index;
         }
         last >= own
@@ -139,7 +139,8 @@ impl Log {
     pub(super) fn on_pre_vote(&mut self, t: &mut Turn, from: NodeId, epoch: Epoch, last: Position) {
         let own = self.store.last();
         let free = !self.content(t.now) && !self.waits_for_another(t.now, from);
-        let granted = epoch > self.epoch() && self.is_complete(last) && free;
+        let longer = self.planted.has(Mutant::ElectsLonger) || self.planted.has(Mutant::AdoptsLonger);
+        let granted = epoch > self.epoch() && self.is_complete(last, longer) && free;
         t.send(from, LogMessage::PreVoteReply { epoch, granted, term: self.epoch(), last: own });
     }
 
@@ -231,7 +232,7 @@ impl Log {
         }
         self.raise(t, epoch);
         let free = self.ballot.vote.is_none() && self.leader.is_none();
-        if free && self.is_complete(last) {
+        if free && self.is_complete(last, self.planted.has(Mutant::ElectsLonger)) {
             self.role = Role::Follower;
             self.write_ballot(t, Ballot { epoch, vote: Some(from) });
             t.observe(Observation::Voted { epoch, candidate: from });
