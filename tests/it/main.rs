@@ -29,6 +29,7 @@ mod shares;
 mod shells;
 mod starving;
 mod stored;
+mod targets;
 mod tidy;
 mod trace;
 mod tune;
