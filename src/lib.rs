@@ -16,7 +16,8 @@
 //! | [`history`] | what happened, one record per observation, fed to a sink while a run goes on | base, node |
 //! | [`scenario`] | TOML as people write it, checked and turned into a plan | base, node, policy |
 //! | [`sim`] | virtual clock, event queue, network, disks, engines, clients, faults | base, node, history, scenario |
-//! | [`engine`] | what runs a batch on a real node: a child process and its supervisor | base |
+//! | [`dataset`] | inputs on disk, with their labels: folders, zips, and letters that are drawn | base |
+//! | [`engine`] | what runs a batch on a real node: a child process and its supervisor | base, dataset |
 //! | [`cluster`] | real nodes: the same state machine on real disks, sockets and processes; their clients | base, node, scenario, engine |
 //! | [`check`] | the invariants, while a run goes on and over a finished history | base, node, history, scenario |
 //! | [`fuzz`] | a seed becomes a scenario; a failing one is made small | base, history, scenario, sim, check |
@@ -34,6 +35,7 @@ pub mod base;
 pub mod check;
 pub mod cli;
 pub mod cluster;
+pub mod dataset;
 pub mod engine;
 pub mod fuzz;
 pub mod history;

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every allowed import: a folder under `src`, and the folders that it may name.
-const IMPORTS: [(&str, &[&str]); 12] = [
+const IMPORTS: [(&str, &[&str]); 13] = [
     ("base", &[]),
     ("policy", &["base"]),
     ("node", &["base", "policy"]),
     ("history", &["base", "node"]),
     ("scenario", &["base", "node", "policy"]),
-    ("engine", &["base"]),
+    ("dataset", &["base"]),
+    ("engine", &["base", "dataset"]),
     ("cluster", &["base", "node", "history", "scenario", "engine"]),
     ("check", &["base", "node", "history", "scenario"]),
     ("sim", &["base", "node", "history", "scenario"]),
@@ -20,8 +21,8 @@ const IMPORTS: [(&str, &[&str]); 12] = [
     (
         "cli",
         &[
-            "base", "policy", "node", "history", "scenario", "engine", "cluster", "check", "sim", "fuzz",
-            "report",
+            "base", "policy", "node", "history", "scenario", "dataset", "engine", "cluster", "check", "sim",
+            "fuzz", "report",
         ],
     ),
 ];
