@@ -2,6 +2,8 @@
 
 pub mod fold;
 pub mod ids;
+pub mod network;
+pub mod prediction;
 pub mod profile;
 pub mod rng;
 pub mod synthetic;
@@ -9,6 +11,8 @@ pub mod time;
 
 pub use fold::Fold;
 pub use ids::{AttemptId, ClusterId, Epoch, Incarnation, JobId, NodeId, QueryId, SessionId, ViewId};
+pub use network::{Architecture, Device, InputShape, Network, Weights};
+pub use prediction::{Prediction, Score};
 pub use profile::{CostProfile, Draw};
 pub use rng::Rng;
 pub use time::{Span, Time};
