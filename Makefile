@@ -4,21 +4,43 @@ CARGO ?= cargo
 # Two show what the classic standby loses, and end with exit code 3.
 SCENARIOS := $(filter-out scenarios/standby_partition.toml scenarios/standby_lagging_backup.toml, $(sort $(wildcard scenarios/*.toml)))
 
+# Release builds have real networks, on the libtorch that "make libtorch" fetches or that LIBTORCH names; `make test TORCH=` does
+# without. Debug builds never have them, so that both are built, and both write the same results.
+TORCH ?= --features torch
+ifneq ($(TORCH),)
+export LIBTORCH ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/idunno/libtorch-2.11.0
+NEEDED := libtorch
+endif
+
 # Random cases are the same on every run; `PROPTEST_RNG_SEED=2 make test` tries others.
 export PROPTEST_RNG_SEED ?= 1
 
-.PHONY: test format lint docs units bench-once same-bytes fuzz-short reference fuzz campaign targets mutants deny results bench clean
+.PHONY: test format lint docs units libtorch torch bench-once same-bytes fuzz-short reference fuzz campaign targets mutants deny results bench clean
 
-test: format lint docs units bench-once same-bytes fuzz-short reference
+test: format lint docs units torch bench-once same-bytes fuzz-short reference
 
 format:
 	$(CARGO) fmt --all --check
 
-lint:
+# With real networks in the profile in which they are built, so that their C++ is compiled once.
+lint: $(NEEDED)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+ifneq ($(TORCH),)
+	$(CARGO) clippy --locked --release $(TORCH) --lib --bins --test torch -- -D warnings
+endif
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+# Fetches the pinned libtorch into a folder of the user, once, and prints where it is.
+libtorch:
+	@if [ -n "$(LIBTORCH)" ] && [ -e "$(LIBTORCH)/lib" ]; then echo "$(LIBTORCH)"; else scripts/libtorch.sh $(LIBTORCH); fi
+
+# Real networks: training, inference, and a cluster that serves them.
+torch: $(NEEDED)
+ifneq ($(TORCH),)
+	$(CARGO) test --locked --release $(TORCH) --test torch
+endif
 
 # nextest runs each test in a process of its own and shows what is slow; plain cargo does as well.
 units:
@@ -29,13 +51,13 @@ units:
 	fi
 
 # Each benchmark once, to see that it works.
-bench-once:
-	$(CARGO) bench --locked -- --test
+bench-once: $(NEEDED)
+	$(CARGO) bench --locked $(TORCH) -- --test
 
 # The same seed gives the same bytes of every result file in a debug and in a release build.
-same-bytes:
+same-bytes: $(NEEDED)
 	$(CARGO) build --locked
-	$(CARGO) build --locked --release
+	$(CARGO) build --locked --release $(TORCH)
 	rm -rf target/same-bytes
 	target/debug/idunno sim coord_fail --trials 2 --quiet --threads 1 --out target/same-bytes/debug
 	target/release/idunno sim coord_fail --trials 2 --quiet --threads 2 --out target/same-bytes/release
@@ -49,8 +71,8 @@ reference: target/reference
 
 # What is kept of a run: the summary, and the pictures that scale.
 .PHONY: target/reference
-target/reference:
-	$(CARGO) build --locked --release
+target/reference: $(NEEDED)
+	$(CARGO) build --locked --release $(TORCH)
 	rm -rf target/reference target/shipped
 	target/release/idunno sim $(SCENARIOS) --quiet --out target/shipped
 	set -e; for run in target/shipped/*/sim; do \
@@ -66,8 +88,8 @@ campaign:
 
 # A few hundred drawn scenarios under every profile: seconds, with the binary that is there anyway.
 SHORT := 300
-fuzz-short:
-	$(CARGO) build --locked --release
+fuzz-short: $(NEEDED)
+	$(CARGO) build --locked --release $(TORCH)
 	set -e; for profile in $(PROFILES); do \
 	    target/release/idunno fuzz --profile $$profile --seeds $(SHORT) --quiet; \
 	done

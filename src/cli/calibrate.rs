@@ -1,5 +1,7 @@
 //! `idunno calibrate`: what real machines are like, in the words of a scenario.
 
+mod model;
+
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -25,6 +27,9 @@ Exit codes: 0 fine; 1 failed; 2 usage, a bad file, or nothing could be measured.
 /// What `idunno calibrate` is told.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Calibrate {
+    /// Measure what a network costs on this machine, as the table of a scenario.
+    #[command(after_help = model::EXAMPLES)]
+    Model(Box<model::Measure>),
     /// Measure the network between the running nodes of a real cluster, and their disks.
     #[command(after_help = NETWORK_EXAMPLES)]
     Network(Network),
@@ -42,8 +47,10 @@ pub(super) struct Network {
 
 /// Does what `idunno calibrate` is told.
 pub(super) fn run(calibrate: &Calibrate) -> Exit {
-    let Calibrate::Network(network) = calibrate;
-    ended(measured(network))
+    match calibrate {
+        Calibrate::Model(measure) => model::run(measure),
+        Calibrate::Network(network) => ended(measured(network)),
+    }
 }
 
 fn measured(network: &Network) -> Result<Exit> {

@@ -135,6 +135,9 @@ fn prepare(told: &Drill) -> Result<(PathBuf, Vec<(Plan, Results)>)> {
         );
     }
     let plans = scenarios::plans(sim)?;
+    for plan in &plans {
+        super::run::models(&plan.models).with_context(|| plan.name.clone())?;
+    }
     let mut refused = Vec::new();
     for plan in plans.iter().filter(|_| !told.skip_unsupported) {
         for unable in drill::unable(plan, told.netns) {

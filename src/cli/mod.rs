@@ -7,6 +7,7 @@ mod client;
 mod collect;
 mod compare;
 mod completions;
+mod dataset;
 #[cfg(target_os = "linux")]
 mod drill;
 mod findings;
@@ -23,6 +24,7 @@ mod sim;
 mod sweep;
 mod text;
 mod trace;
+mod train;
 mod trials;
 mod tune;
 
@@ -120,6 +122,9 @@ enum Command {
     /// Print the script with which a shell completes commands, flags, scenarios and keys when Tab is pressed.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Completions),
+    /// Make a dataset to train and to try models with.
+    #[command(subcommand, after_help = dataset::EXAMPLES)]
+    Dataset(dataset::Make),
     /// Carry out scenarios on real nodes of this machine, which are really broken.
     #[cfg(target_os = "linux")]
     #[command(after_help = drill::EXAMPLES)]
@@ -151,6 +156,9 @@ enum Command {
     /// List, show and check scenarios, and explain their keys.
     #[command(subcommand, after_help = SCENARIO_EXAMPLES)]
     Scenario(Scenario),
+    /// Let a network learn a dataset, and write its weights.
+    #[command(after_help = train::EXAMPLES)]
+    Train(train::Train),
     /// Say which time-outs a cluster should have: how quickly crashes are noticed, against false alarms and messages.
     #[command(after_help = tune::EXAMPLES)]
     Tune(tune::Tune),
@@ -514,6 +522,7 @@ pub fn main() -> ExitCode {
         Command::Allocate(allocate) => allocate::run(allocate),
         Command::Calibrate(calibrate) => calibrate::run(calibrate),
         Command::Collect(collect) => collect::run(collect, &STOP),
+        Command::Dataset(make) => dataset::run(make),
         #[cfg(target_os = "linux")]
         Command::Drill(drill) => drill::run(drill, &STOP),
         Command::Engine => run::engine(),
@@ -530,6 +539,7 @@ pub fn main() -> ExitCode {
         Command::Sim(sim) if sim.trace => trace::run(sim, &STOP),
         Command::Sim(sim) => sim::run(sim, &STOP),
         Command::Scenario(scenario) => scenarios::run(scenario),
+        Command::Train(train) => train::run(train, &STOP),
         Command::Tune(tune) => tune::run(tune, &STOP),
         Command::Client(client) => client.run(&STOP),
     };

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use tracing::Level;
 use tracing_subscriber::Layer as _;
@@ -18,10 +18,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{Exit, screen};
-use crate::base::CostProfile;
 use crate::cluster::{self, Ended, Key, Options, RecordTo};
-use crate::engine;
-use crate::scenario::Settings;
+use crate::engine::{self, Model};
+use crate::scenario::{ModelPlan, Settings};
 
 /// Where nodes listen, and are looked for, when nobody says otherwise.
 pub(super) const HOME: &str = "127.0.0.1:7400";
@@ -226,7 +225,7 @@ fn options(run: &Run) -> Result<Options> {
         settings: settings.to_toml(),
     });
     let told = settings.to_toml_with_models();
-    let profiles = settings.models.into_iter().map(|(name, model)| (name, model.profile));
+    let models = models(&settings.models)?;
     let data = match &run.data {
         Some(data) => data.clone(),
         None => data_folder()?.join("node"),
@@ -245,10 +244,25 @@ fn options(run: &Run) -> Result<Options> {
         diary: run.diary.clone(),
         config: settings.config,
         settings: told.into(),
-        models: profiles.collect::<BTreeMap<Arc<str>, CostProfile>>(),
+        models,
         program: std::env::current_exe().context("where this program is")?,
         record,
     })
+}
+
+/// What runs each of these models; an error says what this program lacks for one.
+pub(super) fn models(plans: &BTreeMap<Arc<str>, ModelPlan>) -> Result<BTreeMap<Arc<str>, Model>> {
+    let model = |(name, plan): (&Arc<str>, &ModelPlan)| {
+        let model = match &plan.network {
+            None => Model::Synthetic(plan.profile),
+            Some(_) if !engine::HAS_TORCH => {
+                bail!("the model {name} has engine = \"torch\", and {}", engine::NO_TORCH)
+            }
+            Some(network) => Model::Torch(network.clone()),
+        };
+        Ok((Arc::clone(name), model))
+    };
+    plans.iter().map(model).collect()
 }
 
 fn settings(file: Option<&Path>) -> Result<Settings> {

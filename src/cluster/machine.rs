@@ -188,8 +188,11 @@ impl Machine {
         recorder.ended(self.outbox.effects(), self.node.deadline());
     }
 
-    /// Learns from a message where its sender lives.
+    /// Learns from a message where its sender lives, and what the engine is about to get.
     fn look(&self, message: &Message) {
+        if let Some(engine) = &self.engine {
+            work::expect(engine, message);
+        }
         if let Body::Membership(MembershipMessage::Join(member)) = &message.body {
             self.learn(member);
         }

@@ -55,8 +55,8 @@ use recording::Recorder;
 pub use recording::{Beginning, Given, Next, RecordTo, RecordingEnd, RecordingError, Replay, Stepped};
 use serve::Doors;
 
-use crate::base::{CostProfile, NodeId, Rng};
-use crate::engine::{Setup, Supervisor};
+use crate::base::{NodeId, Rng};
+use crate::engine::{Model, Setup, Supervisor};
 use crate::node::{Config, Disk, Identity, Member, Node, Outbox, Seats, Start, Status, Token};
 
 /// Between two rounds of asking those who shall let a node in who they are.
@@ -94,7 +94,7 @@ pub struct Options {
     /// The settings of the state machine.
     pub config: Arc<Config>,
     /// The models that it can run.
-    pub models: BTreeMap<Arc<str>, CostProfile>,
+    pub models: BTreeMap<Arc<str>, Model>,
     /// Settings and models as text, as a file with settings has them: what it says of them to those who ask.
     pub settings: Arc<str>,
     /// The program whose command `engine` is the inference engine.

@@ -1,7 +1,7 @@
 //! The border between a node and its engine: what the one says in the words of the other.
 
-use crate::engine::{Event, Order, Said, Supervisor};
-use crate::node::{Answer, EngineCommand, EngineEvent};
+use crate::engine::{Event, Failed, Order, Said, Supervisor};
+use crate::node::{Answer, Body, EngineCommand, EngineEvent, Failure, Message, WorkMessage};
 
 /// Passes a node's command on.
 pub(super) fn command(engine: &Supervisor, command: EngineCommand) {
@@ -14,14 +14,28 @@ pub(super) fn command(engine: &Supervisor, command: EngineCommand) {
     }
 }
 
+/// Lets an engine know what a message will make of it: the node has to decide first, and the engine can decode meanwhile.
+pub(super) fn expect(engine: &Supervisor, message: &Message) {
+    if let Body::Work(WorkMessage::Desk(desk)) = &message.body {
+        for order in &desk.orders {
+            engine.expect(&order.model, &order.dataset, order.from, order.inputs);
+        }
+    }
+}
+
 /// What an engine lets its node know.
 pub(super) fn event(event: Event) -> EngineEvent {
     match event {
         Event::Died { reason } => EngineEvent::Died { reason },
         Event::Said(Said::Loaded { model }) => EngineEvent::Loaded { model },
-        Event::Said(Said::LoadFailed { model, reason }) => EngineEvent::LoadFailed { model, reason },
-        Event::Said(Said::Finished { attempt, inputs, predictions, took }) => {
-            let answer = Answer { inputs, predictions: predictions.into(), failed: [].into() };
+        Event::Said(Said::LoadFailed { model, reason }) => {
+            tracing::warn!(%model, %reason, "cannot be loaded");
+            EngineEvent::LoadFailed { model, reason }
+        }
+        Event::Said(Said::Finished { attempt, inputs, predictions, failed, took }) => {
+            let failure = |one: Failed| Failure { input: one.input, reason: one.reason };
+            let failed = failed.into_iter().map(failure).collect();
+            let answer = Answer { inputs, predictions: predictions.into(), failed };
             EngineEvent::Finished { attempt, answer, took }
         }
         Event::Said(Said::Failed { attempt, reason }) => EngineEvent::Failed { attempt, reason },

@@ -11,8 +11,20 @@ mod frame;
 mod serve;
 mod supervisor;
 mod synthetic;
+#[cfg(feature = "torch")]
+pub mod torch;
+#[cfg(not(feature = "torch"))]
+mod without;
 mod words;
 
 pub use serve::serve;
 pub use supervisor::{Event, Supervisor};
-pub use words::{Order, Said, Setup};
+#[cfg(not(feature = "torch"))]
+use without as torch;
+pub use words::{Failed, Model, Order, Said, Setup};
+
+/// Whether this program can run real networks.
+pub const HAS_TORCH: bool = cfg!(feature = "torch");
+/// What is said when it shall and cannot, after what was wanted.
+pub const NO_TORCH: &str = "this idunno was built without libtorch; in its sources, \"make libtorch\" fetches that, and then \
+     LIBTORCH=$(make -s libtorch) cargo install --path . --features torch builds an idunno with it";

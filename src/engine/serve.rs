@@ -1,13 +1,16 @@
 //! The child: reads orders, carries out one at a time, answers each.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::frame;
 use super::synthetic::Synthetic;
-use super::words::{Order, Said, Setup};
+use super::torch::Torch;
+use super::words::{Model, Order, Said, Setup};
 use crate::base::Span;
 
 /// Serves orders from `input` until it ends, which also ends what is under way. An error says that the pipes broke or that the other
@@ -15,11 +18,16 @@ use crate::base::Span;
 pub fn serve(mut input: impl Read + Send + 'static, mut output: impl Write) -> io::Result<()> {
     let Some(setup) = frame::read::<Setup>(&mut input)? else { return Ok(()) };
     frame::write(&mut output, &Said::Ready)?;
-    let mut engine = Synthetic::new(setup);
+    let mut engine = Engine::new(setup)?;
+    let hear = engine.torch.ear();
     let (sender, orders) = mpsc::sync_channel::<io::Result<Order>>(1);
     // Detached: it sits in a read that only the end of the input ends.
     thread::spawn(move || {
         while let Some(order) = frame::read(&mut input).transpose() {
+            if let Ok(order @ Order::Expect { .. }) = &order {
+                hear(order);
+                continue;
+            }
             let broken = order.is_err();
             if sender.send(order).is_err() || broken {
                 return;
@@ -47,6 +55,40 @@ pub fn serve(mut input: impl Read + Send + 'static, mut output: impl Write) -> i
     Ok(())
 }
 
+/// Everything that runs models.
+struct Engine {
+    synthetic: Synthetic,
+    torch: Torch,
+    /// The models that are networks.
+    real: BTreeSet<Arc<str>>,
+}
+
+impl Engine {
+    fn new(setup: Setup) -> io::Result<Engine> {
+        let (mut drawn, mut networks) = (BTreeMap::new(), BTreeMap::new());
+        for (name, model) in setup.models {
+            match model {
+                Model::Synthetic(profile) => drop(drawn.insert(name, profile)),
+                Model::Torch(network) => drop(networks.insert(name, network)),
+            }
+        }
+        let real = networks.keys().cloned().collect();
+        let synthetic = Synthetic::new(drawn, setup.speed, setup.seed);
+        Ok(Engine { synthetic, torch: Torch::new(networks)?, real })
+    }
+
+    /// How long the order still takes, and what comes of it.
+    fn carry_out(&mut self, order: Order) -> (Span, Said) {
+        match order {
+            Order::Load { model } if self.real.contains(&model) => (Span::ZERO, self.torch.load(model)),
+            Order::Infer { attempt, model, dataset, from, inputs } if self.real.contains(&model) => {
+                (Span::ZERO, self.torch.infer(attempt, &model, &dataset, from, inputs))
+            }
+            other => self.synthetic.carry_out(other),
+        }
+    }
+}
+
 /// What comes within `time`.
 fn wait<T>(orders: &mpsc::Receiver<T>, time: Duration) -> Result<T, RecvTimeoutError> {
     if !time.is_zero() {
@@ -65,7 +107,7 @@ mod tests {
 
     fn setup(load: Span) -> Setup {
         let profile = CostProfile { load: Draw::Fixed(load), setup: Draw::ZERO, per_input: Draw::ZERO };
-        Setup { models: [("m".into(), profile)].into(), speed: 1.0, seed: 1 }
+        Setup { models: [("m".into(), Model::Synthetic(profile))].into(), speed: 1.0, seed: 1 }
     }
 
     fn load() -> Order {

@@ -1,5 +1,6 @@
 //! The parent's side of an engine: starts the child, passes on what either side says, and puts a new child in a dead one's place.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -9,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::frame;
-use super::words::{Order, Said, Setup};
+use super::words::{Model, Order, Said, Setup};
 
 /// A child that died before it said anything is followed by the next one after this pause.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -33,6 +34,8 @@ pub struct Supervisor {
     thread: Option<JoinHandle<()>>,
     /// How many deaths the node has heard of: what it says is meant for the child of this number.
     life: u64,
+    /// The models that are networks.
+    real: BTreeSet<Arc<str>>,
 }
 
 /// What the supervising thread is told. What belongs to another life than the present child's is void.
@@ -65,6 +68,9 @@ impl Supervisor {
         tell: impl Fn(Event) + Send + 'static,
     ) -> io::Result<Supervisor> {
         let (sender, inbox) = mpsc::channel();
+        let is_real =
+            |(name, model): (&Arc<str>, &Model)| matches!(model, Model::Torch(_)).then(|| Arc::clone(name));
+        let real = setup.models.iter().filter_map(is_real).collect();
         let mut keeper = Keeper {
             program,
             setup,
@@ -78,12 +84,20 @@ impl Supervisor {
         keeper.begin()?;
         let run = move || keeper.run(&inbox);
         let thread = thread::Builder::new().name("engine".to_owned()).spawn(run)?;
-        Ok(Supervisor { sender, thread: Some(thread), life: 0 })
+        Ok(Supervisor { sender, thread: Some(thread), life: 0, real })
     }
 
     /// Gives the child an order. One that is meant for a child that has died meanwhile is lost, as the node is about to hear.
     pub fn order(&self, order: Order) {
         self.tell(Told::Order { life: self.life, order });
+    }
+
+    /// The child may be given such a batch soon, if it is meant for a network: inputs can be decoded ahead.
+    pub fn expect(&self, model: &Arc<str>, dataset: &Arc<str>, from: u64, inputs: u32) {
+        if self.real.contains(model) {
+            let (model, dataset) = (Arc::clone(model), Arc::clone(dataset));
+            self.order(Order::Expect { model, dataset, from, inputs });
+        }
     }
 
     /// Kills the child; [`Event::Died`] follows.
@@ -97,7 +111,7 @@ impl Supervisor {
     }
 
     fn tell(&self, told: Told) {
-        // The queue has no limit of its own: a node has one order under way at a time. A thread that has ended needs to be told nothing.
+        // The queue has no limit of its own: a node has one order under way at a time, and expects no more than it was given. A thread that has ended needs to be told nothing.
         let _ = self.sender.send(told);
     }
 }
@@ -195,7 +209,9 @@ impl Keeper {
 
     fn pass_on(&mut self, order: Order) {
         let Some(child) = &mut self.child else {
-            self.waiting = Some(order);
+            if !matches!(order, Order::Expect { .. }) {
+                self.waiting = Some(order);
+            }
             return;
         };
         // One that does not read any more is as good as dead.

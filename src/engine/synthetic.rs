@@ -1,48 +1,49 @@
 //! The engine that computes nothing: it takes the time that a model's cost profile says, and answers from the inputs' names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::words::{Order, Said, Setup};
-use crate::base::{Rng, Span, synthetic};
+use super::words::{Order, Said};
+use crate::base::{CostProfile, Rng, Span, synthetic};
 
 /// An engine with its memory.
 pub(super) struct Synthetic {
-    setup: Setup,
+    models: BTreeMap<Arc<str>, CostProfile>,
+    speed: f64,
     rng: Rng,
     warm: BTreeSet<Arc<str>>,
 }
 
 impl Synthetic {
     /// An engine with nothing in memory.
-    pub(super) fn new(setup: Setup) -> Synthetic {
-        Synthetic { rng: Rng::new(setup.seed).fork("synthetic"), setup, warm: BTreeSet::new() }
+    pub(super) fn new(models: BTreeMap<Arc<str>, CostProfile>, speed: f64, seed: u64) -> Synthetic {
+        Synthetic { rng: Rng::new(seed).fork("synthetic"), models, speed, warm: BTreeSet::new() }
     }
 
     /// How long the order takes and what it will come to.
     pub(super) fn carry_out(&mut self, order: Order) -> (Span, Said) {
         match order {
             Order::Load { model } => {
-                let Some(profile) = self.setup.models.get(&model) else {
+                let Some(profile) = self.models.get(&model) else {
                     let reason = format!("this node knows no model {model}").into();
                     return (Span::ZERO, Said::LoadFailed { model, reason });
                 };
-                let takes = profile.load.sample(&mut self.rng).scaled(1.0 / self.setup.speed);
+                let takes = profile.load.sample(&mut self.rng).scaled(1.0 / self.speed);
                 self.warm.insert(Arc::clone(&model));
                 (takes, Said::Loaded { model })
             }
             Order::Infer { attempt, model, dataset, from, inputs } => {
-                let Some(profile) = self.setup.models.get(&model).filter(|_| self.warm.contains(&model))
-                else {
+                let Some(profile) = self.models.get(&model).filter(|_| self.warm.contains(&model)) else {
                     let reason = format!("the model {model} is not in memory").into();
                     return (Span::ZERO, Said::Failed { attempt, reason });
                 };
-                let took = profile.query(inputs, self.setup.speed, &mut self.rng);
+                let took = profile.query(inputs, self.speed, &mut self.rng);
                 let predictions = (0..u64::from(inputs))
                     .flat_map(|place| synthetic::prediction(&model, &dataset, from.saturating_add(place)))
                     .collect();
-                (took, Said::Finished { attempt, inputs, predictions, took })
+                (took, Said::Finished { attempt, inputs, predictions, failed: Vec::new(), took })
             }
+            Order::Expect { .. } => unreachable!("it is only heard"),
         }
     }
 }
@@ -60,7 +61,7 @@ mod tests {
             setup: Draw::Fixed(Span::millis(10)),
             per_input: Draw::Fixed(Span::millis(1)),
         };
-        Synthetic::new(Setup { models: [("m".into(), profile)].into(), speed: 2.0, seed: 1 })
+        Synthetic::new([("m".into(), profile)].into(), 2.0, 1)
     }
 
     fn infer(model: &str) -> Order {
@@ -76,7 +77,10 @@ mod tests {
         let (takes, said) = engine.carry_out(infer("m"));
         let predictions = (5..15).flat_map(|input| synthetic::prediction("m", "d", input)).collect();
         assert_eq!(takes, Span::millis(10));
-        assert_eq!(said, Said::Finished { attempt: ATTEMPT, inputs: 10, predictions, took: takes });
+        assert_eq!(
+            said,
+            Said::Finished { attempt: ATTEMPT, inputs: 10, predictions, failed: Vec::new(), took: takes }
+        );
     }
 
     #[test]

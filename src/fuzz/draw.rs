@@ -214,7 +214,7 @@ fn models(rng: &mut Rng) -> BTreeMap<Arc<str>, ModelPlan> {
             setup: pick(rng, &[Draw::ZERO, Draw::Fixed(Span::millis(5))]),
             per_input: draw(rng, [1_000, 20_000, 100_000][rng.clone().below(3) as usize]),
         };
-        (Arc::from(*name), ModelPlan { engine: "synthetic".into(), profile })
+        (Arc::from(*name), ModelPlan { engine: "synthetic".into(), profile, network: None })
     };
     ["a", "b", "c"][..count].iter().map(model).collect()
 }

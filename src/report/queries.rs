@@ -8,7 +8,7 @@ use super::format::{Number, Seconds};
 use super::rows::{AttemptRow, JobRow, QueryRow};
 use super::stats::Stats;
 use super::work::{Job, Work};
-use crate::base::{JobId, Time};
+use crate::base::{JobId, Score, Time};
 
 /// What all of these tables are made from.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +80,7 @@ impl Source<'_> {
         let times: Vec<f64> = self.work.processing(id).collect();
         let stats = Stats::of(&times);
         let queries = counted().count() as u64;
+        let score = counted().fold(Score::default(), |sum, counted| sum.with(counted.score));
         JobRow {
             trial: self.trial,
             job: self.name(id),
@@ -103,8 +104,8 @@ impl Source<'_> {
             p90_s: Number(stats.p90),
             p95_s: Number(stats.p95),
             p99_s: Number(stats.p99),
-            accuracy_top1: Number(None),
-            accuracy_top5: Number(None),
+            accuracy_top1: Number(score.accuracy().map(|accuracy| accuracy.0)),
+            accuracy_top5: Number(score.accuracy().map(|accuracy| accuracy.1)),
         }
     }
 

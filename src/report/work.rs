@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::{AttemptId, JobId, NodeId, QueryId, SessionId, Time};
+use crate::base::{AttemptId, JobId, NodeId, QueryId, Score, SessionId, Time};
 use crate::history::{
     Change, ClientEvent, Command, Entry, GiveUp, JobSpec, Observation, Payload, Request, Uncounted,
 };
@@ -57,6 +57,7 @@ pub(super) struct Counted {
     pub(super) worker: NodeId,
     pub(super) inputs: u32,
     pub(super) failed: u32,
+    pub(super) score: Score,
 }
 
 /// A try at a query.
@@ -187,7 +188,8 @@ impl Work {
                 }
                 Change::Counted { query, attempt, worker, inputs, failed, .. } => {
                     let (attempt, worker, inputs, failed) = (*attempt, *worker, *inputs, *failed);
-                    self.counted(*query, Counted { at, attempt, worker, inputs, failed });
+                    let score = score(entry, attempt);
+                    self.counted(*query, Counted { at, attempt, worker, inputs, failed, score });
                 }
                 Change::Uncounted { query, attempt, reason } => {
                     self.open.remove(attempt);
@@ -323,4 +325,14 @@ fn give_up_word(reason: GiveUp) -> &'static str {
         GiveUp::Settled => "settled",
         GiveUp::Withdrawn => "withdrawn",
     }
+}
+
+/// How often the predictions are right that an entry brings from an attempt.
+fn score(entry: &Entry, attempt: AttemptId) -> Score {
+    let Payload::Command(Command::Complete(completions)) = &*entry.payload else { return Score::default() };
+    let found = completions.iter().find(|completion| completion.attempt == attempt);
+    found.map_or_else(Score::default, |completion| {
+        let answer = &completion.answer;
+        Score::of(&answer.predictions, (answer.inputs as usize).saturating_sub(answer.failed.len()))
+    })
 }

@@ -7,6 +7,7 @@ use super::check;
 use super::document::Document;
 use super::error::{ScenarioError, Wrong, nearest};
 use super::keys::{FAULT_KEYS, FAULT_KINDS, FAULTS_MAX, NODES_MAX, REQUEST_KINDS, REQUESTS_MAX};
+use super::network;
 use super::plan::{
     Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, Loss, ModelPlan, NetworkPlan,
     NodePlan, Plan, Repeat, RequestPlan, Shape, Target, Trigger, Until,
@@ -230,8 +231,9 @@ fn models(root: &Section<'_>) -> (BTreeMap<Arc<str>, ModelPlan>, Batches) {
             setup: section.draw("setup"),
             per_input: section.draw("per_input"),
         };
-        let engine = section.choice("engine").unwrap_or_default().into();
-        models.insert(name.into(), ModelPlan { engine, profile });
+        let engine: Arc<str> = section.choice("engine").unwrap_or_default().into();
+        let network = network::read(&section, name, &engine);
+        models.insert(name.into(), ModelPlan { engine, profile, network });
         batches.insert(name.into(), section.whole("batch") as u32);
     }
     (models, batches)

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::plan::{Shape, Trigger};
 use super::units::bandwidth_text;
-use crate::base::Span;
+use crate::base::{Architecture, Span};
 use crate::node::limits;
 use crate::policy::Options;
 
@@ -247,6 +247,10 @@ fn engines() -> Vec<&'static str> {
     vec!["synthetic", "torch"]
 }
 
+fn networks() -> Vec<&'static str> {
+    Architecture::ALL.map(Architecture::name).to_vec()
+}
+
 fn dispatch_modes() -> Vec<&'static str> {
     vec!["push", "pull"]
 }
@@ -413,6 +417,13 @@ static KEYS: &[Key] = &[
     key("model.NAME.load", Draw(Span::ZERO, DAY), Required, "How long it takes to bring the model into memory."),
     key("model.NAME.setup", Draw(Span::ZERO, DAY), Value("0s"), "The part of a query's time that does not depend on its size."),
     key("model.NAME.per_input", Draw(Span::ZERO, DAY), Required, "The part of a query's time that each input adds; drawn once per query."),
+    key("model.NAME.network", Choice(networks), Derived("the model's name"), "torch: the layers of the network; script is whatever its file says."),
+    key("model.NAME.weights", Text, Value(""), "torch: the file of the weights as nodes find it: .safetensors or .ot with torchvision's names, or TorchScript."),
+    key("model.NAME.random_weights", Whole(0, u32::MAX as i128), Value("none"), "torch: the seed from which weights are drawn instead; such a network knows nothing, and is as fast as any.").or("none"),
+    key("model.NAME.classes", Whole(1, 65_535), Value("1000"), "torch: how many classes random weights tell apart; a file says so itself."),
+    key("model.NAME.input", Text, Derived("image:32x32 for mlp and lenet, else image:224"), "torch: what the network takes: image:224 (shrunk to 256 and cut to the middle), image:32x32 (stretched), or tensor:f32[3,224,224] (arrays)."),
+    key("model.NAME.device", Text, Value("auto"), "torch: cpu, a GPU such as cuda:0, or auto: the first GPU if there is one."),
+    key("model.NAME.threads", Whole(1, 256), Value("1"), "torch: threads of one inference; as many decode its inputs."),
 
     key("job.N.name", Name, Derived("job and the position from 1"), "The job's name."),
     key("job.N.model", Name, Required, "The model to run."),

@@ -1,7 +1,7 @@
 //! Scenarios: TOML as people write it, checked and turned into a plan that a driver can carry out.
 //!
 //! [`Plan::read`] takes the text to the plan: `document` knows what stands where, `keys` and `shape` what may stand
-//! there, `read` and `units` what it means, `build` which part of the plan it makes, `check` what does not go together. [`to_toml`] and [`to_brief_toml`] go the
+//! there, `read` and `units` what it means, `build` and `network` which part of the plan it makes, `check` what does not go together. [`to_toml`] and [`to_brief_toml`] go the
 //! other way.
 
 mod aim;
@@ -11,6 +11,7 @@ mod document;
 mod error;
 mod keys;
 mod links;
+mod network;
 mod plan;
 mod read;
 mod script;
@@ -39,7 +40,7 @@ pub use shipped::{find_shipped, shipped};
 pub use turns::Turns;
 pub use units::readable_span as span;
 pub use units::{draw_text, magnitude};
-pub use write::{to_brief_toml, to_toml};
+pub use write::{model_to_toml, to_brief_toml, to_toml};
 
 /// What plans are made of, for those who make plans without knowing nodes.
 pub use crate::node::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{CostProfile, Draw, JobId, NodeId, Span};
+use crate::base::{CostProfile, Draw, JobId, Network, NodeId, Span};
 use crate::node::{Config, DispatchMode, JobSpec, Request, limits};
 #[cfg(debug_assertions)]
 use crate::node::{Mutant, Planted};
@@ -233,6 +233,8 @@ pub struct ModelPlan {
     pub engine: Arc<str>,
     /// What it costs.
     pub profile: CostProfile,
+    /// The network that `torch` runs; `None` of the synthetic engine.
+    pub network: Option<Network>,
 }
 
 /// A job that is submitted at a planned time.

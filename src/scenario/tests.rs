@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::{Draw, Span};
+use crate::base::{Architecture, Device, Draw, Span, Weights};
 use crate::node::{Config, Inputs};
 use crate::policy::Options;
 
@@ -156,8 +156,19 @@ reorder = 1
 bandwidth = "1.5Gbit"
 [disk]
 sync = "0s"
+[model.resnet18]
+engine = "torch"
+weights = "some where/\"quoted\".safetensors"
+load = "1s"
+per_input = "50ms"
 [model."llama-3.1"]
 engine = "torch"
+network = "mlp"
+random_weights = 7
+classes = 12
+input = "image:48x64"
+device = "cuda:1"
+threads = 2
 batch = 4
 load = "exp(2s)"
 setup = "3ms"
@@ -421,6 +432,20 @@ fn every_key_is_read_and_written() {
     assert_eq!(plan.requests[0].errand, Errand::SetBatch { job: "a".into(), batch: 7 });
     assert_eq!((&*plan.requests[0].client, &*plan.requests[2].client), ("a", "request3"));
     assert_eq!((plan.requests[1].give_up, plan.requests[2].give_up), (Some(Span::secs(2)), None));
+
+    let network = |name: &str| plan.models[name].network.clone().unwrap();
+    assert_eq!(network("resnet18").weights, Weights::File("some where/\"quoted\".safetensors".into()));
+    assert_eq!(network("resnet18").architecture, Architecture::ResNet18);
+    let drawn = network("llama-3.1");
+    assert_eq!(
+        (drawn.architecture, drawn.weights, drawn.classes),
+        (Architecture::Mlp, Weights::Random(7), 12)
+    );
+    assert_eq!(
+        (drawn.input.to_string().as_str(), drawn.device, drawn.threads),
+        ("image:48x64", Device::Cuda(1), 2)
+    );
+    assert!(read(BASE).models["m"].network.is_none());
 
     let written = format!("{}{}", to_toml(&plan), to_toml(&read(BASE)));
     for key in keys() {

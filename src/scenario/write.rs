@@ -12,7 +12,7 @@ use super::plan::{
 use super::read::DATASET;
 use super::targets;
 use super::units::{bandwidth_text, draw_text};
-use crate::base::Draw;
+use crate::base::{Draw, Network, Weights};
 use crate::node::{
     Config, Detector, DispatchConfig, DispatchMode, Failover, FailoverMode, Inputs, JobSpec,
     MembershipConfig, Scheduler, StandbyRule,
@@ -54,15 +54,16 @@ pub(super) fn settings_with_models(
 }
 
 fn models(file: &mut File, models: &BTreeMap<Arc<str>, ModelPlan>) {
-    for (name, model) in models {
-        let bare = file.brief && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-        let called = if bare { name.to_string() } else { string(name) };
-        file.begin("model.NAME", &format!("[model.{called}]"));
-        file.quoted("engine", &model.engine);
-        file.quoted("load", draw_text(model.profile.load));
-        file.quoted("setup", draw_text(model.profile.setup));
-        file.quoted("per_input", draw_text(model.profile.per_input));
+    for (name, plan) in models {
+        model(file, name, plan);
     }
+}
+
+/// A model as the table of a scenario, without what is as it is by default.
+pub fn model_to_toml(name: &str, plan: &ModelPlan) -> String {
+    let mut file = File::new(String::new(), true);
+    model(&mut file, name, plan);
+    file.text.trim_start().to_owned()
 }
 
 struct File {
@@ -310,6 +311,32 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.quoted("election", election);
     file.quoted("beat", beat);
     file.put("snapshot_every", snapshot_every);
+}
+
+fn model(file: &mut File, name: &str, model: &ModelPlan) {
+    let bare = file.brief && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    let called = if bare { name.to_owned() } else { string(name) };
+    file.begin("model.NAME", &format!("[model.{called}]"));
+    file.quoted("engine", &model.engine);
+    file.quoted("load", draw_text(model.profile.load));
+    file.quoted("setup", draw_text(model.profile.setup));
+    file.quoted("per_input", draw_text(model.profile.per_input));
+    if let Some(network) = &model.network {
+        self::network(file, network);
+    }
+}
+
+fn network(file: &mut File, network: &Network) {
+    let Network { architecture, weights, classes, input, device, threads } = network;
+    file.quoted("network", architecture.name());
+    match weights {
+        Weights::File(path) => file.quoted("weights", path),
+        Weights::Random(seed) => file.put("random_weights", seed),
+    }
+    file.put("classes", classes);
+    file.quoted("input", input);
+    file.quoted("device", device);
+    file.put("threads", threads);
 }
 
 /// What is submitted, and is called `usual` when nothing is said.

@@ -293,7 +293,7 @@ mod tests {
             setup: Draw::Fixed(Span::millis(10)),
             per_input: Draw::Fixed(Span::millis(1)),
         };
-        BTreeMap::from([("letters".into(), ModelPlan { engine: "synthetic".into(), profile })])
+        BTreeMap::from([("letters".into(), ModelPlan { engine: "synthetic".into(), profile, network: None })])
     }
 
     fn load(model: &str) -> EngineCommand {

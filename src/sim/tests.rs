@@ -176,7 +176,10 @@ fn plan(kinds: &[&str]) -> Plan {
             bandwidth: None,
         },
         disk: DiskPlan { sync: Draw::Fixed(Span::millis(4)) },
-        models: BTreeMap::from([("letters".into(), ModelPlan { engine: "synthetic".into(), profile })]),
+        models: BTreeMap::from([(
+            "letters".into(),
+            ModelPlan { engine: "synthetic".into(), profile, network: None },
+        )]),
         jobs: Vec::new(),
         arrivals: Vec::new(),
         requests: Vec::new(),

@@ -110,7 +110,7 @@ fn every_command_says_what_it_did() {
     until("job 1 ends", || (table("jobs")[0]["ended"] == true).then_some(()));
     let result = does(&["result", "1", "--format", "csv"]);
     let lines: Vec<&str> = result.lines().collect();
-    assert_eq!((lines.len(), lines[0]), (21, "input,name,prediction,failure"));
+    assert_eq!((lines.len(), lines[0]), (21, "input,name,prediction,failure,label"));
     assert!(lines[1].starts_with("0,synthetic:5,") && lines[20].starts_with("19,synthetic:24,"), "{result}");
     assert!(does(&["result", "2"]).lines().nth(1).is_some_and(|line| line.contains("a.png")));
     // A job that lasts, and what can be done with it.

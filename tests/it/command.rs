@@ -285,3 +285,32 @@ fn help_shows_an_example() {
     assert!(said.contains("idunno sim coord_fail"), "{said}");
     assert!(said.contains("Exit codes"), "{said}");
 }
+
+/// Without libtorch a network is refused by what it takes to have it; nothing is started or written.
+#[cfg(not(feature = "torch"))]
+#[test]
+fn an_idunno_without_libtorch_says_so_and_how_to_get_one_with_it() {
+    let at = tempfile::tempdir().unwrap();
+    let model =
+        "[model.resnet18]\nengine = \"torch\"\nrandom_weights = 1\nload = \"1s\"\nper_input = \"1ms\"\n";
+    let job = "[[job]]\nmodel = \"resnet18\"\ninputs = 10\n";
+    fs::write(at.path().join("idunno.toml"), model).unwrap();
+    fs::write(at.path().join("real.toml"), format!("{model}{job}")).unwrap();
+    for words in
+        ["run --key key --data data", "drill real.toml --out out", "train lenet letters --out w.safetensors"]
+    {
+        let ended = idunno(&words.split(' ').collect::<Vec<_>>()).current_dir(at.path()).output().unwrap();
+        let said = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{words}: {said}");
+        assert!(said.contains("built without libtorch") && said.contains("make libtorch"), "{words}: {said}");
+        assert!(said.contains("--features torch"), "{words}: {said}");
+        assert!(said.contains("resnet18") || words.starts_with("train"), "{words}: {said}");
+    }
+    for made in ["data", "out", "w.safetensors"] {
+        assert!(!at.path().join(made).exists(), "{made} was made");
+    }
+    // A rehearsal only draws times, and needs nothing.
+    let rehearsed =
+        idunno(&["sim", "real.toml", "--quiet", "--out", "out"]).current_dir(at.path()).output().unwrap();
+    assert!(rehearsed.status.success(), "{}", text(&rehearsed.stderr));
+}

@@ -94,7 +94,7 @@ fn plan() -> Plan {
             bandwidth: None,
         },
         disk: DiskPlan { sync: Draw::Fixed(Span::millis(1)) },
-        models: [("m".into(), ModelPlan { engine: "synthetic".into(), profile })].into(),
+        models: [("m".into(), ModelPlan { engine: "synthetic".into(), profile, network: None })].into(),
         jobs: vec![JobPlan { at: Draw::ZERO, give_up: None, spec: spec(100, 10) }],
         arrivals: Vec::new(),
         requests: Vec::new(),

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::sheet::{Cell, Sheet};
 use super::{Look, Reach, Show, ended, read};
-use crate::base::JobId;
+use crate::base::{JobId, Prediction, Score};
 use crate::cli::text::{count, duration, some};
 use crate::cli::{Exit, Format};
 use crate::cluster::Client;
@@ -40,7 +40,8 @@ Examples:
   idunno result 3 --format csv > result.csv
       The same as a file for a spreadsheet.
 
-A synthetic model predicts four bytes, which are shown as eight hexadecimal digits.
+Of a network the five likeliest classes are shown with their probabilities, and the right one as label, where it is known. A synthetic
+model predicts four bytes, which are shown as eight hexadecimal digits.
 
 Exit codes: 0 fine; 1 failed, or there is no such job; 2 usage or a bad file; 5 no quorum.";
 
@@ -166,12 +167,33 @@ fn sheet(jobs: &[JobStats]) -> Sheet {
 pub(in crate::cli) fn one(one: &One) -> Exit {
     ended(one.reach.client().and_then(|mut client| {
         let report = report(&mut client, one.job)?;
+        let accuracy = score(&mut client, one.job)?.accuracy();
         Ok(match one.show.format {
-            Format::Table => one.show.say(&described(&report)),
-            Format::Json => one.show.say(&format!("{}\n", as_json(&report))),
+            Format::Table => one.show.say(&described(&report, accuracy)),
+            Format::Json => one.show.say(&format!("{}\n", as_json(&report, accuracy))),
             Format::Csv => one.show.sheet(&failures(&report), ""),
         })
     }))
+}
+
+/// How often the predictions of a job are right so far. Of an engine that does not say what would be right, one page tells.
+pub(super) fn score(client: &mut Client, job: JobId) -> Result<Score> {
+    let (mut score, mut from) = (Score::default(), Some(0));
+    while let Some(at) = from {
+        let page = results(client, job, at)?;
+        let of = |query: &Counted| Score::of(&query.predictions, answered(query));
+        score = page.queries.iter().map(of).fold(score, Score::with);
+        from = page.next.filter(|_| score.known > 0);
+    }
+    Ok(score)
+}
+
+/// The results of a job from an input on.
+fn results(client: &mut Client, job: JobId, from: u64) -> Result<Page> {
+    read(client, Question::Results { job, from }, |reading| match reading {
+        Reading::Results(page) => Some(page),
+        _ => None,
+    })
 }
 
 fn report(client: &mut Client, job: JobId) -> Result<JobReport> {
@@ -191,7 +213,7 @@ fn state_of(report: &JobReport) -> &'static str {
 }
 
 /// A job in a few lines for people.
-fn described(report: &JobReport) -> String {
+fn described(report: &JobReport, accuracy: Option<(f64, f64)>) -> String {
     let (status, spec) = (&report.status, &report.status.spec);
     let inputs = match &spec.inputs {
         Inputs::Range { dataset, from, count: all } => {
@@ -212,6 +234,14 @@ fn described(report: &JobReport) -> String {
         some(status.batch.into(), "input", "inputs"),
         duration(report.age.as_secs()),
     );
+    if let Some((first, five)) = accuracy {
+        let _ = writeln!(
+            text,
+            "  accuracy  {:.2} % are right, {:.2} % among the first five",
+            100.0 * first,
+            100.0 * five
+        );
+    }
     if !report.failures.is_empty() {
         let shown: u64 = report.failures.iter().map(|failed| failed.inputs).sum();
         text += "\n";
@@ -224,7 +254,7 @@ fn described(report: &JobReport) -> String {
     text
 }
 
-fn as_json(report: &JobReport) -> serde_json::Value {
+fn as_json(report: &JobReport, accuracy: Option<(f64, f64)>) -> serde_json::Value {
     let (status, spec) = (&report.status, &report.status.spec);
     let failures: Vec<_> = report
         .failures
@@ -240,6 +270,7 @@ fn as_json(report: &JobReport) -> serde_json::Value {
         "queries": report.queries, "queries_counted": report.queries_counted, "batch": status.batch,
         "weight": spec.weight, "priority": spec.priority,
         "age_s": crate::cli::text::rounded(report.age.as_secs()), "ended": status.ended, "failures": failures,
+        "accuracy_top1": accuracy.map(|accuracy| accuracy.0), "accuracy_top5": accuracy.map(|accuracy| accuracy.1),
     })
 }
 
@@ -264,11 +295,7 @@ pub(in crate::cli) fn result(one: &One) -> Exit {
         let mut from = Some(0);
         let mut first = true;
         while let Some(at) = from {
-            let question = Question::Results { job: one.job, from: at };
-            let page = read(&mut client, question, |reading| match reading {
-                Reading::Results(page) => Some(page),
-                _ => None,
-            })?;
+            let page = results(&mut client, one.job, at)?;
             let exit = one.show.say(&page_shown(&page, &inputs, one.show.format, first));
             if exit != Exit::Fine {
                 return Ok(exit);
@@ -281,8 +308,13 @@ pub(in crate::cli) fn result(one: &One) -> Exit {
 
 /// A page of results; its columns are named on the first one alone.
 fn page_shown(page: &Page, inputs: &Inputs, format: Format, first: bool) -> String {
-    let columns =
-        [("input", "input"), ("name", "name"), ("prediction", "prediction"), ("failure", "failure")];
+    let columns = [
+        ("input", "input"),
+        ("name", "name"),
+        ("prediction", "prediction"),
+        ("failure", "failure"),
+        ("label", "label"),
+    ];
     let mut sheet = Sheet::new(&columns);
     for query in &page.queries {
         for (input, outcome) in outcomes(query) {
@@ -290,11 +322,13 @@ fn page_shown(page: &Page, inputs: &Inputs, format: Format, first: bool) -> Stri
                 Ok(bytes) => (Some(bytes), None),
                 Err(reason) => (None, Some(reason)),
             };
+            let label = prediction.and_then(Prediction::decode).and_then(|prediction| prediction.label);
             sheet.row(vec![
                 Cell::number(input),
                 Cell::maybe(inputs.name(input), |name| Cell::text(&*name)),
-                Cell::maybe(prediction, |bytes| Cell::text(hex(bytes))),
+                Cell::maybe(prediction, |bytes| Cell::text(predicted(bytes))),
                 Cell::maybe(failure, Cell::text),
+                Cell::maybe(label, Cell::number),
             ]);
         }
     }
@@ -314,8 +348,7 @@ fn page_shown(page: &Page, inputs: &Inputs, format: Format, first: bool) -> Stri
 
 /// What became of each input of a query. All predictions of an engine have the same length.
 fn outcomes(query: &Counted) -> Vec<(u64, Result<&[u8], &str>)> {
-    let answered = (query.inputs as usize).saturating_sub(query.failed.len());
-    let width = query.predictions.len() / answered.max(1);
+    let width = query.predictions.len() / answered(query).max(1);
     let mut failed = query.failed.iter().peekable();
     let mut place = 0;
     let one = |input: u32| {
@@ -328,6 +361,18 @@ fn outcomes(query: &Counted) -> Vec<(u64, Result<&[u8], &str>)> {
         (query.from + u64::from(input), outcome)
     };
     (0..query.inputs).map(one).collect()
+}
+
+/// How many inputs of a query have a prediction.
+fn answered(query: &Counted) -> usize {
+    (query.inputs as usize).saturating_sub(query.failed.len())
+}
+
+/// A prediction for people and programs: of a network the likeliest classes with their probabilities, of another engine its bytes.
+fn predicted(bytes: &[u8]) -> String {
+    let Some(prediction) = Prediction::decode(bytes) else { return hex(bytes) };
+    let one = |(class, probability): &(u16, f32)| format!("{class}:{probability:.4}");
+    prediction.top.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -372,9 +417,18 @@ mod tests {
         let page = Page { queries: vec![query], next: None, ended: true };
         let names: Arc<[Arc<str>]> = (0..13).map(|n| format!("{n}.png").into()).collect();
         let shown = page_shown(&page, &Inputs::Names(names), Format::Csv, true);
-        let wanted =
-            "input,name,prediction,failure\n10,10.png,0102,\n11,11.png,,unreadable\n12,12.png,abcd,\n";
+        let wanted = "input,name,prediction,failure,label\n10,10.png,0102,,\n11,11.png,,unreadable,\n12,12.png,abcd,,\n";
         assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn what_a_network_predicts_is_shown_with_what_would_be_right() {
+        let bytes = Prediction { label: Some(2), top: vec![(2, 0.75), (0, 0.25)] }.encode();
+        let query = Counted { from: 0, inputs: 1, predictions: bytes.to_vec().into(), failed: [].into() };
+        let page = Page { queries: vec![query], next: None, ended: true };
+        let inputs = Inputs::Range { dataset: "node:/data".into(), from: 0, count: 1 };
+        let shown = page_shown(&page, &inputs, Format::Csv, false);
+        assert_eq!(shown, "0,node:/data:0,2:0.7500 0:0.2500,,2\n");
     }
 
     #[test]

@@ -9,9 +9,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::inputs::{inputs, range};
+use super::jobs::score;
 use super::sheet::{Cell, Sheet};
 use super::{Misuse, Reach, Show, ended, read};
-use crate::base::JobId;
+use crate::base::{JobId, Score};
 use crate::cli::text::{count, list, some};
 use crate::cli::{Exit, Format};
 use crate::cluster::{Client, Standing};
@@ -32,8 +33,8 @@ Examples:
       Inputs that are on the workers already.
 
 INPUTS is a number, a file with a name per line, a folder, a zip, or node:/path for what is on the workers; a job
-takes at most 10,000 names. Names travel and contents do not yet: there is no file store so far, and the only engine
-is a synthetic one, to which numbers are enough.
+takes at most 10,000 names. Names travel and contents do not yet: networks (engine torch) need node:/path, where each worker
+has a copy; to synthetic models numbers are enough.
 
 Exit codes: 0 fine; 1 failed, or with --wait: some inputs failed; 2 usage or a bad file; 5 no quorum;
 130 interrupted, the job goes on.";
@@ -157,7 +158,7 @@ fn submitted(what: &str, jobs: &[(&str, &str)], work: &Work, stop: &AtomicBool) 
     let mut exit = Exit::Fine;
     for job in accepted {
         exit = match waited(&mut client, job, stop)? {
-            Some(report) => exit.graver(told(&report, &work.show)),
+            Some(report) => exit.graver(told(&report, score(&mut client, job)?, &work.show)),
             None => return Ok(Exit::Interrupted),
         };
     }
@@ -208,11 +209,14 @@ fn waited(client: &mut Client, job: JobId, stop: &AtomicBool) -> Result<Option<J
 }
 
 /// Says how a job ended.
-fn told(report: &JobReport, show: &Show) -> Exit {
+fn told(report: &JobReport, score: Score, show: &Show) -> Exit {
     let status = &report.status;
     let (done, failed, all) = (status.inputs_done, status.inputs_failed, status.spec.inputs.count());
     let mut parts = vec![format!("{} of {} done", count(done), some(all, "input", "inputs"))];
     parts.push(if failed == 0 { "none failed".to_owned() } else { format!("{} failed", count(failed)) });
+    if let Some((first, _)) = score.accuracy() {
+        parts.push(format!("{:.2} % right", 100.0 * first));
+    }
     let how = if report.cancelled { "was cancelled" } else { "has ended" };
     show.note(&format!("{} {how}: {}", status.job, list(&parts)));
     if failed > 0 || done < all { Exit::Failed } else { Exit::Fine }

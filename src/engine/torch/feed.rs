@@ -1,0 +1,139 @@
+//! What inputs are decoded by: threads of their own, a piece ahead of the network.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::picture;
+use crate::base::InputShape;
+use crate::dataset::{Dataset, DatasetError};
+
+/// The most inputs that are decoded together, and that a network is given at once.
+pub(super) const PIECE_MAX: u32 = 64;
+/// The most pieces that are decoded before they are asked for.
+const AHEAD_MAX: usize = 2;
+/// The most datasets whose lists of names are kept.
+const DATASETS_MAX: usize = 4;
+/// What inputs on the workers are called.
+const HERE: &str = "node:";
+
+/// Some inputs of a dataset, for a network that takes this shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) dataset: Arc<str>,
+    pub(super) from: u64,
+    pub(super) inputs: u32,
+    pub(super) shape: InputShape,
+}
+
+/// One input: its numbers and the class that it belongs to, if that is known, or why it cannot be read.
+pub(super) type Decoded = Result<(Vec<f32>, Option<u16>), String>;
+
+/// Decodes pieces. Shared by the thread that runs networks and the one that hears what is to come.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pool: ThreadPool,
+    ahead: Mutex<VecDeque<(Piece, Receiver<Vec<Decoded>>)>>,
+    datasets: Arc<Mutex<VecDeque<Arc<Dataset>>>>,
+}
+
+impl Feed {
+    /// With so many threads.
+    pub(super) fn new(threads: usize) -> std::io::Result<Feed> {
+        let name = |number| format!("decode {number}");
+        let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
+        let pool = pool.map_err(std::io::Error::other)?;
+        Ok(Feed { pool, ahead: Mutex::default(), datasets: Arc::default() })
+    }
+
+    /// A piece will be asked for soon. Nothing happens when there is enough to do already.
+    pub(super) fn expect(&self, piece: Piece) {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if ahead.iter().any(|(other, _)| *other == piece) {
+            return;
+        }
+        // What was expected and not asked for is not wanted any more.
+        if ahead.len() >= AHEAD_MAX {
+            ahead.pop_front();
+        }
+        let decoding = self.decode(piece.clone());
+        ahead.push_back((piece, decoding));
+    }
+
+    /// Begins with a piece, or goes on with what was expected; the inputs come through the channel.
+    pub(super) fn begin(&self, piece: Piece) -> Receiver<Vec<Decoded>> {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = ahead.iter().position(|(other, _)| *other == piece).and_then(|place| ahead.remove(place));
+        drop(ahead);
+        found.map_or_else(|| self.decode(piece), |(_, decoding)| decoding)
+    }
+
+    fn decode(&self, piece: Piece) -> Receiver<Vec<Decoded>> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let datasets = Arc::clone(&self.datasets);
+        self.pool.spawn(move || {
+            // Nobody may want it any more.
+            let _ = sender.send(decode(&piece, &datasets));
+        });
+        receiver
+    }
+}
+
+fn decode(piece: &Piece, datasets: &Mutex<VecDeque<Arc<Dataset>>>) -> Vec<Decoded> {
+    let last = piece.from.saturating_add(u64::from(piece.inputs).saturating_sub(1));
+    let dataset = match dataset(&piece.dataset, last, datasets) {
+        Ok(dataset) => dataset,
+        Err(why) => return vec![Err(why); piece.inputs as usize],
+    };
+    let one = |reader: &mut Result<crate::dataset::Reader, DatasetError>, place: u32| {
+        let number = piece.from.saturating_add(u64::from(place));
+        let reader = reader.as_mut().map_err(|error| short(error))?;
+        let bytes = reader.read(number).map_err(|error| short(&error))?;
+        let label = dataset.label(number as usize).and_then(|label| u16::try_from(label).ok());
+        Ok((picture::numbers(&bytes, &piece.shape)?, label))
+    };
+    (0..piece.inputs).into_par_iter().map_init(|| dataset.reader(), one).collect()
+}
+
+/// The dataset that is called so, from the list or from the disk: anew when it has grown since.
+fn dataset(
+    called: &str,
+    last: u64,
+    datasets: &Mutex<VecDeque<Arc<Dataset>>>,
+) -> Result<Arc<Dataset>, String> {
+    let Some(path) = called.strip_prefix(HERE).map(Path::new) else {
+        return Err(format!("contents do not travel yet; submit {HERE}/path"));
+    };
+    let mut datasets = datasets.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(place) = datasets.iter().position(|dataset| dataset.path() == path)
+        && let Some(found) = datasets.remove(place)
+        && last < found.names().len() as u64
+    {
+        datasets.push_back(Arc::clone(&found));
+        return Ok(found);
+    }
+    let found = Arc::new(Dataset::open(path).map_err(|error| short(&error))?);
+    if datasets.len() >= DATASETS_MAX {
+        datasets.pop_front();
+    }
+    datasets.push_back(Arc::clone(&found));
+    Ok(found)
+}
+
+/// Why an input cannot be read, the essential first: long reasons are cut.
+fn short(error: &DatasetError) -> String {
+    match error {
+        DatasetError::NoInput { inputs, .. } => format!("the dataset has only {inputs} inputs"),
+        DatasetError::Disk { path, error } => format!("{}: {}", error.kind(), path.display()),
+        DatasetError::Zip { why, .. } => format!("unsound zip: {why}"),
+        DatasetError::TooMany { what, most, .. } => format!("more than {most} {what}"),
+        DatasetError::Empty { .. } => "the dataset is empty".to_owned(),
+        DatasetError::NoDataset { .. } => "no dataset: neither a folder nor a zip".to_owned(),
+        DatasetError::Hostile { name, .. } => format!("hostile name in the dataset: {name:?}"),
+        DatasetError::Labels { line, why, .. } => format!("labels.csv:{line}: {why}"),
+    }
+}

@@ -1,0 +1,7 @@
+//! Tests of real networks on libtorch. `networks.txt` and `prepared.txt` were made with torchvision 0.26 on `PyTorch` 2.11, by
+//! `reference.py`.
+
+mod networks;
+mod prepare;
+#[cfg(target_os = "linux")]
+mod serve;
