@@ -14,7 +14,7 @@ mod weights;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::nn::VarStore;
 use tch::{CModule, Kind, Tensor};
@@ -31,6 +31,9 @@ use crate::base::{Architecture, AttemptId, Network, Prediction, Span, Weights};
 const WARM_MAX: usize = 8;
 /// How often a network runs before it is said to be loaded: the first times it prepares itself.
 const WARM_UP: usize = 2;
+
+/// Whoever makes a network draws its first weights from the one generator that libtorch has for the whole process.
+static DRAWING: Mutex<()> = Mutex::new(());
 
 /// Runs a network.
 #[derive(Debug)]
@@ -75,7 +78,10 @@ impl Model {
                 let of_file = |why| format!("{file} does not fit: {why}");
                 let classes = weights::classes(architecture, &tensors).map_err(of_file)?;
                 let store = VarStore::new(device);
-                let layers = networks::build(architecture, &store.root(), &network.input, classes)?;
+                let layers = {
+                    let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+                    networks::build(architecture, &store.root(), &network.input, classes)?
+                };
                 weights::install(architecture, &store, &tensors).map_err(of_file)?;
                 Runs::Layers(layers, store)
             }
@@ -162,6 +168,7 @@ fn drawn(
     device: tch::Device,
     seed: u64,
 ) -> Result<(networks::Layers, VarStore), String> {
+    let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(seed as i64);
     // On the processor, whatever it will run on: a GPU draws others.
     let mut store = VarStore::new(tch::Device::Cpu);
