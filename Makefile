@@ -54,10 +54,15 @@ units:
 bench-once: $(NEEDED)
 	$(CARGO) bench --locked $(TORCH) -- --test
 
+# The programs that tests and benchmarks were built with, or have them built. Without tests some libraries have fewer features, so that
+# `cargo build` would compile nearly everything once more.
+DEBUG := $(CARGO) test --locked --no-run --test it
+RELEASE := $(CARGO) bench --locked $(TORCH) --no-run
+
 # The same seed gives the same bytes of every result file in a debug and in a release build.
 same-bytes: $(NEEDED)
-	$(CARGO) build --locked
-	$(CARGO) build --locked --release $(TORCH)
+	$(DEBUG)
+	$(RELEASE)
 	rm -rf target/same-bytes
 	target/debug/idunno sim coord_fail --trials 2 --quiet --threads 1 --out target/same-bytes/debug
 	target/release/idunno sim coord_fail --trials 2 --quiet --threads 2 --out target/same-bytes/release
@@ -72,7 +77,7 @@ reference: target/reference
 # What is kept of a run: the summary, and the pictures that scale.
 .PHONY: target/reference
 target/reference: $(NEEDED)
-	$(CARGO) build --locked --release $(TORCH)
+	$(RELEASE)
 	rm -rf target/reference target/shipped
 	target/release/idunno sim $(SCENARIOS) --quiet --out target/shipped
 	set -e; for run in target/shipped/*/sim; do \
@@ -89,7 +94,7 @@ campaign:
 # A few hundred drawn scenarios under every profile: seconds, with the binary that is there anyway.
 SHORT := 300
 fuzz-short: $(NEEDED)
-	$(CARGO) build --locked --release $(TORCH)
+	$(RELEASE)
 	set -e; for profile in $(PROFILES); do \
 	    target/release/idunno fuzz --profile $$profile --seeds $(SHORT) --quiet; \
 	done
