@@ -111,7 +111,8 @@ impl Supervisor {
     }
 
     fn tell(&self, told: Told) {
-        // The queue has no limit of its own: a node has one order under way at a time, and expects no more than it was given. A thread that has ended needs to be told nothing.
+        // The queue has no limit of its own: a node has one order under way at a time, and expects no more than it was given. A thread
+        // that has ended needs to be told nothing.
         let _ = self.sender.send(told);
     }
 }

@@ -74,6 +74,10 @@ fn what_cannot_be_prepared_says_why_within_64_letters() {
     let mut vast = picture(2, 2);
     vast[16..24].copy_from_slice(&[0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0]);
     assert!(refused(&vast, &shape).starts_with("unreadable image: "));
+    // Nor does one that would have to grow to that size, so that its shorter side is long enough.
+    let usual: InputShape = "image:224".parse().unwrap();
+    assert_eq!(refused(&picture(20_000, 2), &usual), "too long and thin: 20000 by 2 pixels");
+    assert!(prepare(&picture(2_000, 2), &usual).is_ok());
 }
 
 #[test]

@@ -173,16 +173,15 @@ fn measured(measure: &Measure, prepared: Prepared) -> Result<Exit> {
     sizes.dedup();
     let mut all = Vec::new();
     for size in sizes {
+        // Queries go through the inputs; one that is larger than the dataset cannot be asked.
+        let Some(most) = prepared.inputs.checked_sub(u64::from(size)) else {
+            bail!(
+                "--batch {size}: the dataset has only {} inputs; say with --dataset where there are more",
+                prepared.inputs
+            );
+        };
         let mut times = Vec::new();
         for number in 0..WARM_UP + measure.repeats {
-            // Queries go through the inputs; one that is larger than the dataset cannot be asked.
-            let most = prepared.inputs.saturating_sub(u64::from(size));
-            if prepared.inputs < u64::from(size) {
-                bail!(
-                    "--batch {size}: the dataset has only {} inputs; say with --dataset where there are more",
-                    prepared.inputs
-                );
-            }
             let from = u64::from(number) * u64::from(size) % (most + 1);
             let took = child.infer(&prepared.dataset, from, size)?;
             if number >= WARM_UP {

@@ -9,7 +9,6 @@ mod feed;
 mod networks;
 mod picture;
 pub mod train;
-
 mod weights;
 
 use std::collections::{BTreeMap, VecDeque};

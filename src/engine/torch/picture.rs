@@ -13,6 +13,8 @@ use crate::base::InputShape;
 const SIDE_MAX: u32 = 20_000;
 /// The most bytes that reading a picture may take.
 const MEMORY_MAX: u64 = 1 << 30;
+/// The most pixels of a picture once it is shrunk or grown: one that is very long and thin would take more memory than there is.
+const RESIZED_MAX: u64 = 1 << 27;
 /// The mean of the colours in `ImageNet`, and their standard deviation, which networks expect to be taken out.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
@@ -51,6 +53,9 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
 /// Resizes a picture and takes out mean and deviation: first all of red, row by row, then green, then blue.
 fn prepare(picture: &RgbImage, width: u32, height: u32, crop: bool) -> Result<Vec<f32>, String> {
     let (wide, high) = if crop { shrunk(picture.dimensions(), width) } else { (width, height) };
+    if u64::from(wide) * u64::from(high) > RESIZED_MAX {
+        return Err(format!("too long and thin: {} by {} pixels", picture.width(), picture.height()));
+    }
     let resized = resize(picture, wide, high)?;
     let (left, top) = (middle(wide, width), middle(high, height));
     let mut numbers = Vec::with_capacity(3 * width as usize * height as usize);
