@@ -1,84 +1,23 @@
 //! A network learns letters, and a cluster answers with what it has learnt.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use idunno::base::Weights;
+use idunno::base::{Network, Prediction, Weights};
 use idunno::dataset::Dataset;
 use idunno::engine::torch::{Model, prepare};
 use serde_json::Value;
 
+use super::cluster::{Cluster, done, idunno, refused};
+use super::faults::{Job, answers_through_faults};
 use super::networks::network;
 
-const IDUNNO: &str = env!("CARGO_BIN_EXE_idunno");
-const BATCH: usize = 16;
-
-fn idunno(folder: &Path, words: &str) -> Output {
-    Command::new(IDUNNO).args(words.split(' ')).current_dir(folder).output().expect("it can be started")
-}
-
-fn done(folder: &Path, words: &str) -> String {
-    let output = idunno(folder, words);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "idunno {words}: {}\n{out}\n{err}", output.status);
-    out.into_owned()
-}
-
-fn refused(folder: &Path, words: &str) -> String {
-    let output = idunno(folder, words);
-    let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "idunno {words}: {err}");
-    err
-}
-
-/// A node that ends with the test.
-struct Node(Child, String);
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Node {
-    fn start(folder: &Path, name: &str, join: Option<&Node>) -> Node {
-        let mut command = Command::new(IDUNNO);
-        command.args([
-            "run",
-            "--tied",
-            "--listen",
-            "127.0.0.1:0",
-            "--key",
-            "key",
-            "--data",
-            name,
-            "--name",
-            name,
-        ]);
-        if let Some(other) = join {
-            command.args(["--join", &other.1]);
-        }
-        let log = fs::File::create(folder.join(format!("{name}.log"))).unwrap();
-        let child =
-            command.current_dir(folder).stdin(Stdio::null()).stderr(log).stdout(Stdio::piped()).spawn();
-        let mut child = child.expect("it can be started");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-        assert!(
-            address.contains(':'),
-            "{line:?}: {}",
-            fs::read_to_string(folder.join(format!("{name}.log"))).unwrap()
-        );
-        Node(child, address)
-    }
-}
+/// Inputs per query.
+pub(crate) const BATCH: usize = 16;
+/// How often nodes are killed in the midst of the same work.
+const TRIALS: u32 = 3;
 
 fn errors(table: &Path) -> Vec<f64> {
     let mut reader = csv::Reader::from_path(table).unwrap();
@@ -123,23 +62,23 @@ fn what_a_network_has_learnt_is_what_three_nodes_answer() {
     let array =
         [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), &[0; 8]].concat();
     fs::write(folder.join("test/few.npy"), array).unwrap();
-    let wanted = local(&folder.join("w.safetensors"), &folder.join("test"));
+    let weights = folder.join("w.safetensors");
+    let letters = network("lenet", Weights::File(weights.to_str().unwrap().into()), "image:32x32");
+    let wanted = local(&letters, &folder.join("test"));
     assert_eq!(wanted.len(), 202);
 
-    done(folder, "key new key");
-    let weights = folder.join("w.safetensors");
-    let model = format!(
-        "[model.letters]\nengine = \"torch\"\nnetwork = \"lenet\"\nweights = {weights:?}\nload = \"1s\"\nper_input = \"1ms\"\n"
-    );
-    fs::write(folder.join("idunno.toml"), model).unwrap();
-    let first = Node::start(folder, "n1", None);
-    let _others = ["n2", "n3"].map(|name| Node::start(folder, name, Some(&first)));
-    let until = Instant::now() + Duration::from_mins(1);
-    let ask = |words: &str| idunno(folder, &format!("{words} --key key --node {}", first.1));
-    while String::from_utf8_lossy(&ask("members --format csv").stdout).lines().count() < 4 {
-        assert!(Instant::now() < until, "three nodes never became a cluster");
-        thread::sleep(Duration::from_millis(50));
-    }
+    let drawn = network("resnet18", Weights::Random(7), "image:64x64");
+    let table = |name: &str, network: &Network, weights: &str| {
+        let (layers, input) = (network.architecture.name(), &network.input);
+        format!(
+            "[model.{name}]\nengine = \"torch\"\nnetwork = \"{layers}\"\ninput = \"{input}\"\ndevice = \"cpu\"\n{weights}\n\
+             load = \"1s\"\nper_input = \"1ms\"\n"
+        )
+    };
+    let models = table("letters", &letters, &format!("weights = {weights:?}"))
+        + &table("drawn", &drawn, "random_weights = 7\nclasses = 10");
+    let mut cluster = Cluster::start(folder, &models);
+    let ask = |words: &str| idunno(folder, &format!("{words} --key key --node {}", cluster.address(0)));
     let test = folder.join("test");
     let submitted =
         ask(&format!("submit letters node:{} --range 0..202 --batch {BATCH} --wait", test.display()));
@@ -152,12 +91,13 @@ fn what_a_network_has_learnt_is_what_three_nodes_answer() {
     assert_eq!(rows.len(), 202);
     let mut right = 0;
     for (row, wanted) in rows.iter().zip(&wanted) {
-        let (answer, label) = wanted;
-        match answer {
-            Ok(answer) => {
-                assert_eq!(row["prediction"], answer.as_str(), "{row}");
-                assert_eq!(row["label"].as_u64(), label.map(u64::from), "{row}");
-                right += u32::from(answer.split(':').next().unwrap().parse().ok() == *label);
+        match wanted {
+            Ok(wanted) => {
+                let shown: Vec<String> =
+                    wanted.top.iter().map(|(class, chance)| format!("{class}:{chance:.4}")).collect();
+                assert_eq!(row["prediction"], shown.join(" "), "{row}");
+                assert_eq!(row["label"].as_u64(), wanted.label.map(u64::from), "{row}");
+                right += u32::from(wanted.is_right(1) == Some(true));
             }
             Err(why) => assert_eq!(row["failure"], why.as_str(), "{row}"),
         }
@@ -168,12 +108,23 @@ fn what_a_network_has_learnt_is_what_three_nodes_answer() {
     let reasons: Vec<&str> =
         job["failures"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();
     assert_eq!(reasons, ["unreadable image: neither PNG nor JPEG", "shape [2] instead of [3, 32, 32]"]);
+
+    // More work, so that there is time to kill nodes in the midst of it.
+    done(folder, "dataset letters --count 1500 --seed 3 --flat --out many --quiet");
+    done(folder, "dataset letters --count 2400 --seed 4 --size 64 --out larger --quiet");
+    let job = |model: &'static str, network: &Network, dataset: &str| {
+        let dataset = folder.join(dataset);
+        Job { model, wanted: local(network, &dataset), dataset: format!("node:{}", dataset.display()) }
+    };
+    let jobs = [job("letters", &letters, "many"), job("drawn", &drawn, "larger")];
+    for trial in 0..TRIALS {
+        answers_through_faults(&mut cluster, &jobs, trial);
+    }
 }
 
-/// What a plain loop over the same queries says about each input, as `idunno result` shows it, with the label.
-fn local(weights: &Path, dataset: &Path) -> Vec<(Result<String, String>, Option<u32>)> {
-    let network = network("lenet", Weights::File(weights.to_str().unwrap().into()), "image:32x32");
-    let model = Model::load(&network).unwrap();
+/// What a plain loop over the same queries says about each input.
+fn local(network: &Network, dataset: &Path) -> Vec<Result<Prediction, String>> {
+    let model = Model::load(network).unwrap();
     let dataset = Arc::new(Dataset::open(dataset).unwrap());
     let mut reader = dataset.reader().unwrap();
     let mut all = Vec::new();
@@ -184,11 +135,9 @@ fn local(weights: &Path, dataset: &Path) -> Vec<(Result<String, String>, Option<
         let readable: Vec<&[f32]> = decoded.iter().flatten().map(Vec::as_slice).collect();
         let mut answers = model.run(&readable).unwrap().into_iter();
         for (place, decoded) in query.iter().zip(&decoded) {
-            let answer = decoded.clone().and_then(|_| answers.next().unwrap());
-            let shown = |top: Vec<(u16, f32)>| {
-                top.iter().map(|(class, chance)| format!("{class}:{chance:.4}")).collect::<Vec<_>>().join(" ")
-            };
-            all.push((answer.map(shown), dataset.label(*place)));
+            let label = dataset.label(*place).map(|label| label as u16);
+            let top = decoded.clone().and_then(|_| answers.next().unwrap());
+            all.push(top.map(|top| Prediction { label, top }));
         }
     }
     all
