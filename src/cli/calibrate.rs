@@ -4,7 +4,7 @@ mod model;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::client::{Misuse, Reach, ended};
@@ -45,6 +45,14 @@ pub(super) struct Network {
     reach: Reach,
 }
 
+/// The name of a model, as it is typed.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let plain = text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+    let good = plain && text.len() <= 64 && text.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+    let wanted = || "wanted at most 64 letters, digits, \"-\", \"_\" and \".\"".to_owned();
+    if good { Ok(text.to_owned()) } else { Err(wanted()) }
+}
+
 /// Does what `idunno calibrate` is told.
 pub(super) fn run(calibrate: &Calibrate) -> Exit {
     match calibrate {
@@ -53,7 +61,7 @@ pub(super) fn run(calibrate: &Calibrate) -> Exit {
     }
 }
 
-fn measured(network: &Network) -> Result<Exit> {
+fn measured(network: &Network) -> anyhow::Result<Exit> {
     if let Some(out) = network.out.as_ref().filter(|out| out.exists()) {
         let why = format!("{} exists already, and is left as it is", out.display());
         return Err(Misuse(why).into());

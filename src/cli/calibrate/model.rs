@@ -1,19 +1,24 @@
 //! `idunno calibrate model`: what a network costs on this machine, measured through the same child process that nodes use.
 
+mod chart;
+mod engines;
+mod fit;
+
+use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::base::{Architecture, AttemptId, Device, Draw, Epoch, InputShape, Network, Span, Weights};
-use crate::cli::text::{columns, duration};
+use self::engines::{Times, Work};
+use self::fit::Fitted;
+use crate::base::{Architecture, Device, InputShape, Network, Weights};
+use crate::cli::text::{columns, duration, some};
 use crate::cli::{Exit, screen, seed};
 use crate::dataset::Dataset;
 use crate::dataset::letters::{Layout, Letters};
-use crate::engine::{self, Event, Model, Order, Said, Setup, Supervisor};
+use crate::engine;
+use crate::report::Stats;
 use crate::scenario::{ModelPlan, model_to_toml};
 
 pub(super) const EXAMPLES: &str = "\
@@ -22,18 +27,15 @@ Examples:
       Random weights are as fast as any: load time and time per query, then the table [model.resnet18].
   idunno calibrate model photos --network resnet50 --weights w.safetensors --dataset photos.zip
       With your weights and inputs; --out FILE writes the table, --device cuda:0 measures a GPU.
+  idunno calibrate model resnet18 --random-weights 1 --batch 1,2,4,8,16 --engines 2 --repeats 100 --charts charts
+      Two nodes share this machine: what their engines take when both run. charts/resnet18.svg has the time against the batch.
 
-Run it while the machine has nothing else to do, and with the threads that the node will have. This needs an idunno that was built
-with libtorch.
+Run it while the machine has nothing else to do, with as many engines as will run there at the same time, and with the threads that they
+will have: engines that share cores, caches and memory take longer. Each load is that of a fresh process, and the next query's inputs are
+decoded while one runs, as on a node. This needs an idunno that was built with libtorch.
 
 Exit codes: 0 fine; 1 the network cannot be run; 2 usage or a bad file.";
 
-/// How long a load or a query may take.
-const PATIENCE: Duration = Duration::from_mins(2);
-/// How often it is loaded.
-const LOADS: u32 = 3;
-/// Queries of each size before those that count.
-const WARM_UP: u32 = 3;
 /// Pictures to measure with, when there are no others.
 const PICTURES: u32 = 64;
 /// How wide they are: about the usual photo of a phone, shrunk for the web.
@@ -43,7 +45,7 @@ const SIDE: u32 = 320;
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Measure {
     /// What the model is called in the table; a known network's name says which network as well.
-    #[arg(value_name = "NAME", value_parser = name)]
+    #[arg(value_name = "NAME", value_parser = super::name)]
     name: String,
     /// Which network: alexnet, resnet18, resnet34, resnet50, mlp, lenet, or script for what a file says [default: the name].
     #[arg(long, value_name = "NETWORK")]
@@ -68,7 +70,7 @@ pub(in crate::cli) struct Measure {
     /// Queries of so many inputs are measured.
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,8", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: Vec<u32>,
-    /// How often each.
+    /// How often each, on each engine.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(5..=100_000))]
     repeats: u32,
     /// What it runs on: cpu, cuda:0, or auto.
@@ -77,19 +79,19 @@ pub(in crate::cli) struct Measure {
     /// Threads of one inference; as many decode its inputs.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: u32,
+    /// Engines that run at the same time, each a process of its own.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    engines: u32,
     /// Measure with these inputs: a folder or a zip [default: 64 letters of 320 by 320 pixels].
     #[arg(long, value_name = "PATH")]
     dataset: Option<PathBuf>,
     /// Write the table into this file, which must not exist, and not to the standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-}
-
-fn name(text: &str) -> Result<String, String> {
-    let plain = text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
-    let good = plain && text.len() <= 64 && text.starts_with(|letter: char| letter.is_ascii_alphanumeric());
-    let wanted = || "wanted at most 64 letters, digits, \"-\", \"_\" and \".\"".to_owned();
-    if good { Ok(text.to_owned()) } else { Err(wanted()) }
+    /// Also write the chart of the time against the batch, as NAME.svg and NAME.png, and every time that was measured, as NAME.csv, into
+    /// this folder.
+    #[arg(long, value_name = "DIR")]
+    charts: Option<PathBuf>,
 }
 
 /// Does what `idunno calibrate model` is told.
@@ -165,41 +167,28 @@ fn prepare(measure: &Measure) -> Result<Prepared> {
 }
 
 fn measured(measure: &Measure, prepared: Prepared) -> Result<Exit> {
-    let mut child = Child::start(measure, &prepared.network)?;
-    let mut loads: Vec<f64> = (0..LOADS).map(|_| child.load()).collect::<Result<_>>()?;
-    loads.sort_by(f64::total_cmp);
     let mut sizes = measure.batch.clone();
     sizes.sort_unstable();
     sizes.dedup();
-    let mut all = Vec::new();
-    for size in sizes {
-        // Queries go through the inputs; one that is larger than the dataset cannot be asked.
-        let Some(most) = prepared.inputs.checked_sub(u64::from(size)) else {
-            bail!(
-                "--batch {size}: the dataset has only {} inputs; say with --dataset where there are more",
-                prepared.inputs
-            );
-        };
-        let mut times = Vec::new();
-        for number in 0..WARM_UP + measure.repeats {
-            let from = u64::from(number) * u64::from(size) % (most + 1);
-            let took = child.infer(&prepared.dataset, from, size)?;
-            if number >= WARM_UP {
-                times.push(took);
-            }
-        }
-        times.sort_by(f64::total_cmp);
-        all.push((size, times));
+    // Queries go through the inputs; one that is larger than the dataset cannot be asked.
+    if let Some(size) = sizes.iter().find(|size| u64::from(**size) > prepared.inputs) {
+        bail!(
+            "--batch {size}: the dataset has only {} inputs; say with --dataset where there are more",
+            prepared.inputs
+        );
     }
-    let fitted = fit(&all);
-    screen::complain(&figures(&loads, &all, &fitted));
-    let profile = crate::base::CostProfile {
-        load: Draw::Fixed(rounded(loads[loads.len() / 2])),
-        setup: Draw::Fixed(rounded(fitted.setup)),
-        per_input: spread(fitted.per_input, fitted.sigma),
-    };
+    let Prepared { network, dataset, inputs, .. } = &prepared;
+    let what = Work { name: &measure.name, network, dataset, inputs: *inputs };
+    let times = engines::measure(&what, measure.engines, &sizes, measure.repeats)?;
+    let fitted = fit::fit(&times.queries);
+    screen::complain(&figures(&times, &fitted));
+    let profile = fitted.profile(&times.loads);
+    if let Some(folder) = &measure.charts {
+        let figure = chart::figure(measure, network, &times, &fitted);
+        chart::write(folder, &measure.name, &figure, &times)?;
+    }
     let plan = ModelPlan { engine: "torch".into(), profile, network: Some(prepared.network) };
-    let table = model_to_toml(&measure.name, &plan);
+    let table = remarks(measure, &times) + &model_to_toml(&measure.name, &plan);
     match &measure.out {
         Some(out) => {
             std::fs::write(out, table).with_context(|| format!("cannot write {}", out.display()))?;
@@ -209,148 +198,52 @@ fn measured(measure: &Measure, prepared: Prepared) -> Result<Exit> {
     }
 }
 
-/// What such figures are worth: microseconds.
-fn rounded(seconds: f64) -> Span {
-    Span::micros((seconds * 1e6).round() as u64)
-}
-
-fn spread(median: f64, sigma: f64) -> Draw {
-    let sigma = (sigma * 1000.0).round() / 1000.0;
-    let median = rounded(median);
-    if sigma > 0.0 { Draw::LogNormal(median, sigma) } else { Draw::Fixed(median) }
-}
-
-/// A time per query as scenarios know it: `setup + per_input · inputs`, the second part log-normal.
-#[derive(Debug, PartialEq)]
-struct Fitted {
-    setup: f64,
-    per_input: f64,
-    sigma: f64,
-}
-
-/// Least squares through the medians, by their size, so that small queries count as much as large ones; then the spread of what is left
-/// of each query without its fixed part. All times are in seconds, sorted.
-fn fit(all: &[(u32, Vec<f64>)]) -> Fitted {
-    let points: Vec<(f64, f64)> =
-        all.iter().map(|(size, times)| (f64::from(*size), times[times.len() / 2])).collect();
-    let sum = |of: &dyn Fn(f64, f64) -> f64| points.iter().map(|&(size, time)| of(size, time)).sum::<f64>();
-    // Errors relative to the time: each point weighs 1/time².
-    let (w, x, y) = (sum(&|_, t| 1.0 / (t * t)), sum(&|s, t| s / (t * t)), sum(&|_, t| 1.0 / t));
-    let (xx, xy) = (sum(&|s, t| s * s / (t * t)), sum(&|s, t| s / t));
-    let below = w * xx - x * x;
-    let slope = if points.len() > 1 && below > 0.0 { (w * xy - x * y) / below } else { 0.0 };
-    let setup = if slope > 0.0 { ((y - slope * x) / w).max(0.0) } else { 0.0 };
-    // Without a fixed part the line goes through zero.
-    let per_input = if setup > 0.0 { slope } else { xy / xx };
-    let logs: Vec<f64> = (all.iter())
-        .flat_map(|(size, times)| times.iter().map(move |time| (f64::from(*size), *time)))
-        .filter(|(_, time)| *time > setup)
-        .map(|(size, time)| libm::log((time - setup) / (size * per_input)))
-        .collect();
-    let mean = logs.iter().sum::<f64>() / logs.len().max(1) as f64;
-    let variance = logs.iter().map(|log| (log - mean) * (log - mean)).sum::<f64>() / logs.len().max(1) as f64;
-    Fitted { setup, per_input, sigma: libm::sqrt(variance) }
+/// What stands above the table: what was measured, in a line for each size, so that it can be judged what the fitted draws are worth.
+fn remarks(measure: &Measure, times: &Times) -> String {
+    let Measure { engines, threads, .. } = measure;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut text = format!(
+        "# Measured by idunno calibrate model: {} at once, threads {threads}, on a machine with {cores} cores.\n",
+        some(u64::from(*engines), "engine", "engines"),
+    );
+    let mut line = |what: &str, sorted: &[f64]| {
+        let stats = Stats::of(sorted);
+        let shown = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), duration);
+        let _ = writeln!(
+            text,
+            "# {what}: n {}, mean {}, standard deviation {}, median {}, p95 {}",
+            stats.n,
+            shown(stats.mean),
+            shown(stats.std),
+            shown(stats.p50),
+            shown(stats.p95)
+        );
+    };
+    line("load", &times.loads);
+    for (size, sorted) in &times.queries {
+        line(&format!("batch {size}"), sorted);
+    }
+    text
 }
 
 /// The figures for people.
-fn figures(loads: &[f64], all: &[(u32, Vec<f64>)], fitted: &Fitted) -> String {
-    let head = ["", "n", "least", "median", "p90", "most", "inputs/s", "fitted"].map(str::to_owned).to_vec();
+fn figures(times: &Times, fitted: &Fitted) -> String {
+    let head =
+        ["", "n", "mean", "std", "least", "median", "p90", "most", "inputs/s", "fitted"].map(str::to_owned);
     let row = |what: String, sorted: &[f64], inputs: Option<u32>| {
-        let at = |share: usize| duration(sorted[(sorted.len() * share / 100).min(sorted.len() - 1)]);
-        let rate = inputs.map(|inputs| format!("{:.1}", f64::from(inputs) / sorted[sorted.len() / 2]));
-        let line = inputs.map(|inputs| duration(fitted.setup + fitted.per_input * f64::from(inputs)));
-        let count = sorted.len().to_string();
-        vec![what, count, at(0), at(50), at(90), at(100), rate.unwrap_or_default(), line.unwrap_or_default()]
+        let stats = Stats::of(sorted);
+        let shown = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), duration);
+        // All engines together.
+        let rate =
+            |inputs: u32| f64::from(inputs) * f64::from(times.engines) / stats.mean.unwrap_or(f64::NAN);
+        let spread = [stats.mean, stats.std, stats.min, stats.p50, stats.p90, stats.max].map(shown);
+        let mut cells = vec![what, stats.n.to_string()];
+        cells.extend(spread);
+        cells.push(inputs.map(|inputs| format!("{:.1}", rate(inputs))).unwrap_or_default());
+        cells.push(inputs.map(|inputs| duration(fitted.median(inputs))).unwrap_or_default());
+        cells
     };
-    let mut rows = vec![head, row("load".to_owned(), loads, None)];
-    rows.extend(all.iter().map(|(size, times)| row(format!("batch {size}"), times, Some(*size))));
+    let mut rows = vec![head.to_vec(), row("load".to_owned(), &times.loads, None)];
+    rows.extend(times.queries.iter().map(|(size, all)| row(format!("batch {size}"), all, Some(*size))));
     format!("{}\n", columns(&rows).trim_end())
-}
-
-/// An engine as a node has one.
-struct Child {
-    engine: Supervisor,
-    heard: Receiver<Event>,
-    model: Arc<str>,
-    serial: u64,
-}
-
-impl Child {
-    fn start(measure: &Measure, network: &Network) -> Result<Child> {
-        let program = std::env::current_exe().context("where this program is")?;
-        let model: Arc<str> = measure.name.as_str().into();
-        let models = [(Arc::clone(&model), Model::Torch(network.clone()))].into();
-        let (sender, heard) = mpsc::channel();
-        let tell = move |event| {
-            // Whoever measures may have given up.
-            let _ = sender.send(event);
-        };
-        let engine = Supervisor::start(program, Setup { models, speed: 1.0, seed: 1 }, tell);
-        Ok(Child { engine: engine.context("the inference engine")?, heard, model, serial: 0 })
-    }
-
-    /// Brings the model into memory; the seconds that took.
-    fn load(&mut self) -> Result<f64> {
-        let began = Instant::now();
-        self.engine.order(Order::Load { model: Arc::clone(&self.model) });
-        match self.answer()? {
-            Said::Loaded { .. } => Ok(began.elapsed().as_secs_f64()),
-            Said::LoadFailed { reason, .. } => bail!("{} cannot be loaded: {reason}", self.model),
-            other => bail!("the engine answered {other:?}"),
-        }
-    }
-
-    /// Runs a query; the seconds that took.
-    fn infer(&mut self, dataset: &str, from: u64, inputs: u32) -> Result<f64> {
-        self.serial += 1;
-        let attempt = AttemptId { epoch: Epoch(1), serial: self.serial };
-        let (model, dataset) = (Arc::clone(&self.model), dataset.into());
-        self.engine.order(Order::Infer { attempt, model, dataset, from, inputs });
-        match self.answer()? {
-            Said::Finished { failed, took, .. } => match failed.first() {
-                None => Ok(took.as_secs()),
-                Some(first) => bail!("input {} failed: {}", from + u64::from(first.input), first.reason),
-            },
-            Said::Failed { reason, .. } => bail!("a query of {inputs} inputs failed: {reason}"),
-            other => bail!("the engine answered {other:?}"),
-        }
-    }
-
-    fn answer(&self) -> Result<Said> {
-        match self.heard.recv_timeout(PATIENCE) {
-            Ok(Event::Said(said)) => Ok(said),
-            Ok(Event::Died { reason }) => bail!("the engine died: {reason}"),
-            Err(_) => bail!("the engine did not answer within {} s", PATIENCE.as_secs()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::Rng;
-
-    #[test]
-    fn what_was_drawn_from_a_profile_is_fitted_as_that_profile() {
-        let mut rng = Rng::new(5);
-        let mut times = |size: u32| {
-            let draw = Draw::LogNormal(Span::millis(40), 0.05);
-            let mut all: Vec<f64> =
-                (0..400).map(|_| 0.01 + draw.sample(&mut rng).as_secs() * f64::from(size)).collect();
-            all.sort_by(f64::total_cmp);
-            (size, all)
-        };
-        let fitted = fit(&[times(1), times(8), times(32)]);
-        assert!((fitted.setup - 0.01).abs() < 0.002, "{fitted:?}");
-        assert!((fitted.per_input - 0.04).abs() < 0.0006, "{fitted:?}");
-        assert!((fitted.sigma - 0.05).abs() < 0.005, "{fitted:?}");
-    }
-
-    #[test]
-    fn one_size_and_a_line_that_would_begin_below_zero_have_no_fixed_part() {
-        let one = fit(&[(4, vec![0.2; 5])]);
-        assert!(one.setup == 0.0 && (one.per_input - 0.05).abs() < 1e-9 && one.sigma == 0.0, "{one:?}");
-        let steep = fit(&[(1, vec![0.01; 5]), (10, vec![0.2; 5])]);
-        assert!(steep.setup == 0.0 && steep.per_input > 0.01 && steep.per_input < 0.02, "{steep:?}");
-    }
 }

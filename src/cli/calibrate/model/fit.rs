@@ -1,0 +1,110 @@
+//! What was measured, as the draws of a scenario.
+
+use crate::base::{CostProfile, Draw, Span};
+
+/// What such figures are worth: microseconds.
+fn rounded(seconds: f64) -> Span {
+    Span::micros((seconds * 1e6).round() as u64)
+}
+
+fn spread(median: f64, sigma: f64) -> Draw {
+    let sigma = (sigma * 1000.0).round() / 1000.0;
+    let median = rounded(median);
+    if sigma > 0.0 { Draw::LogNormal(median, sigma) } else { Draw::Fixed(median) }
+}
+
+/// A time per query as scenarios know it: `setup + per_input · inputs`, the second part log-normal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Fitted {
+    pub(super) setup: f64,
+    pub(super) per_input: f64,
+    pub(super) sigma: f64,
+}
+
+impl Fitted {
+    /// The median time of a query of so many inputs, in seconds.
+    pub(super) fn median(&self, inputs: u32) -> f64 {
+        self.setup + self.per_input * f64::from(inputs)
+    }
+
+    /// As a scenario has it, with what these loads took (seconds, sorted).
+    pub(super) fn profile(&self, loads: &[f64]) -> CostProfile {
+        let logs: Vec<f64> = loads.iter().map(|load| libm::log(*load)).collect();
+        CostProfile {
+            load: spread(loads[loads.len() / 2], deviation(&logs)),
+            setup: Draw::Fixed(rounded(self.setup)),
+            per_input: spread(self.per_input, self.sigma),
+        }
+    }
+}
+
+/// The standard deviation, about the mean.
+fn deviation(all: &[f64]) -> f64 {
+    let count = all.len().max(1) as f64;
+    let mean = all.iter().sum::<f64>() / count;
+    libm::sqrt(all.iter().map(|one| (one - mean) * (one - mean)).sum::<f64>() / count)
+}
+
+/// Least squares through the medians, by their size, so that small queries count as much as large ones; then the spread of what is left
+/// of each query without its fixed part. All times are in seconds, sorted.
+pub(super) fn fit(all: &[(u32, Vec<f64>)]) -> Fitted {
+    let points: Vec<(f64, f64)> =
+        all.iter().map(|(size, times)| (f64::from(*size), times[times.len() / 2])).collect();
+    let sum = |of: &dyn Fn(f64, f64) -> f64| points.iter().map(|&(size, time)| of(size, time)).sum::<f64>();
+    // Errors relative to the time: each point weighs 1/time².
+    let (w, x, y) = (sum(&|_, t| 1.0 / (t * t)), sum(&|s, t| s / (t * t)), sum(&|_, t| 1.0 / t));
+    let (xx, xy) = (sum(&|s, t| s * s / (t * t)), sum(&|s, t| s / t));
+    let below = w * xx - x * x;
+    let slope = if points.len() > 1 && below > 0.0 { (w * xy - x * y) / below } else { 0.0 };
+    let setup = if slope > 0.0 { ((y - slope * x) / w).max(0.0) } else { 0.0 };
+    // Without a fixed part the line goes through zero.
+    let per_input = if setup > 0.0 { slope } else { xy / xx };
+    let logs: Vec<f64> = (all.iter())
+        .flat_map(|(size, times)| times.iter().map(move |time| (f64::from(*size), *time)))
+        .filter(|(_, time)| *time > setup)
+        .map(|(size, time)| libm::log((time - setup) / (size * per_input)))
+        .collect();
+    Fitted { setup, per_input, sigma: deviation(&logs) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+
+    #[test]
+    fn what_was_drawn_from_a_profile_is_fitted_as_that_profile() {
+        let mut rng = Rng::new(5);
+        let mut times = |size: u32| {
+            let draw = Draw::LogNormal(Span::millis(40), 0.05);
+            let mut all: Vec<f64> =
+                (0..400).map(|_| 0.01 + draw.sample(&mut rng).as_secs() * f64::from(size)).collect();
+            all.sort_by(f64::total_cmp);
+            (size, all)
+        };
+        let fitted = fit(&[times(1), times(8), times(32)]);
+        assert!((fitted.setup - 0.01).abs() < 0.002, "{fitted:?}");
+        assert!((fitted.per_input - 0.04).abs() < 0.0006, "{fitted:?}");
+        assert!((fitted.sigma - 0.05).abs() < 0.005, "{fitted:?}");
+    }
+
+    #[test]
+    fn one_size_and_a_line_that_would_begin_below_zero_have_no_fixed_part() {
+        let one = fit(&[(4, vec![0.2; 5])]);
+        assert!(one.setup == 0.0 && (one.per_input - 0.05).abs() < 1e-9 && one.sigma == 0.0, "{one:?}");
+        let steep = fit(&[(1, vec![0.01; 5]), (10, vec![0.2; 5])]);
+        assert!(steep.setup == 0.0 && steep.per_input > 0.01 && steep.per_input < 0.02, "{steep:?}");
+    }
+
+    #[test]
+    fn loads_have_their_median_and_their_spread() {
+        let fitted = Fitted { setup: 0.002, per_input: 0.05, sigma: 0.1 };
+        let profile = fitted.profile(&[0.4, 0.5, 0.625]);
+        let Draw::LogNormal(median, sigma) = profile.load else { panic!("{profile:?}") };
+        // The logarithms are ln 0.5 and ln 1.25 to either side of it.
+        assert_eq!((median, (sigma * 1000.0).round() as u32), (Span::millis(500), 182));
+        assert_eq!(profile.setup, Draw::Fixed(Span::millis(2)));
+        assert_eq!(profile.per_input, Draw::LogNormal(Span::millis(50), 0.1));
+        assert_eq!(fitted.profile(&[0.5; 5]).load, Draw::Fixed(Span::millis(500)));
+    }
+}
