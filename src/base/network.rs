@@ -94,6 +94,8 @@ pub enum Weights {
     File(Arc<str>),
     /// They are drawn with this seed: for measurements, since such a network knows nothing.
     Random(u64),
+    /// Those that were imported on the machine under the model's name; layers and input are what was said then.
+    Imported,
 }
 
 /// What a network takes for one input.

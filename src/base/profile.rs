@@ -55,6 +55,14 @@ pub struct CostProfile {
 }
 
 impl CostProfile {
+    /// What a real network is supposed to take at most when nobody has measured it: a minute to load, and half a minute and a second per
+    /// input to answer. So long its node is waited for; no rehearsal can be made of it.
+    pub const UNKNOWN: CostProfile = CostProfile {
+        load: Draw::Fixed(Span::secs(60)),
+        setup: Draw::Fixed(Span::secs(30)),
+        per_input: Draw::Fixed(Span::secs(1)),
+    };
+
     /// One sample of a query's duration for `inputs` inputs on a worker of `speed` (1 is the reference, 2 twice as fast).
     pub fn query(&self, inputs: u32, speed: f64, rng: &mut Rng) -> Span {
         let whole = self.setup.sample(rng) + self.per_input.sample(rng) * u64::from(inputs);

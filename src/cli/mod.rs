@@ -14,6 +14,7 @@ mod findings;
 mod fuzz;
 mod key;
 mod man;
+mod models;
 mod rehearsal;
 mod replay;
 mod report;
@@ -141,6 +142,9 @@ enum Command {
     /// Print the manual page, or write one for each command.
     #[command(after_help = man::EXAMPLES)]
     Man(man::Manual),
+    /// Copy networks in, so that nodes, jobs and scenarios can name them; list them, look into them.
+    #[command(subcommand, after_help = models::EXAMPLES)]
+    Models(models::Models),
     /// Step a fresh machine through the recording of a real node, and say whether the same comes of it.
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Replaying),
@@ -528,6 +532,7 @@ pub fn main() -> ExitCode {
         Command::Engine => run::engine(),
         Command::Fuzz(fuzz) => fuzz::run(fuzz, &STOP),
         Command::Key(keys) => key::run(keys),
+        Command::Models(models) => models::run(models),
         Command::Replay(replaying) => replay::run(replaying, &STOP),
         Command::Run(run) => run::run(run, &STOP),
         Command::Sim(sim) if !sim.sweep.is_empty() => sweep::run(sim, &STOP),

@@ -17,7 +17,9 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::models::record;
 use super::{Exit, screen};
+use crate::base::{CostProfile, Device, Network, Weights};
 use crate::cluster::{self, Ended, Key, Options, RecordTo};
 use crate::engine::{self, Model};
 use crate::scenario::{ModelPlan, Settings};
@@ -224,6 +226,9 @@ fn options(run: &Run) -> Result<Options> {
         bytes_max: run.record_max << 20,
         settings: settings.to_toml(),
     });
+    if engine::HAS_TORCH {
+        imported(&mut settings.models);
+    }
     let told = settings.to_toml_with_models();
     let models = models(&settings.models)?;
     let data = match &run.data {
@@ -250,6 +255,30 @@ fn options(run: &Run) -> Result<Options> {
     })
 }
 
+/// Adds the models that were imported on this machine, unless the settings have one of that name.
+fn imported(models: &mut BTreeMap<Arc<str>, ModelPlan>) {
+    let all = record::all().unwrap_or_else(|error| {
+        tracing::warn!(error = format!("{error:#}"), "imported models cannot be listed");
+        BTreeMap::new()
+    });
+    for (name, found) in all {
+        match found.and_then(|(folder, record)| record.network(&folder, Device::Auto, 1)) {
+            Ok(network) => {
+                let plan = || ModelPlan {
+                    engine: "torch".into(),
+                    profile: CostProfile::UNKNOWN,
+                    network: Some(network),
+                };
+                models.entry(name).or_insert_with(plan);
+            }
+            // One that is broken does not keep a node from what it can do.
+            Err(error) => {
+                tracing::warn!(model = %name, error = format!("{error:#}"), "an imported model is left out")
+            }
+        }
+    }
+}
+
 /// What runs each of these models; an error says what this program lacks for one.
 pub(super) fn models(plans: &BTreeMap<Arc<str>, ModelPlan>) -> Result<BTreeMap<Arc<str>, Model>> {
     let model = |(name, plan): (&Arc<str>, &ModelPlan)| {
@@ -257,6 +286,9 @@ pub(super) fn models(plans: &BTreeMap<Arc<str>, ModelPlan>) -> Result<BTreeMap<A
             None => Model::Synthetic(plan.profile),
             Some(_) if !engine::HAS_TORCH => {
                 bail!("the model {name} has engine = \"torch\", and {}", engine::NO_TORCH)
+            }
+            Some(Network { weights: Weights::Imported, device, threads, .. }) => {
+                Model::Torch(record::network(name, *device, *threads)?)
             }
             Some(network) => Model::Torch(network.clone()),
         };
@@ -302,7 +334,7 @@ pub(super) fn key(file: Option<&Path>, make: bool) -> Result<Key> {
 }
 
 /// Where the user keeps data.
-fn data_folder() -> Result<PathBuf> {
+pub(super) fn data_folder() -> Result<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let data = folder("XDG_DATA_HOME").or_else(|| Some(folder("HOME")?.join(".local/share")));
     Ok(data.context("neither XDG_DATA_HOME nor HOME is set; say --key and --data")?.join("idunno"))

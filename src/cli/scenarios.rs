@@ -41,6 +41,23 @@ pub(super) fn plans(sim: &Sim) -> Result<Vec<Plan>> {
     Ok(plans)
 }
 
+/// Refuses to rehearse what nobody knows enough about.
+pub(super) fn rehearsable<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Result<()> {
+    for plan in plans {
+        let models: Vec<&str> = plan.unmeasured().map(|name| &**name).collect();
+        if !models.is_empty() {
+            bail!(
+                "{}: nothing says how long {} {}, and so there is nothing to rehearse; wanted load and per_input, which \"idunno calibrate \
+                 model\" measures",
+                plan.name,
+                models.join(", "),
+                if models.len() == 1 { "takes" } else { "take" }
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The plan of a scenario, with what is set.
 pub(super) fn plan(argument: &str, set: &[String]) -> Result<Plan> {
     let path = Path::new(argument);

@@ -76,6 +76,7 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
 /// Everything that can go wrong before anything runs.
 fn prepare(sim: &Sim) -> Result<(ThreadPool, Vec<(Plan, Results)>)> {
     let plans = scenarios::plans(sim)?;
+    scenarios::rehearsable(&plans)?;
     let pool = pool(sim)?;
     let results = |plan: Plan| {
         let results = Results::create(sim.out(), &plan, "sim", &to_toml(&plan))?;

@@ -75,6 +75,7 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
 fn prepare<'a>(sim: &'a Sim, grid: &'a Grid) -> Result<(ThreadPool, Vec<Swept<'a>>)> {
     // Those that cannot be run even without the grid are told as usual.
     let plain = scenarios::plans(sim)?;
+    scenarios::rehearsable(&plain)?;
     let pool = sim::pool(sim)?;
     let mut all = Vec::new();
     for (argument, plain) in sim.scenarios.iter().zip(plain) {

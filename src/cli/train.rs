@@ -62,7 +62,8 @@ pub(super) struct Train {
     /// Where the table of epochs goes [default: train.csv beside the weights].
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
-    /// Go on from the weights in the file. What an optimizer remembers is not in it, so that this is not quite one run.
+    /// Go on from the weights in the file, and from what the optimizer remembered, which lies beside them as
+    /// FILE.optimizer.safetensors: with the same --epochs the same comes of it as of one run.
     #[arg(long)]
     resume: bool,
     /// Show only what went wrong.
@@ -150,7 +151,10 @@ mod with {
             written = write(&table, &epochs);
             written.is_ok() && !stop.load(Ordering::Relaxed)
         };
-        let all = train(&training, &told.dataset, on_epoch)?;
+        let forgot = |why: &str| {
+            screen::complain(&format!("{why}; the optimizer begins anew, and so this is not quite one run."));
+        };
+        let all = train(&training, &told.dataset, on_epoch, forgot)?;
         written.with_context(|| format!("cannot write {}", table.display()))?;
         let Some(last) = all.last() else { bail!("there were no epochs") };
         if !told.quiet {

@@ -226,12 +226,15 @@ fn models(root: &Section<'_>) -> (BTreeMap<Arc<str>, ModelPlan>, Batches) {
             );
             section.refuse_whole(Wrong::Contradiction(why));
         }
-        let profile = CostProfile {
-            load: section.draw("load"),
-            setup: section.draw("setup"),
-            per_input: section.draw("per_input"),
-        };
         let engine: Arc<str> = section.choice("engine").unwrap_or_default().into();
+        let costs = ["load", "setup", "per_input"];
+        // What a network takes shows when it runs; only a rehearsal has to know it before.
+        let profile = if &*engine == "torch" && !costs.iter().any(|key| section.has(key)) {
+            CostProfile::UNKNOWN
+        } else {
+            let [load, setup, per_input] = costs.map(|key| section.draw(key));
+            CostProfile { load, setup, per_input }
+        };
         let network = network::read(&section, name, &engine);
         models.insert(name.into(), ModelPlan { engine, profile, network });
         batches.insert(name.into(), section.whole("batch") as u32);

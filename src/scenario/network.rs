@@ -13,6 +13,9 @@ pub(super) fn read(section: &Section<'_>, name: &str, engine: &str) -> Option<Ne
     // Read first, so that what is wrong with them is said whatever else is.
     let (classes, threads) = (section.whole("classes") as u32, section.whole("threads") as u32);
     let refuse = |key: &str, why: String| section.refuse(key, Wrong::Contradiction(why));
+    if is_imported(section) {
+        return imported(section, threads);
+    }
     let architecture = match section.if_written("network", Section::choice) {
         Some(chosen) => chosen.and_then(|word| word.parse().ok()),
         None => name
@@ -25,7 +28,8 @@ pub(super) fn read(section: &Section<'_>, name: &str, engine: &str) -> Option<Ne
     let weights = match (file.as_str(), seed) {
         ("", Some(seed)) => Weights::Random(seed as u64),
         ("", None) => {
-            let why = "missing; wanted a file of weights, or random_weights with a seed for a network that knows nothing";
+            let why = "missing; wanted a file of weights, random_weights with a seed for a network that knows nothing, or no network either for a model \
+                 that was imported";
             refuse("weights", why.to_owned());
             return None;
         }
@@ -51,6 +55,20 @@ pub(super) fn read(section: &Section<'_>, name: &str, engine: &str) -> Option<Ne
     let device = section.text("device");
     let device = device.parse().map_err(|wanted| refuse("device", format!("{device:?}: {wanted}"))).ok()?;
     Some(Network { architecture, weights, classes, input, device, threads })
+}
+
+/// Whether neither layers nor weights are named.
+fn is_imported(section: &Section<'_>) -> bool {
+    !["network", "weights", "random_weights", "classes", "input"].iter().any(|key| section.has(key))
+}
+
+/// The model of this name as it was imported: what it is stands there.
+fn imported(section: &Section<'_>, threads: u32) -> Option<Network> {
+    let (architecture, weights) = (Architecture::Script, Weights::Imported);
+    let device = section.text("device");
+    let refuse = |wanted| section.refuse("device", Wrong::Contradiction(format!("{device:?}: {wanted}")));
+    let device = device.parse().map_err(refuse).ok()?;
+    Some(Network { architecture, weights, classes: 1000, input: architecture.usual_input(), device, threads })
 }
 
 /// What only a network has, and is not as it is for everyone, must not stand beside the synthetic engine.

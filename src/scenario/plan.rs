@@ -132,6 +132,15 @@ impl Plan {
         std::iter::once(Arc::clone(&scheduler.policy)).chain(chosen)
     }
 
+    /// The models that cannot be rehearsed, since nobody says how long they take.
+    pub fn unmeasured(&self) -> impl Iterator<Item = &Arc<str>> {
+        let unmeasured = self
+            .models
+            .iter()
+            .filter(|(_, model)| model.network.is_some() && model.profile == CostProfile::UNKNOWN);
+        unmeasured.map(|(name, _)| name)
+    }
+
     /// How long a run may go without progress while jobs are unfinished.
     pub fn patience(&self) -> Span {
         self.liveness_within + self.allowance()

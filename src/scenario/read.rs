@@ -10,6 +10,8 @@ use super::units::{self, UnitError};
 use crate::base::{Draw, Span};
 use crate::node::{Inputs, limits};
 
+/// The most bytes of a path to a dataset.
+const PATH_BYTES_MAX: usize = 1_000;
 /// The dataset of jobs whose inputs are a mere count.
 pub(super) const DATASET: &str = "synthetic";
 
@@ -375,6 +377,13 @@ pub(super) fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
+/// Whether it says where nodes find a dataset on their own disks: `node:` and a path.
+fn is_on_nodes(text: &str) -> bool {
+    text.strip_prefix("node:").is_some_and(|path| {
+        !path.is_empty() && path.len() <= PATH_BYTES_MAX && !path.chars().any(char::is_control)
+    })
+}
+
 fn inputs_in(item: &Item) -> Reading<Inputs> {
     let count = |n: i128| match u64::try_from(n) {
         Ok(0) | Err(_) => complain("is not a count of at least 1"),
@@ -389,7 +398,7 @@ fn inputs_in(item: &Item) -> Reading<Inputs> {
                 Some((dataset.trim(), from.trim().parse::<u64>().ok()?, to.trim().parse::<u64>().ok()?))
             });
             let Some((dataset, from, to)) = parts else { return complain("is not a range") };
-            if !is_name(dataset) {
+            if !is_name(dataset) && !is_on_nodes(dataset) {
                 return complain("does not begin with the name of a dataset");
             }
             if to <= from {

@@ -328,13 +328,19 @@ fn model(file: &mut File, name: &str, model: &ModelPlan) {
 
 fn network(file: &mut File, network: &Network) {
     let Network { architecture, weights, classes, input, device, threads } = network;
-    file.quoted("network", architecture.name());
+    let imported = *weights == Weights::Imported;
+    if !imported {
+        file.quoted("network", architecture.name());
+    }
     match weights {
         Weights::File(path) => file.quoted("weights", path),
         Weights::Random(seed) => file.put("random_weights", seed),
+        Weights::Imported => {}
     }
-    file.put("classes", classes);
-    file.quoted("input", input);
+    if !imported {
+        file.put("classes", classes);
+        file.quoted("input", input);
+    }
     file.quoted("device", device);
     file.put("threads", threads);
 }

@@ -18,7 +18,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) const NODES: usize = 3;
 
 pub(crate) fn idunno(folder: &Path, words: &str) -> Output {
-    Command::new(IDUNNO).args(words.split(' ')).current_dir(folder).output().expect("it can be started")
+    let mut command = Command::new(IDUNNO);
+    command.args(words.split(' ')).current_dir(folder).env("IDUNNO_MODELS", folder.join("models"));
+    command.output().expect("it can be started")
 }
 
 pub(crate) fn done(folder: &Path, words: &str) -> String {
@@ -62,6 +64,7 @@ impl Node {
         command.args(join.map(|other| format!("--join={other}")));
         let log = folder.join(format!("{name}.log"));
         let said = fs::File::options().append(true).create(true).open(&log).unwrap();
+        command.env("IDUNNO_MODELS", folder.join("models"));
         command.current_dir(folder).stdin(Stdio::null()).stderr(said).stdout(Stdio::piped());
         let mut process = command.spawn().expect("it can be started");
         let mut line = String::new();

@@ -5,7 +5,10 @@
 mod cluster;
 #[cfg(target_os = "linux")]
 mod faults;
+#[cfg(target_os = "linux")]
+mod models;
 mod networks;
 mod prepare;
 #[cfg(target_os = "linux")]
 mod serve;
+mod train;

@@ -123,7 +123,7 @@ fn what_a_network_has_learnt_is_what_three_nodes_answer() {
 }
 
 /// What a plain loop over the same queries says about each input.
-fn local(network: &Network, dataset: &Path) -> Vec<Result<Prediction, String>> {
+pub(crate) fn local(network: &Network, dataset: &Path) -> Vec<Result<Prediction, String>> {
     let model = Model::load(network).unwrap();
     let dataset = Arc::new(Dataset::open(dataset).unwrap());
     let mut reader = dataset.reader().unwrap();

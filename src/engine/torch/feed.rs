@@ -16,6 +16,8 @@ use crate::dataset::{Dataset, DatasetError};
 pub(super) const PIECE_MAX: u32 = 64;
 /// The most pieces that are decoded before they are asked for.
 const AHEAD_MAX: usize = 2;
+/// How many queries are remembered that were begun: whoever says what is to come says it again, until it knows better.
+const BEGUN_MAX: usize = 4;
 /// The most datasets whose lists of names are kept.
 const DATASETS_MAX: usize = 4;
 /// What inputs on the workers are called.
@@ -37,8 +39,16 @@ pub(super) type Decoded = Result<(Vec<f32>, Option<u16>), String>;
 #[derive(Debug)]
 pub(super) struct Feed {
     pool: ThreadPool,
-    ahead: Mutex<VecDeque<(Piece, Receiver<Vec<Decoded>>)>>,
+    ahead: Mutex<Ahead>,
     datasets: Arc<Mutex<VecDeque<Arc<Dataset>>>>,
+}
+
+/// What is decoded before it is asked for, and what need not be any more.
+#[derive(Debug, Default)]
+struct Ahead {
+    decoding: VecDeque<(Piece, Receiver<Vec<Decoded>>)>,
+    /// The first pieces of the queries that were begun last.
+    begun: VecDeque<Piece>,
 }
 
 impl Feed {
@@ -53,26 +63,32 @@ impl Feed {
     /// A piece will be asked for soon. Nothing happens when there is enough to do already.
     pub(super) fn expect(&self, piece: Piece) {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        if ahead.iter().any(|(other, _)| *other == piece) {
+        if ahead.begun.contains(&piece) || ahead.decoding.iter().any(|(other, _)| *other == piece) {
             return;
         }
         // What was expected and not asked for is not wanted any more.
-        if ahead.len() >= AHEAD_MAX {
-            ahead.pop_front();
+        if ahead.decoding.len() >= AHEAD_MAX {
+            ahead.decoding.pop_front();
         }
         let decoding = self.decode(piece.clone());
-        ahead.push_back((piece, decoding));
+        ahead.decoding.push_back((piece, decoding));
     }
 
-    /// Begins with a piece, or goes on with what was expected; the inputs come through the channel.
-    pub(super) fn begin(&self, piece: Piece) -> Receiver<Vec<Decoded>> {
+    /// Begins with a query, or goes on with what was expected of it; the inputs of its first piece come through the channel.
+    pub(super) fn begin(&self, first: Piece) -> Receiver<Vec<Decoded>> {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = ahead.iter().position(|(other, _)| *other == piece).and_then(|place| ahead.remove(place));
+        let place = ahead.decoding.iter().position(|(other, _)| *other == first);
+        let found = place.and_then(|place| ahead.decoding.remove(place));
+        if ahead.begun.len() >= BEGUN_MAX {
+            ahead.begun.pop_front();
+        }
+        ahead.begun.push_back(first.clone());
         drop(ahead);
-        found.map_or_else(|| self.decode(piece), |(_, decoding)| decoding)
+        found.map_or_else(|| self.decode(first), |(_, decoding)| decoding)
     }
 
-    fn decode(&self, piece: Piece) -> Receiver<Vec<Decoded>> {
+    /// Decodes a piece.
+    pub(super) fn decode(&self, piece: Piece) -> Receiver<Vec<Decoded>> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let datasets = Arc::clone(&self.datasets);
         self.pool.spawn(move || {

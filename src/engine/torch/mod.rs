@@ -4,6 +4,7 @@
 //! by the node as soon as it knows. What cannot be decoded, and what a network answers with something that is no number, becomes
 //! a failed input with its reason; the others of its query are not touched.
 
+mod adam;
 mod array;
 mod feed;
 mod networks;
@@ -67,6 +68,9 @@ impl Model {
                 script.f_set_eval().map_err(|error| format!("{file}: {}", first_line(&error)))?;
                 Runs::Script(script)
             }
+            (Weights::Imported, _) => {
+                return Err("it was imported, and nobody has looked up where its weights are".to_owned());
+            }
             (Weights::Random(_), Architecture::Script) => {
                 return Err(
                     "a script has its weights in its file; random ones cannot be drawn for it".to_owned()
@@ -97,11 +101,13 @@ impl Model {
         Ok(model)
     }
 
-    /// The names and shapes of its weights, in order of the names; none of a script.
+    /// The names and shapes of its weights, in order of the names; of a script those that it names.
     pub fn parameters(&self) -> Vec<(String, Vec<i64>)> {
-        let Runs::Layers(_, store) = &self.runs else { return Vec::new() };
-        let mut all: Vec<_> =
-            store.variables().iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
+        let shapes = |(name, tensor): (String, Tensor)| (name, tensor.size());
+        let mut all: Vec<_> = match &self.runs {
+            Runs::Layers(_, store) => store.variables().into_iter().map(shapes).collect(),
+            Runs::Script(script) => script.named_parameters().into_iter().flatten().map(shapes).collect(),
+        };
         all.sort_unstable();
         all
     }
@@ -258,7 +264,7 @@ impl Torch {
         let mut input = 0;
         let mut broken = None;
         while let Some(decoding) = next {
-            next = all.next().map(|piece| self.feed.begin(piece));
+            next = all.next().map(|piece| self.feed.decode(piece));
             let Ok(decoded) = decoding.recv() else {
                 broken = Some("inputs could not be decoded: a thread panicked".to_owned());
                 break;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
-use tch::nn::{Adam, Optimizer, OptimizerConfig, VarStore};
+use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
+use super::adam::{Adam, beside};
 use super::weights::first_line;
 use super::{networks, picture, weights};
 use crate::base::{Architecture, Device, InputShape, Rng};
@@ -101,22 +102,23 @@ struct Trainer<'a> {
     training: &'a Training,
     store: VarStore,
     layers: networks::Layers,
-    optimizer: Optimizer,
+    optimizer: Adam,
     learn: Examples,
     validate: Examples,
     classes: Vec<Arc<str>>,
     device: tch::Device,
 }
 
-/// Trains; `told` hears of each epoch once its weights are written, of those of an earlier run as well, and whether to go on is what it returns. The epochs
-/// are returned.
+/// Trains; `told` hears of each epoch once its weights are written, of those of an earlier run as well, and whether to go on is what it returns.
+/// `forgot` hears why training that goes on begins with an optimizer that remembers nothing, if it does. The epochs are returned.
 pub fn train(
     training: &Training,
     dataset: &Path,
     mut told: impl FnMut(&Epoch) -> bool,
+    forgot: impl FnOnce(&str),
 ) -> Result<Vec<Epoch>, TrainError> {
     let dataset = Arc::new(Dataset::open(dataset)?);
-    let (mut trainer, mut epochs) = Trainer::new(training, &dataset)?;
+    let (mut trainer, mut epochs) = Trainer::new(training, &dataset, forgot)?;
     for epoch in epochs.clone() {
         told(&epoch);
     }
@@ -135,6 +137,7 @@ impl Trainer<'_> {
     fn new<'a>(
         training: &'a Training,
         dataset: &Arc<Dataset>,
+        forgot: impl FnOnce(&str),
     ) -> Result<(Trainer<'a>, Vec<Epoch>), TrainError> {
         let classes = dataset.classes().to_vec();
         if classes.len() < 2 {
@@ -158,7 +161,13 @@ impl Trainer<'_> {
         let (learn, validate) = split(training, dataset)?;
         let read = |places: &[usize]| examples(training, dataset, places, device);
         let (learn, validate) = (read(&learn)?, read(&validate)?);
-        let optimizer = Adam::default().build(&store, training.rate)?;
+        let mut optimizer = Adam::new(&store);
+        if let Some(last) = earlier.last() {
+            // Weights that came without it, or whose writer was ended between the two, are gone on from all the same.
+            if let Err(why) = optimizer.read(&beside(&training.out), last.epoch, device) {
+                forgot(&why);
+            }
+        }
         let trainer = Trainer { training, store, layers, optimizer, learn, validate, classes, device };
         Ok((trainer, earlier))
     }
@@ -166,7 +175,7 @@ impl Trainer<'_> {
     fn epoch(&mut self, number: u32) -> Result<Epoch, TrainError> {
         let began = Instant::now();
         let Training { epochs, rate, batch, seed, .. } = *self.training;
-        // An epoch is the same whether those before it ran just now or in another run, but for the optimizer's memory.
+        // An epoch is the same whether those before it ran just now or in another run.
         let mut rng = Rng::new(seed).fork("epoch").fork_number(number.into());
         tch::manual_seed(rng.bits() as i64);
         let count = self.learn.labels.size()[0];
@@ -176,14 +185,14 @@ impl Trainer<'_> {
         let steps = order.len().div_ceil(batch as usize);
         for (step, places) in order.chunks(batch as usize).enumerate() {
             let done = (f64::from(number - 1) + step as f64 / steps as f64) / f64::from(epochs);
-            self.optimizer.set_lr(rate * (1.0 + libm::cos(std::f64::consts::PI * done)) / 2.0);
+            let rate_now = rate * (1.0 + libm::cos(std::f64::consts::PI * done)) / 2.0;
             let places = Tensor::f_from_slice(places)?.to_device(self.device);
             let inputs = self.learn.numbers.f_index_select(0, &places)?;
             let labels = self.learn.labels.f_index_select(0, &places)?;
             let outputs = self.layers.forward_t(&inputs, true);
             let loss =
                 outputs.f_cross_entropy_loss::<Tensor>(&labels, None, tch::Reduction::Mean, -100, 0.0)?;
-            self.optimizer.backward_step(&loss);
+            self.optimizer.step(&loss, rate_now)?;
             let loss = f64::try_from(&loss)?;
             if !loss.is_finite() {
                 let why = format!(
@@ -218,6 +227,7 @@ impl Trainer<'_> {
     }
 
     fn write(&self, epochs: &[Epoch]) -> Result<(), TrainError> {
+        let count = epochs.len() as u32;
         let texts = (serde_json::to_string(&self.classes), serde_json::to_string(epochs));
         let (Ok(classes), Ok(epochs)) = texts else {
             unreachable!("texts and finite numbers can be written")
@@ -226,7 +236,10 @@ impl Trainer<'_> {
         let input = self.training.input.to_string();
         let values = [network, input, classes, epochs];
         let facts: HashMap<String, String> = FACTS.map(str::to_owned).into_iter().zip(values).collect();
-        weights::write(&self.training.out, &self.store.variables(), facts).map_err(TrainError::Unfit)
+        // First what the optimizer remembers: where it is of another epoch than the weights, it is not used.
+        let last = self.training.out.as_path();
+        self.optimizer.write(&beside(last), count).map_err(TrainError::Unfit)?;
+        weights::write(last, &self.store.variables(), facts).map_err(TrainError::Unfit)
     }
 }
 
