@@ -10,7 +10,8 @@
 //! supposes nothing of how they are distributed. Networks have random weights, which are as fast as any.
 //!
 //! `cargo bench --features torch --bench serving -- --engines 2 --pairs 20` takes another number of processes (1, and sensibly no more
-//! than there are cores) and of pairs (10), `--device cuda:0` a GPU; `--test` shows only that it works.
+//! than there are cores) and of pairs (10), `--device cuda:0` a GPU; `--test` shows only that it works. `--pytorch python3` puts the
+//! same loop in `PyTorch` (`serving.py`) beside them, where that Python has torch and torchvision.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -44,7 +45,7 @@ const SIDE: u32 = 320;
 /// The networks, and how many inputs each process gets in a round: some seconds on a processor.
 const NETWORKS: [(&str, u64); 2] = [("resnet18", 160), ("alexnet", 640)];
 /// The same, of a GPU.
-const ON_GPU: u64 = 4_000;
+const ON_GPU: u64 = 1_000;
 
 /// How it was called.
 struct Told {
@@ -52,6 +53,8 @@ struct Told {
     engines: usize,
     pairs: usize,
     device: String,
+    /// A Python with `PyTorch`.
+    pytorch: Option<String>,
 }
 
 fn told() -> Told {
@@ -69,6 +72,7 @@ fn told() -> Told {
         engines: number("--engines", 1),
         pairs: if brief { 1 } else { number("--pairs", 10) },
         device: value("--device").unwrap_or("cpu").to_owned(),
+        pytorch: value("--pytorch").map(str::to_owned),
     }
 }
 
@@ -100,32 +104,47 @@ fn main() {
         thread::available_parallelism().map_or(1, usize::from)
     );
     println!(
-        "{:<10} {:>6} {:>8} {:>13} {:>13} {:>8}   {:<19} {:>8} {:>8}",
-        "network", "pairs", "inputs", "loop, 1/s", "cluster, 1/s", "ratio", "95 % interval", "least", "most"
+        "{:<10} {:<12} {:>6} {:>8} {:>13} {:>13} {:>8}   {:<19} {:>8} {:>8}",
+        "network",
+        "loop",
+        "pairs",
+        "inputs",
+        "loop, 1/s",
+        "cluster, 1/s",
+        "ratio",
+        "95 % interval",
+        "least",
+        "most"
     );
     for (network, of_processor) in networks {
         let inputs = share(*of_processor) * told.engines as u64;
-        let mut loops = Loops::start(network, &pictures, &told);
-        // Both have the network in memory once they have run it.
-        loops.round(inputs.min(2 * BATCH * told.engines as u64));
+        let mut loops = vec![("tch", Loops::start(network, &pictures, &told, None))];
+        if let Some(python) = &told.pytorch {
+            loops.push(("PyTorch", Loops::start(network, &pictures, &told, Some(python))));
+        }
+        // All have the network in memory once they have run it.
+        for (_, loops) in &mut loops {
+            loops.round(inputs.min(2 * BATCH * told.engines as u64));
+        }
         cluster.round(network, &pictures, inputs.min(4 * BATCH * told.engines as u64));
-        let mut pairs = Vec::new();
+        let mut pairs: Vec<Vec<(f64, f64)>> = vec![Vec::new(); loops.len()];
+        let rate = |took: Duration| inputs as f64 / took.as_secs_f64();
         for pair in 0..told.pairs {
             // Who comes first takes turns, so that a machine that grows slower is not held against one of them.
-            let (alone, served) = if pair % 2 == 0 {
-                let alone = loops.round(inputs);
-                (alone, cluster.round(network, &pictures, inputs))
-            } else {
-                let served = cluster.round(network, &pictures, inputs);
-                (loops.round(inputs), served)
-            };
-            pairs.push((inputs as f64 / alone.as_secs_f64(), inputs as f64 / served.as_secs_f64()));
+            let early = (pair % 2 == 1).then(|| cluster.round(network, &pictures, inputs));
+            let alone: Vec<Duration> = loops.iter_mut().map(|(_, loops)| loops.round(inputs)).collect();
+            let served = early.unwrap_or_else(|| cluster.round(network, &pictures, inputs));
+            for (pairs, alone) in pairs.iter_mut().zip(alone) {
+                pairs.push((rate(alone), rate(served)));
+            }
         }
-        show(network, inputs, &pairs);
+        for ((of, _), pairs) in loops.iter().zip(&pairs) {
+            show(network, of, inputs, pairs);
+        }
     }
 }
 
-fn show(network: &str, inputs: u64, pairs: &[(f64, f64)]) {
+fn show(network: &str, of: &str, inputs: u64, pairs: &[(f64, f64)]) {
     let sorted = |of: &dyn Fn(&(f64, f64)) -> f64| {
         let mut all: Vec<f64> = pairs.iter().map(of).collect();
         all.sort_by(f64::total_cmp);
@@ -138,7 +157,7 @@ fn show(network: &str, inputs: u64, pairs: &[(f64, f64)]) {
         |(low, high)| format!("{:.2} to {:.2} %", 100.0 * low, 100.0 * high),
     );
     println!(
-        "{network:<10} {:>6} {inputs:>8} {alone:>13.2} {served:>13.2} {:>6.2} %   {interval:<19} {:>6.2} % {:>6.2} %",
+        "{network:<10} {of:<12} {:>6} {inputs:>8} {alone:>13.2} {served:>13.2} {:>6.2} %   {interval:<19} {:>6.2} % {:>6.2} %",
         pairs.len(),
         100.0 * median(&ratios),
         100.0 * ratios[0],
@@ -173,11 +192,19 @@ struct Loops {
 }
 
 impl Loops {
-    fn start(network: &str, pictures: &Path, told: &Told) -> Loops {
+    /// Of this program, or of a Python with `PyTorch`.
+    fn start(network: &str, pictures: &Path, told: &Told, python: Option<&String>) -> Loops {
         let own = std::env::current_exe().expect("this program has a place");
         let one = |_| {
-            let mut command = Command::new(&own);
-            command.args(["--loop", network]).arg(pictures).arg(&told.device);
+            let mut command = match python {
+                Some(python) => Command::new(python),
+                None => Command::new(&own),
+            };
+            match python {
+                Some(_) => command.args(["-c", include_str!("serving.py"), network]),
+                None => command.args(["--loop", network]),
+            };
+            command.arg(pictures).arg(&told.device).args(python.map(|_| BATCH.to_string()));
             let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
             let out = BufReader::new(child.stdout.take().expect("it is piped"));
             (child, out)
