@@ -340,6 +340,19 @@ mod tests {
     }
 
     #[test]
+    fn an_input_that_is_too_large_is_refused_and_the_largest_is_read() {
+        let (_at, [folder, _]) = both(&[("a/1.png", ""), ("a/2.png", "")]);
+        for (name, size) in [("a/1.png", INPUT_BYTES_MAX), ("a/2.png", INPUT_BYTES_MAX + 1)] {
+            // A hole: it takes no room on the disk.
+            File::create(folder.join(name)).unwrap().set_len(size).unwrap();
+        }
+        let mut reader = Arc::new(Dataset::open(&folder).unwrap()).reader().unwrap();
+        assert_eq!(reader.read(0).unwrap().len() as u64, INPUT_BYTES_MAX);
+        let said = reader.read(1).unwrap_err().to_string();
+        assert!(said.contains("2.png") && said.contains(&INPUT_BYTES_MAX.to_string()), "{said}");
+    }
+
+    #[test]
     fn what_is_no_dataset_is_said_with_what_would_be_one() {
         let at = tempfile::tempdir().unwrap();
         let said = Dataset::open(at.path()).unwrap_err().to_string();
