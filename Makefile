@@ -26,7 +26,7 @@ format:
 lint: $(NEEDED)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 ifneq ($(TORCH),)
-	$(CARGO) clippy --locked --release $(TORCH) --lib --bins --test torch -- -D warnings
+	$(CARGO) clippy --locked --release $(TORCH) --lib --bins --test torch --bench serving -- -D warnings
 endif
 
 docs:

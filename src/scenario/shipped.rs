@@ -42,6 +42,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         "steady",
         "stragglers",
         "three_at_once",
+        "torch_coord_fail",
         "worker_fail",
     ]
 }

@@ -15,7 +15,9 @@ use crate::engine::{Event, Model, Order, Said, Setup, Supervisor};
 const PATIENCE: Duration = Duration::from_mins(2);
 /// How often it is loaded, each time by a fresh process.
 const LOADS: u32 = 5;
-/// Queries of each size before those that count.
+/// What no model is called.
+const NOBODYS: &str = "";
+/// Rounds of queries before those that count.
 const WARM_UP: u32 = 3;
 
 /// What the engines are given.
@@ -44,9 +46,9 @@ type Taken = (Vec<f64>, Vec<Vec<f64>>);
 #[derive(Debug)]
 struct Pace {
     engines: u32,
-    /// How many have begun with a size, and how many have measured it, by the place of the size.
-    begun: Vec<AtomicU32>,
-    done: Vec<AtomicU32>,
+    /// How many have begun with queries, and how many have measured all.
+    begun: AtomicU32,
+    done: AtomicU32,
     /// Whether one of them has given up.
     failed: AtomicBool,
 }
@@ -64,8 +66,8 @@ impl Pace {
 /// Measures loads, and `repeats` queries of each of these sizes, on each of so many engines, which do the same at the same time. No size
 /// may be larger than the dataset.
 pub(super) fn measure(work: &Work<'_>, engines: u32, sizes: &[u32], repeats: u32) -> Result<Times> {
-    let counters = || sizes.iter().map(|_| AtomicU32::new(0)).collect();
-    let pace = Pace { engines, begun: counters(), done: counters(), failed: AtomicBool::new(false) };
+    let (begun, done) = (AtomicU32::new(0), AtomicU32::new(0));
+    let pace = Pace { engines, begun, done, failed: AtomicBool::new(false) };
     let one = || {
         let measured = all_sizes(work, sizes, repeats, &pace);
         if measured.is_err() {
@@ -105,20 +107,32 @@ fn all_sizes(work: &Work<'_>, sizes: &[u32], repeats: u32, pace: &Pace) -> Resul
         child = Child::start(work)?;
         loads.push(child.load()?);
     }
-    let mut all = Vec::new();
-    for (place, size) in sizes.iter().enumerate() {
-        pace.begun[place].fetch_add(1, Ordering::SeqCst);
-        let mut warm = 0;
-        while warm < WARM_UP || !pace.all(&pace.begun[place])? {
-            child.infer(work, *size)?;
-            warm += 1;
+    // Sizes take turns, so that a machine that grows slower or faster is not held against one of them.
+    let mut all: Vec<Vec<f64>> = vec![Vec::new(); sizes.len()];
+    let next = |place: usize| sizes[(place + 1) % sizes.len()];
+    let mut round = |counted: Option<&mut Vec<Vec<f64>>>| -> Result<()> {
+        let mut counted = counted;
+        for (place, size) in sizes.iter().enumerate() {
+            let took = child.infer(work, *size, next(place))?;
+            if let Some(all) = &mut counted {
+                all[place].push(took);
+            }
         }
-        all.push((0..repeats).map(|_| child.infer(work, *size)).collect::<Result<Vec<f64>>>()?);
-        pace.done[place].fetch_add(1, Ordering::SeqCst);
-        // Whoever still measures is not to have the machine to itself.
-        while !pace.all(&pace.done[place])? {
-            child.infer(work, *size)?;
-        }
+        Ok(())
+    };
+    pace.begun.fetch_add(1, Ordering::SeqCst);
+    let mut warm = 0;
+    while warm < WARM_UP || !pace.all(&pace.begun)? {
+        round(None)?;
+        warm += 1;
+    }
+    for _ in 0..repeats {
+        round(Some(&mut all))?;
+    }
+    pace.done.fetch_add(1, Ordering::SeqCst);
+    // Whoever still measures is not to have the machine to itself.
+    while !pace.all(&pace.done)? {
+        round(None)?;
     }
     Ok((loads, all))
 }
@@ -144,7 +158,14 @@ impl Child {
             let _ = sender.send(event);
         };
         let engine = Supervisor::start(program, Setup { models, speed: 1.0, seed: 1 }, tell);
-        Ok(Child { engine: engine.context("the inference engine")?, heard, model, serial: 0, next: 0 })
+        let engine = engine.context("the inference engine")?;
+        let child = Child { engine, heard, model, serial: 0, next: 0 };
+        // A node has its engine at hand long before it is given a model: what it cannot load is refused as soon as the process listens.
+        child.engine.order(Order::Load { model: NOBODYS.into() });
+        match child.answer()? {
+            Said::LoadFailed { .. } => Ok(child),
+            other => bail!("the engine answered {other:?}"),
+        }
     }
 
     /// Brings the model into memory; the seconds that took.
@@ -158,17 +179,18 @@ impl Child {
         }
     }
 
-    /// Runs a query, while the inputs of the next one are decoded, as on a node that is given queries ahead; the seconds that took.
-    fn infer(&mut self, work: &Work<'_>, inputs: u32) -> Result<f64> {
+    /// Runs a query of so many inputs, while those of the next one, of which there will be `then`, are decoded, as on a node that is given
+    /// queries ahead; the seconds that took.
+    fn infer(&mut self, work: &Work<'_>, inputs: u32, then: u32) -> Result<f64> {
         self.serial += 1;
         let attempt = AttemptId { epoch: Epoch(1), serial: self.serial };
         let (model, dataset): (_, Arc<str>) = (Arc::clone(&self.model), work.dataset.into());
         // Queries go through the inputs, from the beginning again where not enough are left.
-        let begin = |from: u64| if from + u64::from(inputs) > work.inputs { 0 } else { from };
-        let from = begin(self.next);
-        self.next = begin(from + u64::from(inputs));
+        let begin = |from: u64, inputs: u32| if from + u64::from(inputs) > work.inputs { 0 } else { from };
+        let from = begin(self.next, inputs);
+        self.next = begin(from + u64::from(inputs), then);
         self.engine.order(Order::Infer { attempt, model, dataset: Arc::clone(&dataset), from, inputs });
-        self.engine.expect(&self.model, &dataset, self.next, inputs);
+        self.engine.expect(&self.model, &dataset, self.next, then);
         match self.answer()? {
             Said::Finished { failed, took, .. } => match failed.first() {
                 None => Ok(took.as_secs()),
