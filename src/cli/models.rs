@@ -41,7 +41,7 @@ pub(super) enum Models {
         /// What it is called from now on.
         #[arg(value_name = "NAME", value_parser = super::calibrate::name)]
         name: String,
-        /// Its weights as .safetensors or .ot, with torchvision's names, or TorchScript.
+        /// Its weights as .safetensors or .ot, with torchvision's names, or `TorchScript`.
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Which network: alexnet, resnet18, resnet34, resnet50, mlp, lenet, or script for what the file says [default: NAME if that is

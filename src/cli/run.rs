@@ -273,7 +273,7 @@ fn imported(models: &mut BTreeMap<Arc<str>, ModelPlan>) {
             }
             // One that is broken does not keep a node from what it can do.
             Err(error) => {
-                tracing::warn!(model = %name, error = format!("{error:#}"), "an imported model is left out")
+                tracing::warn!(model = %name, error = format!("{error:#}"), "an imported model is left out");
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::{Architecture, Device, Draw, Span, Weights};
+use crate::base::{Architecture, CostProfile, Device, Draw, Span, Weights};
 use crate::node::{Config, Inputs};
 use crate::policy::Options;
 
@@ -544,6 +544,35 @@ fn all_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
         .collect();
     assert_eq!(lines, [1, 3, 4, 6, 7]);
     assert_eq!(error.to_string().lines().count(), 5);
+}
+
+/// A model that is only named is the one that was imported, and what it takes need not be known until it is rehearsed.
+#[test]
+fn an_imported_model_and_a_dataset_on_the_nodes_need_no_more_than_their_names() {
+    let source = "[model.photos]\nengine = \"torch\"\ndevice = \"cpu\"\n\
+        [[job]]\nmodel = \"photos\"\ninputs = \"node:/data/my photos:10..30\"\n";
+    let plan = Plan::read(source, "x.toml").unwrap();
+    let model = &plan.models["photos"];
+    let network = model.network.as_ref().unwrap();
+    assert_eq!((&network.weights, network.device), (&Weights::Imported, Device::Cpu));
+    assert_eq!(model.profile, CostProfile::UNKNOWN);
+    assert_eq!(plan.unmeasured().map(|name| &**name).collect::<Vec<_>>(), ["photos"]);
+    let range = Inputs::Range { dataset: "node:/data/my photos".into(), from: 10, count: 20 };
+    assert_eq!(plan.jobs[0].spec.inputs, range);
+    assert_eq!(shown(&read(&to_toml(&plan))), shown(&plan));
+    let known = source.replace("device", "load = \"1s\"\nper_input = \"1ms\"\ndevice");
+    assert_eq!(Plan::read(&known, "x.toml").unwrap().unmeasured().count(), 0);
+    for (wrong, why) in
+        [("load = \"1s\"", "per_input: missing"), ("input = \"image:64\"", "network: missing")]
+    {
+        let said = Plan::read(&source.replace("device", &format!("{wrong}\ndevice")), "x.toml").unwrap_err();
+        assert!(said.to_string().contains(why), "{said}");
+    }
+    for path in ["node:", "node:a\\u0007b", "elsewhere:/data"] {
+        let said =
+            Plan::read(&source.replace("node:/data/my photos", path), "x.toml").unwrap_err().to_string();
+        assert!(said.contains("does not begin with the name of a dataset"), "{said}");
+    }
 }
 
 /// Each file that is refused, with what is said about it. `idunno` means `BASE` and these lines before and after it.

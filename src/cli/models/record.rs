@@ -51,6 +51,9 @@ impl Record {
     }
 }
 
+/// A model's folder and its record, or why there is none that is sound.
+type Found = Result<(PathBuf, Record)>;
+
 /// Where models are that were imported: `IDUNNO_MODELS`, or the folder models in the user's data folder.
 pub(in crate::cli) fn folder() -> Result<PathBuf> {
     match std::env::var_os("IDUNNO_MODELS").filter(|folder| !folder.is_empty()) {
@@ -76,7 +79,7 @@ pub(in crate::cli) fn find(name: &str) -> Result<Option<(PathBuf, Record)>> {
 }
 
 /// All models that were imported, by name; of one whose record is unsound, why.
-pub(in crate::cli) fn all() -> Result<BTreeMap<Arc<str>, Result<(PathBuf, Record)>>> {
+pub(in crate::cli) fn all() -> Result<BTreeMap<Arc<str>, Found>> {
     let folder = folder()?;
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
