@@ -123,16 +123,6 @@ impl Cluster {
         Client::new(&key, &all, PATIENCE).unwrap()
     }
 
-    /// Which of them leads.
-    pub(crate) fn leader(&self, client: &mut Client) -> usize {
-        let Ok(Reading::Cluster(overview)) = client.read(Question::Cluster) else {
-            panic!("nobody knows who leads")
-        };
-        let seat = overview.seats.iter().find(|seat| seat.node == overview.leader);
-        let name = seat.and_then(|seat| seat.name.as_deref()).expect("who leads votes and is a member");
-        name.strip_prefix('n').and_then(|number| number.parse::<usize>().ok()).expect("n1 to n3") - 1
-    }
-
     pub(crate) fn kill(&mut self, node: usize) {
         self.nodes[node].kill();
     }
@@ -147,4 +137,14 @@ impl Cluster {
             client.standing().unwrap().status.filter(|status| status.member)
         });
     }
+}
+
+/// Which of the nodes leads.
+pub(crate) fn leader(client: &mut Client) -> usize {
+    let Ok(Reading::Cluster(overview)) = client.read(Question::Cluster) else {
+        panic!("nobody knows who leads")
+    };
+    let seat = overview.seats.iter().find(|seat| seat.node == overview.leader);
+    let name = seat.and_then(|seat| seat.name.as_deref()).expect("who leads votes and is a member");
+    name.strip_prefix('n').and_then(|number| number.parse::<usize>().ok()).expect("n1 to n3") - 1
 }

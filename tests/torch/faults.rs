@@ -4,7 +4,7 @@ use idunno::base::{JobId, Prediction};
 use idunno::cluster::Client;
 use idunno::node::{Inputs, JobReport, JobSpec, Question, Reading, Reply, Request};
 
-use super::cluster::{Cluster, NODES, until};
+use super::cluster::{Cluster, NODES, leader, until};
 use super::serve::BATCH;
 
 /// What is asked, and what is to be answered.
@@ -30,7 +30,7 @@ pub(crate) fn answers_through_faults(cluster: &mut Cluster, jobs: &[Job], trial:
     let mut at = grows(&mut client, 0);
     for leads in [false, true] {
         assert!(at < total, "trial {trial}: all was done before the {}. kill", 1 + u8::from(leads));
-        let leader = cluster.leader(&mut client);
+        let leader = leader(&mut client);
         let node = if leads { leader } else { (leader + 1) % NODES };
         cluster.kill(node);
         let at_kill = done(&mut client);
