@@ -14,13 +14,15 @@
 //! | 5 | `fencing` | old reigns are not obeyed |
 //! | 6 | `membership` | views form one line |
 //! | 7, 8 | `liveness` | the cluster becomes whole again, nothing is stranded |
-//! | 9 | `linear`, `order` | what clients are told fits one order of events |
+//! | 9 | `linear`, `order`, `versions` | what clients are told fits one order of events |
+//! | 10 | `files` | what is stored stays stored |
 //! | 11 | the caller | same seed, same trace: compares the digests of two runs |
 //! | 12 | `pace` | leaders and messages stay under their bounds |
 
 mod attempts;
 mod elections;
 mod fencing;
+mod files;
 mod gaps;
 mod intervals;
 mod ledger;
@@ -34,6 +36,7 @@ mod roster;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod versions;
 
 pub use gaps::Gaps;
 pub use verdict::{Census, Invariant, Kind, VIOLATIONS_MAX, Verdict, Violation};
@@ -43,6 +46,7 @@ use std::sync::Arc;
 use self::attempts::Attempts;
 use self::elections::Elections;
 use self::fencing::Fencing;
+use self::files::Files;
 use self::ledger::Ledger;
 use self::linear::Histories;
 use self::liveness::{Facts, Liveness};
@@ -70,6 +74,7 @@ pub struct Checker {
     liveness: Liveness,
     histories: Histories,
     pace: Pace,
+    files: Files,
     /// Whether the trial is one of the classic design, which has no quorum and so nothing to lose by a change of seats.
     classic: bool,
 }
@@ -108,6 +113,7 @@ impl Checker {
             liveness: Liveness::new(plan),
             histories: Histories::default(),
             pace: Pace::new(plan),
+            files: Files::new(plan.config.store.copies),
             classic: plan.config.failover.mode == FailoverMode::Standby,
         }
     }
@@ -162,6 +168,7 @@ impl Checker {
                 let anew = at > Time::ZERO || !self.findings.gaps.beginning;
                 self.fencing.on_up(machine, anew);
                 self.views.on_up(machine);
+                self.files.on_up(who, &mut self.findings);
                 self.roster.up(machine, id)
             }
             What::Down(_) => {
@@ -316,9 +323,16 @@ impl Checker {
                 let answered = error.is_none();
                 self.attempts.on_ended(who, (*query, *attempt), answered, &self.ledger, findings);
             }
+            Observation::ChunkHeld { chunk } => self.files.on_held(who, *chunk),
+            Observation::ChunkDropped { chunk } => self.files.on_dropped(who, *chunk, findings),
+            Observation::ChunkLost { chunk } => self.files.on_lost(who, *chunk, findings),
+            Observation::Placed { name, content, copies } => {
+                self.fencing.on_act(who, "proposed a file", None, findings);
+                self.files.on_placed(who, (name, content, *copies), findings);
+            }
+            Observation::Suspected { subject, .. } => self.files.on_suspected(who, *subject, true),
+            Observation::Trusted { subject, .. } => self.files.on_suspected(who, *subject, false),
             Observation::Stood { .. }
-            | Observation::Suspected { .. }
-            | Observation::Trusted { .. }
             | Observation::GaveUp { .. }
             | Observation::Dropped { .. }
             | Observation::Loading { .. }
@@ -368,6 +382,7 @@ impl Checker {
             match change {
                 Change::ViewChanged { view, change } => {
                     views += 1;
+                    self.files.on_view(view);
                     let first = self.views.latest().is_none();
                     self.views.on_changed(who, view, change, findings);
                     let listed = change.joined.iter().map(|member| member.id);
@@ -388,6 +403,8 @@ impl Checker {
                 | Change::JobForgotten { .. }
                 | Change::PolicySet { .. }
                 | Change::Drained { .. } => {}
+                Change::FilePut { version, gone, .. } => self.files.on_put(version, gone),
+                Change::FileDeleted { gone, .. } => self.files.on_gone(gone),
             }
         }
         let is_change = matches!(&*entry.payload, Payload::Command(Command::ChangeView(_)));

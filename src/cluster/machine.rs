@@ -246,6 +246,7 @@ impl Machine {
                     Some(engine) => work::command(engine, command),
                     None => unreachable!("a node that takes no queries gives its engine no commands"),
                 },
+                Effect::Chunk(command) => todo!("{command:?}"),
                 Effect::Left => self.ended = Some(Ended::Left),
                 Effect::Observe(observation) => {
                     tell(&observation);

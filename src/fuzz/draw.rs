@@ -158,6 +158,7 @@ fn config(rng: &mut Rng, nodes: usize, profile: Profile) -> Config {
             rate_window: Span::secs(pick(rng, &[1, 10, 10])),
             ..usual.scheduler
         },
+        store: usual.store,
         planted: usual.planted,
     }
 }

@@ -85,7 +85,9 @@ impl Progress {
                 | Change::Uncounted { .. }
                 | Change::JobForgotten { .. }
                 | Change::PolicySet { .. }
-                | Change::Drained { .. } => {}
+                | Change::Drained { .. }
+                | Change::FilePut { .. }
+                | Change::FileDeleted { .. } => {}
             }
         }
         true

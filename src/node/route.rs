@@ -10,8 +10,8 @@ use super::observation::{Change, Observation, StepDown};
 use super::update::{Memo, ViewUpdate};
 use super::{
     Body, ClientMessage, ClusterId, Command, Entry, Ledger, Life, LogMessage, MembershipMessage, Message,
-    Node, Outbox, Payload, Record, Refusal, Reply, Request, Snapshot, Start, Token, View, ViewChange,
-    WorkMessage, WorkerFacts,
+    Node, Outbox, Payload, Record, Refusal, Reply, Request, Snapshot, Start, StoreMessage, Token, View,
+    ViewChange, WorkMessage, WorkerFacts,
 };
 use crate::base::{Incarnation, NodeId, SessionId, Span, Time};
 
@@ -94,6 +94,9 @@ impl Node {
         if now >= self.worker.deadline() {
             self.worker.wake(now, self.worker_facts(), out);
         }
+        if now >= self.store.deadline() {
+            self.store.wake(now, out);
+        }
         if now >= self.leave_at {
             self.leave(now, out);
         }
@@ -141,6 +144,7 @@ impl Node {
             }
             Body::Work(message) => self.work(now, from, message, out),
             Body::Client(message) => self.client_message(now, from, message, out),
+            Body::Store(message) => self.store_message(now, from, &message, out),
         }
     }
 
@@ -169,6 +173,26 @@ impl Node {
                 }
             }
             WorkMessage::Deposed { .. } => {}
+        }
+    }
+
+    fn store_message(&mut self, now: Time, from: NodeId, message: &StoreMessage, out: &mut Outbox) {
+        // A reign that is over is not obeyed, and one that this node has not heard of begins for it.
+        if let StoreMessage::Tend(tend) = message {
+            self.log.hear(now, tend.epoch, Some(from), out, &mut self.log_events);
+        }
+        match message {
+            StoreMessage::Tend(_) | StoreMessage::Noted { .. } => {
+                self.store.settle(now, self.worker_facts(), out);
+                self.store.receive(from, message, out);
+            }
+            StoreMessage::Holds(holds) => {
+                self.log.hear(now, holds.epoch, None, out, &mut self.log_events);
+                self.route(now, out);
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.holds(from, holds, now, out);
+                }
+            }
         }
     }
 
@@ -244,6 +268,8 @@ impl Node {
 
     /// Ends a step: everything that follows from it within this node has happened, and the coordinator has acted on it.
     pub(super) fn settle(&mut self, now: Time, out: &mut Outbox) {
+        self.route(now, out);
+        self.store.settle(now, self.worker_facts(), out);
         self.route(now, out);
         if self.config.has(Mutant::ReseatsEarly) && self.coordinator.is_none() && self.log.leads() {
             let facts = coordinator_facts!(self, now);

@@ -24,7 +24,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let host = &self.hosts[index];
         let (id, life) = (host.id, host.life + 1);
         let disk = self.disks[index].durable();
-        let disk = Box::new(disk.clone());
+        let mut disk = Box::new(disk.clone());
+        disk.chunks = self.chunks.on(machine);
         let start = if disk.view.is_none() {
             // Everyone else of the plan, beginning with the next machine, so that not all ask the same one.
             let n = self.hosts.len();
@@ -83,6 +84,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             return;
         }
         self.disks[machine as usize].wipe();
+        self.chunks.wipe(machine);
         let host = &mut self.hosts[machine as usize];
         assert!(!host.runs(), "the disk of a process that runs is not taken away");
         host.disk += 1;

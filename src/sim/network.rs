@@ -287,6 +287,34 @@ impl Network {
         if self.rules.is_empty() { arrivals } else { self.suffer((from, to), bytes, left, arrivals) }
     }
 
+    /// When `bytes` bytes that `from` sends to `to` at `now` over a connection are there; `None` when nothing passes. Single packets
+    /// that are lost are sent again and are not counted. `usual` is the bandwidth where none is planned.
+    pub(super) fn transfer(
+        &mut self,
+        from: Machine,
+        to: Machine,
+        bytes: u64,
+        usual: u64,
+        now: Time,
+    ) -> Option<Time> {
+        if self.is_cut(from, to, now) || self.is_cut(to, from, now) {
+            return None;
+        }
+        let left = match self.plan.bandwidth {
+            Some(_) => self.leave(from, bytes, now)?,
+            None => now + Span((u128::from(bytes) * 1_000_000_000 / u128::from(usual.max(1))) as u64),
+        };
+        let mut at = left + self.latency.sample(&mut self.delays);
+        for rule in &mut self.rules {
+            if let Harm::Slow(bandwidth) = rule.harm
+                && rule.scope.concerns(from, to, now)
+            {
+                at += rule.slows(bandwidth, (from, to), bytes, left)?;
+            }
+        }
+        Some(at)
+    }
+
     /// Whether a fault in force lets nothing through from `from` to `to`. For those who watch.
     pub(super) fn is_cut(&self, from: Machine, to: Machine, now: Time) -> bool {
         let cuts = |rule: &Rule| matches!(rule.harm, Harm::Cut) && rule.scope.concerns(from, to, now);

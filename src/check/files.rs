@@ -1,0 +1,182 @@
+//! Invariant 10: a file that is stored stays on as many disks as it should, as long as no more disks are lost than it has copies.
+//!
+//! What counts are the disks: members say when a chunk becomes durable, when they drop it and when it is lost. A machine whose process
+//! begins as another node has lost its disk, and with it every chunk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::roster::Who;
+use super::verdict::{Findings, Invariant};
+use crate::base::{ChunkId, NodeId};
+use crate::history::Machine;
+use crate::node::{Content, Version, View};
+
+/// What is known of files and disks.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// How many disks shall hold each chunk.
+    copies: usize,
+    disks: BTreeMap<Machine, Disk>,
+    chunks: BTreeMap<ChunkId, Known>,
+    /// The members, by the newest view that was applied.
+    members: BTreeSet<NodeId>,
+}
+
+/// The disk of one machine.
+#[derive(Debug, Default)]
+struct Disk {
+    of: Option<NodeId>,
+    holds: BTreeSet<ChunkId>,
+    /// Whom the process there suspects.
+    suspects: BTreeSet<NodeId>,
+}
+
+/// One chunk.
+#[derive(Debug, Default)]
+struct Known {
+    /// How many disks hold it.
+    on: usize,
+    /// How many versions refer to it.
+    versions: u32,
+    /// On how many disks it was when all copies were there last.
+    full: usize,
+    /// How many disks that held it were lost since.
+    lost: usize,
+}
+
+impl Files {
+    pub(super) fn new(copies: u8) -> Files {
+        Files {
+            copies: usize::from(copies),
+            disks: BTreeMap::new(),
+            chunks: BTreeMap::new(),
+            members: BTreeSet::new(),
+        }
+    }
+
+    /// A process begins.
+    pub(super) fn on_up(&mut self, who: Who, findings: &mut Findings) {
+        let disk = self.disks.entry(who.machine).or_default();
+        disk.suspects.clear();
+        if disk.of.replace(who.id) == Some(who.id) {
+            return;
+        }
+        for chunk in std::mem::take(&mut disk.holds) {
+            self.lose(who, chunk, findings);
+        }
+    }
+
+    pub(super) fn on_view(&mut self, view: &View) {
+        self.members = view.members().iter().map(|member| member.id).collect();
+    }
+
+    pub(super) fn on_suspected(&mut self, who: Who, subject: NodeId, suspected: bool) {
+        let suspects = &mut self.disks.entry(who.machine).or_default().suspects;
+        if suspected {
+            suspects.insert(subject);
+        } else {
+            suspects.remove(&subject);
+        }
+    }
+
+    pub(super) fn on_held(&mut self, who: Who, chunk: ChunkId) {
+        let fresh = self.disks.entry(who.machine).or_default().holds.insert(chunk);
+        let all = self.copies.min(self.members.len());
+        let known = self.chunks.entry(chunk).or_default();
+        known.on += usize::from(fresh);
+        if known.on >= all {
+            (known.full, known.lost) = (known.on, 0);
+        }
+    }
+
+    pub(super) fn on_dropped(&mut self, who: Who, chunk: ChunkId, findings: &mut Findings) {
+        if !self.disks.entry(who.machine).or_default().holds.remove(&chunk) {
+            return;
+        }
+        let Some(known) = self.chunks.get_mut(&chunk) else { return };
+        known.on -= 1;
+        if known.on == 0 && known.versions > 0 {
+            let detail =
+                format_args!("the last copy of chunk {chunk:?} was dropped, and a file consists of it");
+            findings.report(Invariant::FilesKept, who.at, &[who.machine], detail);
+        }
+        self.forget(chunk);
+    }
+
+    pub(super) fn on_lost(&mut self, who: Who, chunk: ChunkId, findings: &mut Findings) {
+        if self.disks.entry(who.machine).or_default().holds.remove(&chunk) {
+            self.lose(who, chunk, findings);
+        }
+    }
+
+    fn lose(&mut self, who: Who, chunk: ChunkId, findings: &mut Findings) {
+        let Some(known) = self.chunks.get_mut(&chunk) else { return };
+        known.on -= 1;
+        known.lost += 1;
+        if known.on == 0 && known.versions > 0 && known.lost < known.full {
+            let (lost, full) = (known.lost, known.full);
+            let detail = format_args!(
+                "chunk {chunk:?} of a stored file is gone after {lost} of the {full} disks that held it were lost"
+            );
+            findings.report(Invariant::FilesKept, who.at, &[who.machine], detail);
+        }
+        self.forget(chunk);
+    }
+
+    fn forget(&mut self, chunk: ChunkId) {
+        if self.chunks.get(&chunk).is_some_and(|known| known.on == 0 && known.versions == 0) {
+            self.chunks.remove(&chunk);
+        }
+    }
+
+    /// A coordinator says that so many disks hold all of a file, which it proposes.
+    pub(super) fn on_placed(
+        &mut self,
+        who: Who,
+        (name, content, copies): (&Arc<str>, &Content, u8),
+        findings: &mut Findings,
+    ) {
+        let suspects = self.disks.get(&who.machine).map(|disk| &disk.suspects);
+        let trusted = |id: &&NodeId| suspects.is_none_or(|suspects| !suspects.contains(id));
+        let trusted = self.members.iter().filter(trusted).count();
+        let wanted = self.copies.min(trusted);
+        let mut report = |detail: std::fmt::Arguments<'_>| {
+            findings.report(Invariant::FilesKept, who.at, &[who.machine], detail);
+        };
+        if usize::from(copies) < wanted {
+            report(format_args!("{name} was proposed for {copies} disks although {wanted} could hold it"));
+        }
+        for chunk in &content.chunks {
+            let on = self.chunks.get(&chunk.id).map_or(0, |known| known.on);
+            if on < usize::from(copies) {
+                let id = chunk.id;
+                report(format_args!(
+                    "{name} was proposed when {on} disks held its chunk {id:?} and not {copies}"
+                ));
+            }
+        }
+    }
+
+    /// A version of a file is committed, and others are gone.
+    pub(super) fn on_put(&mut self, version: &Version, gone: &[Arc<Version>]) {
+        for chunk in &version.content.chunks {
+            let known = self.chunks.entry(chunk.id).or_default();
+            if known.versions == 0 {
+                (known.full, known.lost) = (known.on, 0);
+            }
+            known.versions += 1;
+        }
+        self.on_gone(gone);
+    }
+
+    /// Versions are gone.
+    pub(super) fn on_gone(&mut self, gone: &[Arc<Version>]) {
+        for chunk in gone.iter().flat_map(|version| &version.content.chunks) {
+            if let Some(known) = self.chunks.get_mut(&chunk.id) {
+                known.versions = known.versions.saturating_sub(1);
+            }
+            self.forget(chunk.id);
+        }
+    }
+}
