@@ -111,7 +111,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     /// The process goes on: it is given everything that waited for it, and wakes up only then.
     pub(super) fn resume(&mut self, machine: Machine) {
         let host = &mut self.hosts[machine as usize];
-        if !host.paused {
+        // One that is suspended goes on when that is over, and not when a pause is that began with an earlier process.
+        if !host.paused || host.suspended {
             return;
         }
         host.paused = false;
