@@ -9,14 +9,16 @@ use super::mutant::Mutant;
 use super::observation::{Change, Observation, StepDown};
 use super::update::{Memo, ViewUpdate};
 use super::{
-    Body, ClientMessage, ClusterId, Command, Entry, Ledger, Life, LogMessage, MembershipMessage, Message,
-    Node, Outbox, Payload, Record, Refusal, Reply, Request, Snapshot, Start, StoreMessage, Token, View,
-    ViewChange, WorkMessage, WorkerFacts,
+    Body, ClientMessage, ClusterId, Command, Entry, FailoverMode, Ledger, Life, LogMessage,
+    MembershipMessage, Message, Node, Outbox, Payload, Record, Refusal, Reply, Request, Snapshot, Start,
+    StoreMessage, Token, View, ViewChange, WorkMessage, WorkerFacts,
 };
 use crate::base::{Incarnation, NodeId, SessionId, Span, Time};
 
 /// A node that could not leave tries again after this time.
 const LEAVE_AGAIN: Span = Span::millis(500);
+/// How long a reign lasts before whoever leads it can tell who else wants to leave: these ask as often as this node tries.
+const ALL_HAVE_ASKED: Span = Span::secs(1);
 /// Events that one step may cause. More is a loop between sub-machines, which is a bug.
 const EVENTS_MAX: usize = 1_000_000;
 
@@ -453,7 +455,7 @@ impl Node {
                 coordinator.reassess(&facts);
             }
             MembershipEvent::Evict(id, incarnation) => coordinator.evict(id, incarnation, &facts),
-            MembershipEvent::Leaving(id, incarnation) => coordinator.let_go(id, incarnation, &facts),
+            MembershipEvent::Leaving(id, incarnation) => coordinator.depart(id, incarnation, &facts),
             MembershipEvent::Joining(member) => coordinator.join(&member, &facts),
             MembershipEvent::Reign { .. }
             | MembershipEvent::Installed(_)
@@ -473,26 +475,34 @@ impl Node {
         self.expect(incarnation, out);
     }
 
-    /// Leaves: first the lead, to the voter that is closest to the end of the log, then the membership.
+    /// Leaves: first the lead, to a voter that stays, then the membership.
     pub(super) fn leave(&mut self, now: Time, out: &mut Outbox) {
         self.leave_at = now + LEAVE_AGAIN;
-        let facts = membership_facts!(self);
         if !self.log.leads() {
+            let facts = membership_facts!(self);
             self.membership.leave(now, &facts, out, &mut self.membership_events);
             return;
         }
-        match self.heir() {
-            Some(heir) => {
-                self.log.transfer(now, heir, out);
-            }
-            // No one is left to lead: the cluster ends with its last voter, and goes on when it returns.
-            None => out.left(),
+        // One that has just been elected does not know who else leaves.
+        let Some(coordinator) = &mut self.coordinator else { return };
+        coordinator.depart(self.me, self.membership.me().incarnation, &coordinator_facts!(self, now));
+        let alone = self.ledger.view().members().iter().all(|member| member.id == self.me);
+        if alone || self.config.failover.mode == FailoverMode::Standby {
+            // No one is left to lead: the cluster ends with its last member, and goes on when it returns. In the classic design nobody
+            // can be handed anything.
+            out.left();
+        } else if coordinator.reigns_for(now) >= ALL_HAVE_ASKED
+            && let Some(heir) = self.heir()
+        {
+            self.log.transfer(now, heir, out);
         }
     }
 
-    /// The voter that is closest to the end of the log.
+    /// The voter that is closest to the end of the log, and stays.
     fn heir(&self) -> Option<NodeId> {
-        let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
+        let leaves = |id| self.coordinator.as_ref().is_some_and(|coordinator| coordinator.is_departing(id));
+        let others =
+            self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me && !leaves(voter));
         let heir = others
             .filter(|&voter| !self.membership.is_suspect(voter))
             .map(|voter| (self.log.lag(voter).unwrap_or(u64::MAX), voter))

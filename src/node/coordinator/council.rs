@@ -23,6 +23,8 @@ const PATIENCE: Span = Span::secs(1);
 pub(super) struct Council {
     joining: BTreeMap<NodeId, Arc<Member>>,
     leaving: BTreeMap<NodeId, Incarnation>,
+    /// Those who leave on purpose, each since when, and wait to be without a seat.
+    departing: BTreeMap<NodeId, (Incarnation, Time)>,
     /// When the next view change is proposed.
     due: Time,
     /// Until when the one that is proposed may take.
@@ -34,8 +36,8 @@ pub(super) struct Council {
 
 /// The next step of the seats, as a leader sees it that has not taken office yet.
 pub(in super::super) fn next_seats(me: NodeId, config: &Config, facts: &Facts<'_>) -> Option<Seats> {
-    let passed_over = &BTreeMap::new();
-    Seating { me, failover: &config.failover, facts, passed_over }.next()
+    let (passed_over, departing) = (&BTreeMap::new(), &BTreeMap::new());
+    Seating { me, failover: &config.failover, facts, passed_over, departing }.next()
 }
 
 impl Council {
@@ -43,6 +45,7 @@ impl Council {
         Council {
             joining: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            departing: BTreeMap::new(),
             due: Time::NEVER,
             proposed_until: None,
             seats_at: now + SEATS_EVERY,
@@ -76,6 +79,7 @@ impl Council {
         if self.proposed_until.is_some_and(|until| facts.now >= until) {
             self.proposed_until = None;
         }
+        self.let_go_of_the_unseated(facts);
         if self.proposed_until.is_none() && facts.now >= self.due {
             self.propose(facts, wishes);
         }
@@ -83,8 +87,13 @@ impl Council {
             self.seats_at = facts.now + SEATS_EVERY;
             match config.failover.mode {
                 FailoverMode::Log => {
-                    let seating =
-                        Seating { me, failover: &config.failover, facts, passed_over: &self.passed_over };
+                    let seating = Seating {
+                        me,
+                        failover: &config.failover,
+                        facts,
+                        passed_over: &self.passed_over,
+                        departing: &self.departing,
+                    };
                     let voters = &facts.seats.voters;
                     let stays = config.has(Mutant::LostVoterStays)
                         && voters.iter().any(|voter| facts.ledger.view().member(*voter).is_none());
@@ -94,6 +103,19 @@ impl Council {
                     }
                 }
                 FailoverMode::Standby => wishes.push_back(Wish::Standby),
+            }
+        }
+    }
+
+    /// Those who leave on purpose and have no seat any more can go.
+    fn let_go_of_the_unseated(&mut self, facts: &Facts<'_>) {
+        let view = facts.ledger.view();
+        self.departing.retain(|&id, (incarnation, _)| view.contains(id, *incarnation));
+        let seats = facts.seats;
+        for (&id, &(incarnation, _)) in &self.departing {
+            let seated = seats.voters.contains(&id) || seats.learners.contains(&id);
+            if !seated && self.leaving.insert(id, incarnation) != Some(incarnation) {
+                self.due = self.due.min(facts.now);
             }
         }
     }
@@ -155,7 +177,28 @@ impl Coordinator {
         self.council.due = self.council.due.min(facts.now + gather);
     }
 
-    /// A member leaves, or shall be evicted.
+    /// A member leaves on purpose. One that has a seat gives it up first.
+    pub(in super::super) fn depart(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
+        if self.config.failover.mode == FailoverMode::Standby {
+            return self.let_go(id, incarnation, facts);
+        }
+        if facts.ledger.view().contains(id, incarnation) && !self.council.departing.contains_key(&id) {
+            self.council.departing.insert(id, (incarnation, facts.now));
+            self.council.seats_at = facts.now;
+        }
+    }
+
+    /// Whether a member is about to leave on purpose.
+    pub(in super::super) fn is_departing(&self, id: NodeId) -> bool {
+        self.council.departing.contains_key(&id)
+    }
+
+    /// For how long this reign has lasted.
+    pub(in super::super) fn reigns_for(&self, now: Time) -> Span {
+        now.since(self.began)
+    }
+
+    /// A member shall be let go, or evicted.
     pub(in super::super) fn let_go(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
         // Whoever leads is heard by a quorum, whatever its observers say.
         let ignored = self.config.has(Mutant::NobodyIsEvicted);

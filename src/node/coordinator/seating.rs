@@ -8,6 +8,8 @@
 //! - The successor comes first. Of `2f + 2` voters as many can be lost for good as of `2f + 1`, which is `f`; of `2f`
 //!   it is one less, so that a voter that was removed too early would be missed for ever if another one died just then.
 //! - No step is taken before a majority of the voters that it makes has answered of late.
+//!
+//! Whoever leaves on purpose gives up its seat before it goes, so that however many leave, those who stay have a quorum.
 
 #[cfg(test)]
 mod tests;
@@ -17,12 +19,14 @@ use std::collections::BTreeMap;
 use super::super::config::Failover;
 use super::super::entry::Seats;
 use super::Facts;
-use crate::base::{NodeId, Span, Time};
+use crate::base::{Incarnation, NodeId, Span, Time};
 
 /// A learner this close to the end of the log has caught up.
 const CAUGHT_UP: u64 = 64;
 /// A voter or learner that has not answered for this many election time-outs cannot be counted on.
 const LOST_ELECTIONS: u64 = 4;
+/// How long one who leaves waits for a successor to learn.
+const SUCCESSOR_WITHIN: Span = Span::secs(5);
 /// How long lost voters are waited for before the cluster does with fewer: whoever replaces a voter too early loses nothing, but with
 /// three voters one can be spared where with five it was two.
 const SHRINK_AFTER: Span = Span::secs(10);
@@ -34,6 +38,8 @@ pub(super) struct Seating<'a> {
     pub(super) facts: &'a Facts<'a>,
     /// When learners that did not answer had to make room for others.
     pub(super) passed_over: &'a BTreeMap<NodeId, Time>,
+    /// Members that leave on purpose, each since when it has asked: they go once they have no seat.
+    pub(super) departing: &'a BTreeMap<NodeId, (Incarnation, Time)>,
 }
 
 impl Seating<'_> {
@@ -42,13 +48,20 @@ impl Seating<'_> {
     /// An odd number of voters is at rest; an even number is the middle of a replacement, of growth by two, or of shrinking by two.
     pub(super) fn next(&self) -> Option<Seats> {
         let Seats { voters, learners, .. } = self.facts.seats;
-        let staying: Vec<NodeId> = learners.iter().copied().filter(|id| self.is_member(*id)).collect();
+        let staying: Vec<NodeId> = learners.iter().copied().filter(|id| self.stays(*id)).collect();
         if staying.len() < learners.len() {
             return self.step(voters.clone(), staying);
         }
         let lost: Vec<NodeId> = voters.iter().copied().filter(|id| self.is_lost(*id)).collect();
         let ready: Vec<NodeId> = learners.iter().copied().filter(|id| self.is_ready(*id)).collect();
         let want = self.want();
+        if voters.iter().any(|id| self.departing.contains_key(id)) {
+            // Where the dead keep those who leave from going, they have to go first.
+            let step = self.make_way(want, ready.first().copied());
+            if step.is_some() || lost.is_empty() {
+                return step;
+            }
+        }
         let grows = voters.len() < want;
         let odd = voters.len() % 2 == 1;
         let usual = if odd { voters.len() } else { voters.len() - 1 };
@@ -67,9 +80,32 @@ impl Seating<'_> {
         }
     }
 
+    /// The next step towards seats of those who stay: a successor first if there can be one, then without the one that leaves. The
+    /// leader keeps its seat: it hands over first.
+    fn make_way(&self, want: usize, ready: Option<NodeId>) -> Option<Seats> {
+        let Seats { voters, .. } = self.facts.seats;
+        let leaves = |id: &NodeId| self.departing.contains_key(id);
+        let staying = voters.iter().filter(|id| !leaves(id)).count();
+        let leaver = voters.iter().copied().find(|id| leaves(id) && *id != self.me);
+        let first_asked = voters.iter().filter_map(|id| self.departing.get(id)).map(|(_, at)| *at).min();
+        let patient = first_asked.is_some_and(|at| self.facts.now < at + SUCCESSOR_WITHIN);
+        // The leader alone waits for as long as it takes: without it nobody would be left to let anybody in.
+        let waits = patient || leaver.is_none();
+        if want > staying && voters.len() % 2 == 1 && waits && !self.nobody_can_learn() {
+            return ready.map_or_else(|| self.learn(1), |successor| self.with(successor));
+        }
+        self.without(leaver?)
+    }
+
+    /// Whether a member has not asked to leave.
+    fn stays(&self, id: NodeId) -> bool {
+        self.is_member(id) && !self.departing.contains_key(&id)
+    }
+
     /// How many voters there shall be: always an odd number.
     fn want(&self) -> usize {
-        let want = self.failover.voters_for(self.facts.ledger.view().members().len());
+        let members = self.facts.ledger.view().members().iter();
+        let want = self.failover.voters_for(members.filter(|member| self.stays(member.id)).count());
         if want.is_multiple_of(2) { want - 1 } else { want }
     }
 
@@ -106,7 +142,11 @@ impl Seating<'_> {
         let Seats { voters, learners, .. } = self.facts.seats;
         let members = self.facts.ledger.view().members().iter().map(|member| member.id);
         let free = |id: &NodeId| {
-            *id != self.me && !voters.contains(id) && !learners.contains(id) && !(self.facts.suspect)(*id)
+            *id != self.me
+                && !self.departing.contains_key(id)
+                && !voters.contains(id)
+                && !learners.contains(id)
+                && !(self.facts.suspect)(*id)
         };
         let mut candidates: Vec<NodeId> = members.filter(free).collect();
         candidates.sort_by_key(|id| self.passed_over.get(id));

@@ -25,6 +25,7 @@ struct Cluster {
     seats: Seats,
     failover: Failover,
     passed_over: BTreeMap<NodeId, Time>,
+    departing: BTreeMap<NodeId, (Incarnation, Time)>,
     /// Those who have never answered in this reign.
     strangers: Vec<NodeId>,
     /// Those who have not answered for a while, and for how long.
@@ -57,6 +58,7 @@ impl Cluster {
             seats: Seats { number: 7, voters: ids(voters), learners: ids(learners) },
             failover: Failover::default(),
             passed_over: BTreeMap::new(),
+            departing: BTreeMap::new(),
             strangers: Vec::new(),
             silent: BTreeMap::new(),
             suspects: Vec::new(),
@@ -66,6 +68,12 @@ impl Cluster {
 
     fn silent(mut self, numbers: &[u64], span: Span) -> Cluster {
         self.silent.extend(numbers.iter().map(|&number| (id(number), span)));
+        self
+    }
+
+    /// They have just asked to leave.
+    fn leaving(mut self, numbers: &[u64]) -> Cluster {
+        self.departing.extend(numbers.iter().map(|&number| (id(number), (Incarnation(1), Time::ZERO))));
         self
     }
 
@@ -95,7 +103,8 @@ impl Cluster {
             suspect: &|id| self.suspects.contains(&id),
         };
         let (failover, passed_over) = (&self.failover, &self.passed_over);
-        let seating = Seating { me: id(LEADER), failover, facts: &facts, passed_over };
+        let departing = &self.departing;
+        let seating = Seating { me: id(LEADER), failover, facts: &facts, passed_over, departing };
         let next = seating.next()?;
         assert_eq!(next.number, self.seats.number + 1);
         Some(next)
@@ -241,4 +250,47 @@ fn an_even_number_of_voters_becomes_odd_again() {
     let mut four = Cluster::new(&[1, 2, 3, 4], &[1, 2, 3], &[]);
     four.failover.voters = Some(5);
     assert_eq!(four.step(), nothing());
+}
+
+#[test]
+fn whoever_leaves_gives_its_seat_to_one_who_stays() {
+    let cluster = || Cluster::new(&[1, 2, 3, 4], &[1, 2, 3], &[]).leaving(&[3]);
+    assert_eq!(cluster().step(), (ids(&[1, 2, 3]), ids(&[4])));
+    assert_eq!(cluster().settle(), [ids(&[1, 2, 3, 4]), ids(&[1, 2, 4])]);
+    let learner = Cluster::new(&[1, 2, 3, 4], &[1, 2, 3], &[4]).leaving(&[4]);
+    assert_eq!(learner.step(), (ids(&[1, 2, 3]), ids(&[])));
+}
+
+#[test]
+fn however_many_leave_those_who_stay_have_a_quorum() {
+    let all = [1, 2, 3, 4, 5, 6, 7];
+    for leaving in [&[2, 3][..], &[3, 4, 5], &[2, 3, 4, 5, 6, 7]] {
+        let steps = Cluster::new(&all, &[1, 2, 3, 4, 5], &[]).leaving(leaving).settle();
+        let last = steps.last().expect("seats are given up");
+        let staying: Vec<u64> = all.iter().copied().filter(|number| !leaving.contains(number)).collect();
+        assert!(last.iter().all(|voter| ids(&staying).contains(voter)), "{leaving:?}: {steps:?}");
+        // Each step keeps most of the seats, so that it can be taken with the seats that there are.
+        let sizes: Vec<usize> = steps.iter().map(Vec::len).collect();
+        assert!(sizes.windows(2).all(|pair| pair[0].abs_diff(pair[1]) == 1), "{steps:?}");
+    }
+}
+
+#[test]
+fn a_leader_that_leaves_keeps_its_seat_and_gets_an_heir() {
+    let two = Cluster::new(&[1, 2], &[1], &[]).leaving(&[LEADER]);
+    assert_eq!(two.step(), (ids(&[1]), ids(&[2])));
+    assert_eq!(two.settle(), [ids(&[1, 2])]);
+    let three = Cluster::new(&[1, 2, 3], &[1, 2, 3], &[]).leaving(&[LEADER]);
+    assert_eq!(three.step(), nothing(), "it has heirs");
+    let everyone = Cluster::new(&[1, 2, 3], &[1, 2, 3], &[]).leaving(&[1, 2, 3]);
+    assert_eq!(everyone.settle().last(), Some(&ids(&[LEADER])));
+}
+
+#[test]
+fn the_dead_do_not_keep_others_from_leaving() {
+    // With 2 and the dead 4 and 5 there is no majority of those who answer without 3.
+    let cluster = Cluster::new(&[1, 2, 3], &[1, 2, 3, 4, 5], &[]).silent(&[4, 5], LONG).leaving(&[3]);
+    assert_eq!(cluster.step().0.len(), 4);
+    let last = cluster.settle().pop().expect("seats are given up");
+    assert!(!last.contains(&id(3)), "{last:?}");
 }
