@@ -28,8 +28,6 @@ pub(super) struct Files {
 struct Disk {
     of: Option<NodeId>,
     holds: BTreeSet<ChunkId>,
-    /// Whom the process there suspects.
-    suspects: BTreeSet<NodeId>,
 }
 
 /// One chunk.
@@ -39,7 +37,7 @@ struct Known {
     on: usize,
     /// How many versions refer to it.
     versions: u32,
-    /// On how many disks it was when all copies were there last.
+    /// On how many disks it had to be when all copies were there last.
     full: usize,
     /// How many disks that held it were lost since.
     lost: usize,
@@ -58,7 +56,6 @@ impl Files {
     /// A process begins.
     pub(super) fn on_up(&mut self, who: Who, findings: &mut Findings) {
         let disk = self.disks.entry(who.machine).or_default();
-        disk.suspects.clear();
         if disk.of.replace(who.id) == Some(who.id) {
             return;
         }
@@ -71,22 +68,13 @@ impl Files {
         self.members = view.members().iter().map(|member| member.id).collect();
     }
 
-    pub(super) fn on_suspected(&mut self, who: Who, subject: NodeId, suspected: bool) {
-        let suspects = &mut self.disks.entry(who.machine).or_default().suspects;
-        if suspected {
-            suspects.insert(subject);
-        } else {
-            suspects.remove(&subject);
-        }
-    }
-
     pub(super) fn on_held(&mut self, who: Who, chunk: ChunkId) {
         let fresh = self.disks.entry(who.machine).or_default().holds.insert(chunk);
         let all = self.copies.min(self.members.len());
         let known = self.chunks.entry(chunk).or_default();
         known.on += usize::from(fresh);
         if known.on >= all {
-            (known.full, known.lost) = (known.on, 0);
+            (known.full, known.lost) = (all, 0);
         }
     }
 
@@ -130,25 +118,24 @@ impl Files {
         }
     }
 
-    /// A coordinator says that so many disks hold all of a file, which it proposes.
+    /// A coordinator says that so many disks hold all of a file, which it proposes. A disk that was lost a moment ago may be among
+    /// them: it counts as one of those that may be lost.
     pub(super) fn on_placed(
         &mut self,
         who: Who,
-        (name, content, copies): (&Arc<str>, &Content, u8),
+        (name, content): (&Arc<str>, &Content),
+        (copies, live): (u8, u32),
         findings: &mut Findings,
     ) {
-        let suspects = self.disks.get(&who.machine).map(|disk| &disk.suspects);
-        let trusted = |id: &&NodeId| suspects.is_none_or(|suspects| !suspects.contains(id));
-        let trusted = self.members.iter().filter(trusted).count();
-        let wanted = self.copies.min(trusted);
         let mut report = |detail: std::fmt::Arguments<'_>| {
             findings.report(Invariant::FilesKept, who.at, &[who.machine], detail);
         };
+        let wanted = self.copies.min(live as usize).max(1);
         if usize::from(copies) < wanted {
             report(format_args!("{name} was proposed for {copies} disks although {wanted} could hold it"));
         }
         for chunk in &content.chunks {
-            let on = self.chunks.get(&chunk.id).map_or(0, |known| known.on);
+            let on = self.chunks.get(&chunk.id).map_or(0, |known| known.on + known.lost);
             if on < usize::from(copies) {
                 let id = chunk.id;
                 report(format_args!(
@@ -160,10 +147,11 @@ impl Files {
 
     /// A version of a file is committed, and others are gone.
     pub(super) fn on_put(&mut self, version: &Version, gone: &[Arc<Version>]) {
+        let all = self.copies.min(self.members.len());
         for chunk in &version.content.chunks {
             let known = self.chunks.entry(chunk.id).or_default();
             if known.versions == 0 {
-                (known.full, known.lost) = (known.on, 0);
+                (known.full, known.lost) = (known.on.min(all), 0);
             }
             known.versions += 1;
         }

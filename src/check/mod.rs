@@ -326,13 +326,13 @@ impl Checker {
             Observation::ChunkHeld { chunk } => self.files.on_held(who, *chunk),
             Observation::ChunkDropped { chunk } => self.files.on_dropped(who, *chunk, findings),
             Observation::ChunkLost { chunk } => self.files.on_lost(who, *chunk, findings),
-            Observation::Placed { name, content, copies } => {
+            Observation::Placed { name, content, copies, live } => {
                 self.fencing.on_act(who, "proposed a file", None, findings);
-                self.files.on_placed(who, (name, content, *copies), findings);
+                self.files.on_placed(who, (name, content), (*copies, *live), findings);
             }
-            Observation::Suspected { subject, .. } => self.files.on_suspected(who, *subject, true),
-            Observation::Trusted { subject, .. } => self.files.on_suspected(who, *subject, false),
             Observation::Stood { .. }
+            | Observation::Suspected { .. }
+            | Observation::Trusted { .. }
             | Observation::GaveUp { .. }
             | Observation::Dropped { .. }
             | Observation::Loading { .. }

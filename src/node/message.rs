@@ -407,8 +407,16 @@ pub enum StoreMessage {
         /// What was said.
         serial: u64,
     },
-    /// The coordinator to a member: what it shall get and what it shall drop. Answered by [`Self::Holds`] for each chunk.
+    /// The coordinator to a member: what it shall get and what it shall drop. Answered by [`Self::Tending`] at once, and by
+    /// [`Self::Holds`] for each chunk in time.
     Tend(Arc<Tend>),
+    /// A member to its coordinator: "I see to it", however long that takes.
+    Tending {
+        /// The coordinator's reign.
+        epoch: Epoch,
+        /// The life of the member.
+        incarnation: Incarnation,
+    },
 }
 
 /// What changed of the chunks that a member holds.

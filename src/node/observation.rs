@@ -219,6 +219,8 @@ pub enum Observation {
         content: Arc<Content>,
         /// At least so many disks hold each chunk.
         copies: u8,
+        /// The members that copies are counted on: the others are suspect, deaf, or have no room.
+        live: u32,
     },
 }
 

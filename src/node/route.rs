@@ -188,6 +188,11 @@ impl Node {
                 self.store.settle(now, self.worker_facts(), out);
                 self.store.receive(from, message, out);
             }
+            StoreMessage::Tending { epoch, incarnation } => {
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.tends(from, (*epoch, *incarnation), now);
+                }
+            }
             StoreMessage::Holds(holds) => {
                 self.log.hear(now, holds.epoch, None, out, &mut self.log_events);
                 self.route(now, out);

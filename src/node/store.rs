@@ -132,10 +132,12 @@ impl Store {
             }
             StoreMessage::Tend(tend) => {
                 if (tend.epoch, from, tend.incarnation) == to {
+                    let (epoch, _, incarnation) = to;
+                    out.send(from, Body::Store(StoreMessage::Tending { epoch, incarnation }));
                     self.tend(tend, out);
                 }
             }
-            StoreMessage::Holds(_) => {}
+            StoreMessage::Holds(_) | StoreMessage::Tending { .. } => {}
         }
     }
 

@@ -145,7 +145,7 @@ fn store(message: &StoreMessage) -> usize {
             let fetch = |fetch: &Fetch| CHUNK + 8 * fetch.from.len();
             tend.fetch.iter().map(fetch).sum::<usize>() + (CHUNK + 8) * tend.drop.len()
         }
-        StoreMessage::Noted { .. } => 0,
+        StoreMessage::Noted { .. } | StoreMessage::Tending { .. } => 0,
     }
 }
 

@@ -235,6 +235,30 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             left.push("nobody leads".to_owned());
         }
         left.extend(self.lost_seats());
+        left.extend(self.lost_copies());
+        left
+    }
+
+    /// Chunks of files of which there are fewer copies than there should be, as long as they can be had from somewhere.
+    fn lost_copies(&self) -> Vec<String> {
+        let members = self
+            .hosts
+            .iter()
+            .enumerate()
+            .filter(|(_, host)| host.runs() && self.watch.view.member(host.id).is_some());
+        // Who is broken may hold a copy like everyone else, and need not.
+        let all: Vec<Machine> = members.map(|(machine, _)| machine as Machine).collect();
+        let sound = |&&machine: &&Machine| {
+            !self.hosts[machine as usize].stands_still() && !self.faults.is_broken(machine)
+        };
+        let wanted = usize::from(self.plan.config.store.copies).min(all.iter().filter(sound).count());
+        let mut left = Vec::new();
+        for chunk in self.watch.chunks() {
+            let copies = all.iter().filter(|&&machine| self.chunks.has(machine, chunk)).count();
+            if copies < wanted && copies > 0 {
+                left.push(format!("{copies} disks and not {wanted} hold chunk {chunk:?}"));
+            }
+        }
         left
     }
 

@@ -41,7 +41,7 @@ pub(super) fn of_message(message: &Message) -> u64 {
             Body::Work(_) => 8,
             Body::Store(StoreMessage::Holds(holds)) => 32 + 44 * holds.chunks.len() as u64,
             Body::Store(StoreMessage::Tend(tend)) => 32 + 52 * (tend.fetch.len() + tend.drop.len()) as u64,
-            Body::Store(StoreMessage::Noted { .. }) => 24,
+            Body::Store(StoreMessage::Noted { .. } | StoreMessage::Tending { .. }) => 24,
             Body::Client(ClientMessage::Forward { request, .. }) => of_request(request),
             Body::Client(ClientMessage::Answer { reply, .. }) => match &**reply {
                 Reply::Jobs(jobs) => jobs.iter().map(|job| 32 + of_spec(&job.spec)).sum(),

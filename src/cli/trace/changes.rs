@@ -103,7 +103,7 @@ fn work(seen: &Observation, names: &Names) -> Told {
         Observation::ChunkHeld { chunk } => Told::new(Kind::Files, format!("holds chunk {chunk:?}")),
         Observation::ChunkDropped { chunk } => Told::new(Kind::Files, format!("drops chunk {chunk:?}")),
         Observation::ChunkLost { chunk } => Told::new(Kind::Files, format!("has lost chunk {chunk:?}")),
-        Observation::Placed { name, content: _, copies } => {
+        Observation::Placed { name, content: _, copies, live: _ } => {
             let disks = some(u64::from(*copies), "disk holds", "disks hold");
             Told::new(Kind::Files, format!("proposes {name}, of which {disks} every chunk"))
         }

@@ -30,6 +30,7 @@ fn store(message: &StoreMessage) -> Told {
             told(format!("{}: holds {chunks}, and {} not", holds.serial, holds.chunks.len() - held))
         }
         StoreMessage::Noted { serial, .. } => told(format!("knows {serial}")),
+        StoreMessage::Tending { .. } => told("sees to it".to_owned()),
         StoreMessage::Tend(tend) => {
             let fetch = some(tend.fetch.len() as u64, "chunk", "chunks");
             told(format!("shall hold {fetch} more and drop {}", tend.drop.len()))

@@ -403,7 +403,7 @@ impl Coordinator {
             desk.suspect = suspect || desk.is_deaf(facts.now, patience);
             desk.refresh(&self.config.dispatch, self.asking.contains(&id));
         }
-        self.shelves.reassess(|id| self.trial.is_suspect(id, facts));
+        self.shelves.reassess(|id| self.trial.is_suspect(id, facts), facts.now, patience);
         let works = |desk: &&WorkerDesk| !desk.suspect && !facts.ledger.is_drained(desk.view.id);
         self.roster = self.desks.values().filter(works).map(|desk| desk.view.clone()).collect();
         self.free = self

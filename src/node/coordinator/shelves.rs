@@ -31,6 +31,10 @@ const REST: Span = Span::millis(100);
 const FIRST_WAIT: Span = Span::millis(20);
 /// How long the longest lasts.
 const WAIT_MAX: Span = Span::secs(1);
+/// How often one after the other a member may fail to get a chunk before it is left out for a while.
+const FAILURES_MAX: u8 = 3;
+/// How long it is left out: its disk may be full.
+const UNABLE: Span = Span::secs(10);
 /// Holders of a chunk that one who shall fetch it is told of.
 const SOURCES_MAX: usize = 3;
 
@@ -41,7 +45,9 @@ type Pending = (SessionId, u64);
 pub(super) struct Shelves {
     /// One for each member of the view.
     shelves: BTreeMap<NodeId, Shelf>,
-    /// The members that copies are counted on: those who are not suspect, unless so many are that the network is the likelier cause.
+    suspects: BTreeSet<NodeId>,
+    /// The members that copies are counted on: those who are not suspect, unless so many are that the network is the likelier cause;
+    /// who answer when they are asked; and who do not fail to get what they shall hold.
     live: Vec<NodeId>,
     stocks: BTreeMap<ChunkId, Stock>,
     puts: BTreeMap<Pending, Putting>,
@@ -65,6 +71,13 @@ struct Shelf {
     coming: BTreeSet<ChunkId>,
     /// What it shall drop, by which stamp.
     leaving: BTreeMap<ChunkId, (u32, u64)>,
+    /// Whether there is something that it was not told yet.
+    news: bool,
+    /// Since when it has not answered.
+    asked: Option<Time>,
+    /// How often one after the other it failed to get something, and until when it is left out for that.
+    failures: u8,
+    unable_until: Time,
     again_at: Time,
     wait: Span,
 }
@@ -101,6 +114,7 @@ impl Shelves {
         let any = !stocks.is_empty();
         Shelves {
             shelves: BTreeMap::new(),
+            suspects: BTreeSet::new(),
             live: Vec::new(),
             stocks,
             puts: BTreeMap::new(),
@@ -137,13 +151,20 @@ impl Shelves {
     }
 
     /// Who is suspect has changed.
-    pub(super) fn reassess(&mut self, suspect: impl Fn(NodeId) -> bool) {
-        let trusted: Vec<NodeId> = self.shelves.keys().copied().filter(|&id| !suspect(id)).collect();
-        let live = if (self.shelves.len() - trusted.len()) * 3 > self.shelves.len() {
-            self.shelves.keys().copied().collect()
-        } else {
-            trusted
+    pub(super) fn reassess(&mut self, suspect: impl Fn(NodeId) -> bool, now: Time, patience: Span) {
+        self.suspects = self.shelves.keys().copied().filter(|&id| suspect(id)).collect();
+        self.weigh(now, patience);
+    }
+
+    /// Works out on whom copies are counted. Whoever does not answer for as long as it takes to evict a suspect is not, although it
+    /// stays a member: it may be heard, and deaf.
+    fn weigh(&mut self, now: Time, patience: Span) {
+        let many = self.suspects.len() * 3 > self.shelves.len();
+        let counts = |(id, shelf): &(&NodeId, &Shelf)| {
+            let deaf = shelf.asked.is_some_and(|asked| now.since(asked) >= patience);
+            (many || !self.suspects.contains(id)) && !deaf && now >= shelf.unable_until
         };
+        let live: Vec<NodeId> = self.shelves.iter().filter(counts).map(|(&id, _)| id).collect();
         if live != self.live {
             self.live = live;
             self.dirty.extend(self.stocks.keys().copied());
@@ -186,6 +207,7 @@ impl Shelves {
         let stamp = stock.holders.remove(&node);
         if let (Some(stamp), Some(shelf)) = (stamp, self.shelves.get_mut(&node)) {
             shelf.leaving.insert(chunk, (stock.bytes, stamp));
+            shelf.news = true;
             self.touched.insert(node);
         }
     }
@@ -208,9 +230,15 @@ impl Shelves {
             && let Some(chunk) = shelf.wanted.pop_first()
         {
             shelf.coming.insert(chunk);
+            shelf.news = true;
         }
         if shelf.coming.is_empty() && shelf.leaving.is_empty() {
             shelf.again_at = Time::NEVER;
+            shelf.news = false;
+            return;
+        }
+        if !std::mem::take(&mut shelf.news) && now < shelf.again_at {
+            self.again_at = self.again_at.min(shelf.again_at);
             return;
         }
         let (stocks, live) = (&self.stocks, &self.live);
@@ -234,6 +262,7 @@ impl Shelves {
             .collect();
         let tend = Tend { epoch, incarnation: shelf.incarnation, fetch, drop };
         out.send(node, Body::Store(StoreMessage::Tend(Arc::new(tend))));
+        shelf.asked.get_or_insert(now);
         shelf.again_at = now + shelf.wait;
         shelf.wait = (shelf.wait * 2).min(WAIT_MAX);
         self.again_at = self.again_at.min(shelf.again_at);
@@ -254,6 +283,15 @@ impl Shelves {
             let stock = self.stocks.entry(id).or_insert_with(|| Stock::new(bytes));
             let came = shelf.coming.remove(&id);
             shelf.wanted.remove(&id);
+            if came && holding.stamp.is_none() {
+                shelf.failures += 1;
+                if shelf.failures >= FAILURES_MAX {
+                    (shelf.failures, shelf.unable_until) = (0, now + UNABLE);
+                    self.sweep_at = self.sweep_at.min(shelf.unable_until);
+                }
+            } else if came {
+                shelf.failures = 0;
+            }
             match holding.stamp {
                 Some(stamp) if shelf.leaving.get(&id).is_some_and(|(_, dropped)| *dropped == stamp) => {}
                 Some(stamp) => {
@@ -276,6 +314,7 @@ impl Shelves {
             }
         }
         shelf.wait = FIRST_WAIT;
+        shelf.asked = None;
         self.touched.insert(from);
         if self.opens_at == Time::NEVER && self.again_at == Time::NEVER {
             self.again_at = now;
@@ -292,6 +331,10 @@ impl Shelf {
             wanted: BTreeSet::new(),
             coming: BTreeSet::new(),
             leaving: BTreeMap::new(),
+            news: false,
+            asked: None,
+            failures: 0,
+            unable_until: Time::ZERO,
             again_at: Time::NEVER,
             wait: FIRST_WAIT,
         }
@@ -308,8 +351,23 @@ impl Coordinator {
     /// A member says which chunks it holds.
     pub(in super::super) fn holds(&mut self, from: NodeId, holds: &Holds, now: Time, out: &mut Outbox) {
         if holds.epoch == self.epoch && self.shelves.note(from, holds, now) {
+            self.shelves.weigh(now, self.config.membership.evict_after);
             let Holds { epoch, incarnation, serial, .. } = *holds;
             out.send(from, Body::Store(StoreMessage::Noted { epoch, incarnation, serial }));
+        }
+    }
+
+    /// A member has heard what it shall do.
+    pub(in super::super) fn tends(
+        &mut self,
+        from: NodeId,
+        (epoch, incarnation): (Epoch, Incarnation),
+        now: Time,
+    ) {
+        let shelf = self.shelves.shelves.get_mut(&from).filter(|shelf| shelf.incarnation == incarnation);
+        if let (true, Some(shelf)) = (epoch == self.epoch, shelf) {
+            shelf.asked = None;
+            self.shelves.weigh(now, self.config.membership.evict_after);
         }
     }
 
@@ -364,6 +422,7 @@ impl Coordinator {
     /// Does what is due.
     pub(super) fn tend(&mut self, now: Time) {
         let shelves = &mut self.shelves;
+        shelves.weigh(now, self.config.membership.evict_after);
         if now >= shelves.opens_at {
             shelves.opens_at = Time::NEVER;
             shelves.dirty.extend(shelves.stocks.keys().copied());
@@ -390,6 +449,9 @@ impl Coordinator {
                 } else if stock.rests_until > Time::ZERO {
                     shelves.dirty.insert(id);
                 }
+            }
+            for shelf in shelves.shelves.values().filter(|shelf| shelf.unable_until > now) {
+                shelves.sweep_at = shelves.sweep_at.min(shelf.unable_until);
             }
             for put in shelves.puts.values() {
                 shelves.sweep_at = shelves.sweep_at.min((put.progress + PUT_IDLE).max(now + REST));
@@ -489,7 +551,8 @@ impl Coordinator {
                 if let Request::Put(put) = &*request {
                     let Put { name, content, .. } = &**put;
                     let (name, content) = (Arc::clone(name), Arc::clone(content));
-                    out.observe(Observation::Placed { name, content, copies: copies as u8 });
+                    let live = self.shelves.live.len() as u32;
+                    out.observe(Observation::Placed { name, content, copies: copies as u8, live });
                 }
                 wishes.push_back(Wish::Propose(Command::Request { session, number, request }));
             } else {
