@@ -4,6 +4,9 @@
 //! know is repeated until it confirms it, so that no message matters. Every time that a chunk is wanted here it gets a new **stamp**:
 //! the coordinator drops chunks by stamp, so that an order to drop one that is late cannot touch a chunk that it has counted on since.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::book::Address;
 use super::host::{Local, Process};
 use super::world::{Event, World};
-use crate::base::{Chunk, ChunkId, NodeId, Rng, Span};
+use crate::base::{Chunk, ChunkId, NodeId, Rng, SessionId, Span};
 use crate::history::{Machine, Watcher};
 use crate::node::{ChunkCommand, ChunkEvent, Content};
 
@@ -40,8 +40,8 @@ struct Move {
 enum Stage {
     /// It comes from this machine, and if nothing comes of that, from one of these.
     Travels { from: Option<Machine>, others: Vec<NodeId> },
-    /// A client brings it.
-    Brought,
+    /// A client brings it, as part of this request.
+    Brought { session: SessionId, number: u64 },
     /// It is written.
     Written,
     /// It is removed.
@@ -95,7 +95,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     }
 
     /// A client brings a file to a node: its chunks come one after the other, but for those that are there.
-    pub(super) fn bring(&mut self, machine: Machine, content: &Content) {
+    pub(super) fn bring(&mut self, machine: Machine, (session, number): (SessionId, u64), content: &Content) {
         let mut after = Span::ZERO;
         for &chunk in &content.chunks {
             if self.chunks.has(machine, chunk.id) {
@@ -103,8 +103,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 continue;
             }
             after += takes(chunk.bytes, self.plan.network.bandwidth.unwrap_or(BANDWIDTH));
-            let number = self.chunks.add(chunk, Stage::Brought);
-            self.later(machine, number, after);
+            let brought = self.chunks.add(chunk, Stage::Brought { session, number });
+            self.later(machine, brought, after);
         }
     }
 
@@ -164,8 +164,9 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                     false => self.local(machine, Local::Chunk(ChunkEvent::Failed { chunk: chunk.id })),
                 }
             }
-            Stage::Brought => {
-                if self.network.admits_clients(machine) {
+            Stage::Brought { session, number } => {
+                // Whoever has given up brings nothing more.
+                if self.network.admits_clients(machine) && self.clients.waits_for(session, number) {
                     self.write_chunk(machine, chunk);
                 }
             }

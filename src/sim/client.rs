@@ -128,6 +128,13 @@ impl Clients {
         self.own(reads, number);
     }
 
+    /// Whether the client of a session still waits for an answer to this request.
+    pub(super) fn waits_for(&self, session: SessionId, number: u64) -> bool {
+        let client = self.by_session.get(&session).map(|&client| &self.all[client as usize]);
+        let pending = client.and_then(|client| client.pending.as_ref());
+        pending.is_some_and(|pending| (pending.session, pending.number) == (session, number))
+    }
+
     fn own(&mut self, session: SessionId, client: u32) {
         let before = self.by_session.insert(session, client);
         assert!(before.is_none(), "two sessions have the same 64 random bits");
@@ -255,7 +262,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                     let local = Local::Client { session, number, request: Arc::clone(&request) };
                     self.local(machine, local);
                     if let Request::Put(put) = &*request {
-                        self.bring(machine, &put.content);
+                        self.bring(machine, (session, number), &put.content);
                     }
                 }
             }

@@ -15,6 +15,7 @@ mod fairness;
 #[expect(unreachable_pub, reason = "it is what the README shows, for a library of its own")]
 mod fewest_left;
 mod figures;
+mod files;
 mod fuzz;
 #[cfg(debug_assertions)]
 mod mutants;

@@ -171,9 +171,9 @@ impl Shelves {
         }
     }
 
-    /// How many copies there shall be of each chunk.
+    /// How many copies there shall be of each chunk: at least one, also while there is nobody to hold it.
     fn copies(&self, wanted: u8) -> usize {
-        usize::from(wanted).min(self.live.len())
+        usize::from(wanted).min(self.live.len()).max(1)
     }
 
     /// Those of the live members on which a chunk shall be, by rendezvous hashing (Thaler and Ravishankar, 1998): every chunk ranks all
@@ -244,16 +244,15 @@ impl Shelves {
         let (stocks, live) = (&self.stocks, &self.live);
         let fetch = |id: &ChunkId| {
             let stock = stocks.get(id)?;
-            let (near, far): (Vec<_>, Vec<_>) = (stock.holders.keys().copied())
+            let (mut near, far): (Vec<_>, Vec<_>) = (stock.holders.keys().copied())
                 .filter(|&holder| holder != node)
                 .partition(|holder| live.contains(holder));
-            let mut from: Vec<NodeId> = near.into_iter().chain(far).collect();
-            // Not everyone begins with the same one.
-            if !from.is_empty() {
-                let first = (Fold::of(&(id, node)) % from.len() as u128) as usize;
-                from.rotate_left(first);
+            // Not everyone begins with the same one, and nobody with one that is suspect.
+            if !near.is_empty() {
+                let first = (Fold::of(&(id, node)) % near.len() as u128) as usize;
+                near.rotate_left(first);
             }
-            from.truncate(SOURCES_MAX);
+            let from: Vec<NodeId> = near.into_iter().chain(far).take(SOURCES_MAX).collect();
             Some(Fetch { chunk: Chunk { id: *id, bytes: stock.bytes }, from })
         };
         let fetch = shelf.coming.iter().filter_map(fetch).collect();
@@ -278,6 +277,7 @@ impl Shelves {
             return true;
         }
         shelf.serial = holds.serial;
+        let mut fresh = Vec::new();
         for holding in &holds.chunks {
             let Chunk { id, bytes } = holding.chunk;
             let stock = self.stocks.entry(id).or_insert_with(|| Stock::new(bytes));
@@ -296,7 +296,9 @@ impl Shelves {
                 Some(stamp) if shelf.leaving.get(&id).is_some_and(|(_, dropped)| *dropped == stamp) => {}
                 Some(stamp) => {
                     shelf.leaving.remove(&id);
-                    stock.holders.insert(from, stamp);
+                    if stock.holders.insert(from, stamp).is_none() {
+                        fresh.push(id);
+                    }
                 }
                 None => {
                     shelf.leaving.remove(&id);
@@ -309,7 +311,8 @@ impl Shelves {
             self.dirty.insert(id);
         }
         for put in self.puts.values_mut() {
-            if holds.chunks.iter().any(|holding| put.unplaced.contains(&holding.chunk.id)) {
+            // What failed, or was there already, brings no file further.
+            if fresh.iter().any(|chunk| put.unplaced.contains(chunk)) {
                 put.progress = now;
             }
         }
