@@ -168,8 +168,8 @@ mod tests {
         Arc::new(Content { kind: FileKind::Plain, chunks: vec![chunk] })
     }
 
-    fn version(number: u64, bytes: u32) -> Option<Arc<Version>> {
-        Some(Arc::new(Version { number, at: at(0), content: content(bytes) }))
+    fn version(number: u64, bytes: u32) -> Arc<Version> {
+        Arc::new(Version { number, at: at(0), content: content(bytes) })
     }
 
     fn flaws(register: &Register) -> Vec<String> {
@@ -193,10 +193,10 @@ mod tests {
         for (asked, told, seen) in [
             (0, 1, None),
             (1, 2, None),
-            (1, 2, version(1, 1)),
-            (3, 4, version(1, 1)),
-            (3, 4, version(2, 2)),
-            (6, 8, version(2, 2)),
+            (1, 2, Some(version(1, 1))),
+            (3, 4, Some(version(1, 1))),
+            (3, 4, Some(version(2, 2))),
+            (6, 8, Some(version(2, 2))),
             (6, 8, None),
             (10, 11, None),
         ] {
@@ -204,7 +204,7 @@ mod tests {
         }
         // Nobody knows whether this one took effect.
         register.put(at(10), None, &content(3));
-        register.read(at(12), at(13), version(3, 3));
+        register.read(at(12), at(13), Some(version(3, 3)));
         assert_eq!(flaws(&register), Vec::<String>::new());
     }
 
@@ -212,10 +212,10 @@ mod tests {
     fn what_fits_none_is_found() {
         for (asked, told, seen, flaw) in [
             (3, 4, None, "said not to be there"),
-            (6, 7, version(1, 1), "2 was known before"),
-            (3, 4, version(1, 2), "not what anybody has put"),
-            (3, 4, version(7, 1), "not what anybody has put"),
-            (10, 11, version(2, 2), "after it was deleted"),
+            (6, 7, Some(version(1, 1)), "2 was known before"),
+            (3, 4, Some(version(1, 2)), "not what anybody has put"),
+            (3, 4, Some(version(7, 1)), "not what anybody has put"),
+            (10, 11, Some(version(2, 2)), "after it was deleted"),
         ] {
             let mut register = story();
             register.read(at(asked), at(told), seen);

@@ -34,7 +34,7 @@ impl Content {
     /// What is wrong with it; `None` when nothing is.
     fn flaw(&self) -> Option<String> {
         if self.chunks.len() > FILE_CHUNKS_MAX {
-            let most = FILE_CHUNKS_MAX as u64 * u64::from(CHUNK_BYTES_MAX) >> 30;
+            let most = (FILE_CHUNKS_MAX as u64 * u64::from(CHUNK_BYTES_MAX)) >> 30;
             return Some(format!(
                 "a file has at most {FILE_CHUNKS_MAX} chunks ({most} GiB), not {}",
                 self.chunks.len()

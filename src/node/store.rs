@@ -99,7 +99,9 @@ impl Store {
             self.again_at = Time::NEVER;
             let held = self.held.iter();
             let all: Vec<Chunk> = held.map(|(&id, held)| Chunk { id, bytes: held.bytes }).collect();
-            all.into_iter().for_each(|chunk| self.changed(chunk));
+            for chunk in all {
+                self.changed(chunk);
+            }
         }
         self.report(now, out);
     }

@@ -25,7 +25,9 @@ pub(super) fn of_message(message: &Message) -> u64 {
                 update + 16 * (announcement.seats.voters.len() + announcement.seats.learners.len()) as u64
             }
             Body::Membership(MembershipMessage::Join(_)) => MEMBER,
-            Body::Membership(_) => 24,
+            Body::Membership(_) | Body::Store(StoreMessage::Noted { .. } | StoreMessage::Tending { .. }) => {
+                24
+            }
             Body::Log(LogMessage::Append(append)) => 48 + of_entries(&append.entries),
             Body::Log(LogMessage::Suffix(suffix)) => 32 + of_entries(&suffix.entries),
             Body::Log(LogMessage::Part(part)) => 48 + part.bytes.len() as u64,
@@ -41,7 +43,6 @@ pub(super) fn of_message(message: &Message) -> u64 {
             Body::Work(_) => 8,
             Body::Store(StoreMessage::Holds(holds)) => 32 + 44 * holds.chunks.len() as u64,
             Body::Store(StoreMessage::Tend(tend)) => 32 + 52 * (tend.fetch.len() + tend.drop.len()) as u64,
-            Body::Store(StoreMessage::Noted { .. } | StoreMessage::Tending { .. }) => 24,
             Body::Client(ClientMessage::Forward { request, .. }) => of_request(request),
             Body::Client(ClientMessage::Answer { reply, .. }) => match &**reply {
                 Reply::Jobs(jobs) => jobs.iter().map(|job| 32 + of_spec(&job.spec)).sum(),

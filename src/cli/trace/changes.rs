@@ -270,6 +270,7 @@ pub(super) fn effect(effect: &Effect, names: &Names) -> Option<Told> {
     match effect {
         Effect::Send { .. }
         | Effect::Observe(_)
+        | Effect::Chunk(ChunkCommand::Drop { .. })
         | Effect::Engine(EngineCommand::Load { .. } | EngineCommand::Infer { .. }) => None,
         Effect::Reply { session, number: _, reply: answer } => {
             let text = format!("→ {}  {}", names.client(*session), reply(answer, names));
@@ -277,8 +278,6 @@ pub(super) fn effect(effect: &Effect, names: &Names) -> Option<Told> {
         }
         Effect::Persist { token: _, record } => Some(Told::new(Kind::Disk, self::record(record, names))),
         Effect::Engine(EngineCommand::Kill) => Some(Told::new(Kind::Engine, "kills its engine")),
-        // What becomes of it is observed.
-        Effect::Chunk(ChunkCommand::Drop { .. }) => None,
         Effect::Chunk(ChunkCommand::Fetch { chunk, from }) => {
             let from = names.nodes(from.iter().copied());
             Some(Told::new(Kind::Files, format!("fetches chunk {:?} from {from}", chunk.id)))

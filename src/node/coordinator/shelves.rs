@@ -5,7 +5,7 @@
 //! Members obey the newest reign only, and whatever a member says to a reign it says after it obeyed the last one. Chunks of files that
 //! are being put are needed from the moment the coordinator is asked. And it drops by stamp: see [`store`](super::super::store).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::super::config::limits::{FETCHES_MAX, HOLDS_MAX, PUTS_MAX};
@@ -17,7 +17,6 @@ use super::super::mutant::Mutant;
 use super::super::observation::{Change, Observation};
 use super::{Coordinator, Facts, Wish};
 use crate::base::{Chunk, ChunkId, Epoch, Fold, Incarnation, NodeId, SessionId, Span, Time};
-use std::collections::VecDeque;
 
 /// How long members have to say what they hold before chunks are copied in a new reign, so that nothing is copied for want of a word.
 const SETTLES: Span = Span::millis(300);
@@ -44,7 +43,7 @@ type Pending = (SessionId, u64);
 #[derive(Debug)]
 pub(super) struct Shelves {
     /// One for each member of the view.
-    shelves: BTreeMap<NodeId, Shelf>,
+    members: BTreeMap<NodeId, Shelf>,
     suspects: BTreeSet<NodeId>,
     /// The members that copies are counted on: those who are not suspect, unless so many are that the network is the likelier cause;
     /// who answer when they are asked; and who do not fail to get what they shall hold.
@@ -113,7 +112,7 @@ impl Shelves {
         let stocks: BTreeMap<ChunkId, Stock> = facts.ledger.files().chunks().map(stock).collect();
         let any = !stocks.is_empty();
         Shelves {
-            shelves: BTreeMap::new(),
+            members: BTreeMap::new(),
             suspects: BTreeSet::new(),
             live: Vec::new(),
             stocks,
@@ -137,13 +136,13 @@ impl Shelves {
         let belongs = |id: NodeId, shelf: &Shelf| {
             view.member(id).is_some_and(|member| member.incarnation == shelf.incarnation)
         };
-        self.shelves.retain(|&id, shelf| belongs(id, shelf));
+        self.members.retain(|&id, shelf| belongs(id, shelf));
         for member in view.members() {
-            self.shelves.entry(member.id).or_insert_with(|| Shelf::new(member.incarnation));
+            self.members.entry(member.id).or_insert_with(|| Shelf::new(member.incarnation));
         }
         for (&id, stock) in &mut self.stocks {
             let before = stock.holders.len();
-            stock.holders.retain(|holder, _| self.shelves.contains_key(holder));
+            stock.holders.retain(|holder, _| self.members.contains_key(holder));
             if stock.holders.len() < before {
                 self.dirty.insert(id);
             }
@@ -152,19 +151,19 @@ impl Shelves {
 
     /// Who is suspect has changed.
     pub(super) fn reassess(&mut self, suspect: impl Fn(NodeId) -> bool, now: Time, patience: Span) {
-        self.suspects = self.shelves.keys().copied().filter(|&id| suspect(id)).collect();
+        self.suspects = self.members.keys().copied().filter(|&id| suspect(id)).collect();
         self.weigh(now, patience);
     }
 
     /// Works out on whom copies are counted. Whoever does not answer for as long as it takes to evict a suspect is not, although it
     /// stays a member: it may be heard, and deaf.
     fn weigh(&mut self, now: Time, patience: Span) {
-        let many = self.suspects.len() * 3 > self.shelves.len();
+        let many = self.suspects.len() * 3 > self.members.len();
         let counts = |(id, shelf): &(&NodeId, &Shelf)| {
             let deaf = shelf.asked.is_some_and(|asked| now.since(asked) >= patience);
             (many || !self.suspects.contains(id)) && !deaf && now >= shelf.unable_until
         };
-        let live: Vec<NodeId> = self.shelves.iter().filter(counts).map(|(&id, _)| id).collect();
+        let live: Vec<NodeId> = self.members.iter().filter(counts).map(|(&id, _)| id).collect();
         if live != self.live {
             self.live = live;
             self.dirty.extend(self.stocks.keys().copied());
@@ -194,7 +193,7 @@ impl Shelves {
 
     /// A chunk is needed on a shelf.
     fn want(&mut self, node: NodeId, chunk: ChunkId) {
-        let Some(shelf) = self.shelves.get_mut(&node) else { return };
+        let Some(shelf) = self.members.get_mut(&node) else { return };
         shelf.leaving.remove(&chunk);
         if !shelf.coming.contains(&chunk) && shelf.wanted.insert(chunk) {
             self.touched.insert(node);
@@ -205,7 +204,7 @@ impl Shelves {
     fn drop(&mut self, node: NodeId, chunk: ChunkId) {
         let Some(stock) = self.stocks.get_mut(&chunk) else { return };
         let stamp = stock.holders.remove(&node);
-        if let (Some(stamp), Some(shelf)) = (stamp, self.shelves.get_mut(&node)) {
+        if let (Some(stamp), Some(shelf)) = (stamp, self.members.get_mut(&node)) {
             shelf.leaving.insert(chunk, (stock.bytes, stamp));
             shelf.news = true;
             self.touched.insert(node);
@@ -225,7 +224,7 @@ impl Shelves {
 
     /// Sends a member what it shall do, if there is something.
     fn flush(&mut self, node: NodeId, now: Time, epoch: Epoch, out: &mut Outbox) {
-        let Some(shelf) = self.shelves.get_mut(&node) else { return };
+        let Some(shelf) = self.members.get_mut(&node) else { return };
         while shelf.coming.len() < FETCHES_MAX
             && let Some(chunk) = shelf.wanted.pop_first()
         {
@@ -269,7 +268,7 @@ impl Shelves {
 
     /// Takes in what a member says that it holds; false when it was said before, or by an earlier life.
     fn note(&mut self, from: NodeId, holds: &Holds, now: Time) -> bool {
-        let Some(shelf) = self.shelves.get_mut(&from) else { return false };
+        let Some(shelf) = self.members.get_mut(&from) else { return false };
         if shelf.incarnation != holds.incarnation {
             return false;
         }
@@ -367,7 +366,7 @@ impl Coordinator {
         (epoch, incarnation): (Epoch, Incarnation),
         now: Time,
     ) {
-        let shelf = self.shelves.shelves.get_mut(&from).filter(|shelf| shelf.incarnation == incarnation);
+        let shelf = self.shelves.members.get_mut(&from).filter(|shelf| shelf.incarnation == incarnation);
         if let (true, Some(shelf)) = (epoch == self.epoch, shelf) {
             shelf.asked = None;
             self.shelves.weigh(now, self.config.membership.evict_after);
@@ -409,17 +408,13 @@ impl Coordinator {
 
     /// The ledger has changed: chunks may be needed that were not, or the other way round.
     pub(super) fn refiled(&mut self, change: &Change) {
-        let mut look = |version: &Version| {
-            self.shelves.dirty.extend(version.content.chunks.iter().map(|chunk| chunk.id));
+        let (new, gone) = match change {
+            Change::FilePut { version, gone, .. } => (Some(version), gone),
+            Change::FileDeleted { gone, .. } => (None, gone),
+            _ => return,
         };
-        match change {
-            Change::FilePut { version, gone, .. } => {
-                look(version);
-                gone.iter().for_each(|version| look(version));
-            }
-            Change::FileDeleted { gone, .. } => gone.iter().for_each(|version| look(version)),
-            _ => {}
-        }
+        let chunks = new.into_iter().chain(gone).flat_map(|version| &version.content.chunks);
+        self.shelves.dirty.extend(chunks.map(|chunk| chunk.id));
     }
 
     /// Does what is due.
@@ -432,7 +427,7 @@ impl Coordinator {
         }
         if now >= shelves.again_at {
             shelves.again_at = Time::NEVER;
-            for (&node, shelf) in &shelves.shelves {
+            for (&node, shelf) in &shelves.members {
                 if shelf.again_at <= now {
                     shelves.touched.insert(node);
                 } else {
@@ -453,7 +448,7 @@ impl Coordinator {
                     shelves.dirty.insert(id);
                 }
             }
-            for shelf in shelves.shelves.values().filter(|shelf| shelf.unable_until > now) {
+            for shelf in shelves.members.values().filter(|shelf| shelf.unable_until > now) {
                 shelves.sweep_at = shelves.sweep_at.min(shelf.unable_until);
             }
             for put in shelves.puts.values() {
@@ -504,7 +499,9 @@ impl Coordinator {
                 return;
             }
             let holders: Vec<NodeId> = stock.holders.keys().copied().collect();
-            holders.into_iter().for_each(|holder| shelves.drop(holder, chunk));
+            for holder in holders {
+                shelves.drop(holder, chunk);
+            }
             return;
         }
         stock.idle_since = None;
@@ -526,9 +523,13 @@ impl Coordinator {
         if missing.is_empty() && !put {
             let surplus = |holder: &NodeId| !homes.contains(holder) && shelves.live.contains(holder);
             let surplus: Vec<NodeId> = stock.holders.keys().copied().filter(surplus).collect();
-            surplus.into_iter().for_each(|holder| shelves.drop(holder, chunk));
+            for holder in surplus {
+                shelves.drop(holder, chunk);
+            }
         }
-        missing.into_iter().for_each(|home| shelves.want(home, chunk));
+        for home in missing {
+            shelves.want(home, chunk);
+        }
     }
 
     /// Writes into the log what enough disks hold, and gives up what brings nothing new.
@@ -589,7 +590,7 @@ impl Coordinator {
                 suspect: !self.shelves.live.contains(&node),
             }
         };
-        self.shelves.shelves.iter().map(shelved).collect()
+        self.shelves.members.iter().map(shelved).collect()
     }
 
     /// Where the chunks of a version are; live holders come first.

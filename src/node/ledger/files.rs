@@ -14,7 +14,7 @@ use crate::base::{ChunkId, Fold, Time};
 /// The files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in super::super) struct Files {
-    files: BTreeMap<Arc<str>, File>,
+    by_name: BTreeMap<Arc<str>, File>,
     /// The highest version number of any file that was deleted: what is put anew goes on above, so that no version of a name is
     /// ever named like another.
     floor: u64,
@@ -48,7 +48,7 @@ impl File {
 impl Files {
     /// Whether nothing was ever put.
     pub(super) fn is_unused(&self) -> bool {
-        self.files.is_empty() && self.floor == 0
+        self.by_name.is_empty() && self.floor == 0
     }
 
     /// A digest of it; zero when nothing was ever put, so that it adds nothing to that of the whole state.
@@ -58,15 +58,17 @@ impl Files {
 
     /// Works out what follows from what was read; false when that makes no sense.
     pub(super) fn restore(&mut self) -> bool {
-        if self.files.values().any(|file| file.versions.is_empty()) {
+        if self.by_name.values().any(|file| file.versions.is_empty()) {
             return false;
         }
-        for (name, file) in &self.files {
+        for (name, file) in &self.by_name {
             self.digest = self.digest.wrapping_add(Fold::of(&(name, file)));
         }
         let all: Vec<Arc<Version>> =
-            self.files.values().flat_map(|file| file.versions.iter().cloned()).collect();
-        all.iter().for_each(|version| self.refer(version));
+            self.by_name.values().flat_map(|file| file.versions.iter().cloned()).collect();
+        for version in &all {
+            self.refer(version);
+        }
         true
     }
 
@@ -74,7 +76,7 @@ impl Files {
     pub(super) fn put(&mut self, put: &Put, now: Time) -> Result<(u64, Change), Refusal> {
         self.expect(&put.name, put.expect)?;
         let full = |what: &str, limit: usize| Refusal::Busy { what: what.into(), limit: limit as u64 };
-        if self.files.len() >= FILES_MAX && !self.files.contains_key(&put.name) {
+        if self.by_name.len() >= FILES_MAX && !self.by_name.contains_key(&put.name) {
             return Err(full("files", FILES_MAX));
         }
         if self.references.len() + put.content.chunks.len() > CHUNKS_MAX {
@@ -90,28 +92,32 @@ impl Files {
         while file.versions.len() > usize::from(put.keep) {
             gone.extend(file.versions.pop_front());
         }
-        gone.iter().for_each(|version| self.unrefer(version));
+        for version in &gone {
+            self.unrefer(version);
+        }
         self.digest = self.digest.wrapping_add(Fold::of(&(&put.name, &file)));
-        self.files.insert(Arc::clone(&put.name), file);
+        self.by_name.insert(Arc::clone(&put.name), file);
         Ok((number, Change::FilePut { name: Arc::clone(&put.name), version, gone }))
     }
 
     /// Deletes a file with all its versions, or says why not and changes nothing.
     pub(super) fn delete(&mut self, name: &Arc<str>, expect: Expect) -> Result<Change, Refusal> {
-        if !self.files.contains_key(name) {
+        if !self.by_name.contains_key(name) {
             return Err(Refusal::UnknownFile(Arc::clone(name)));
         }
         self.expect(name, expect)?;
         let file = self.take(name).expect("it was seen above");
         self.floor = self.floor.max(file.newest().number);
         let gone: Vec<Arc<Version>> = file.versions.into();
-        gone.iter().for_each(|version| self.unrefer(version));
+        for version in &gone {
+            self.unrefer(version);
+        }
         Ok(Change::FileDeleted { name: Arc::clone(name), gone })
     }
 
     /// Whether what must be so is so.
     fn expect(&self, name: &Arc<str>, expect: Expect) -> Result<(), Refusal> {
-        let newest = self.files.get(name).map(|file| file.newest().number);
+        let newest = self.by_name.get(name).map(|file| file.newest().number);
         let fits = match expect {
             Expect::Anything => true,
             Expect::Absent => newest.is_none(),
@@ -122,7 +128,7 @@ impl Files {
 
     /// Takes a file out of the digest, to be put back changed or not at all.
     fn take(&mut self, name: &Arc<str>) -> Option<File> {
-        let file = self.files.remove(name)?;
+        let file = self.by_name.remove(name)?;
         self.digest = self.digest.wrapping_sub(Fold::of(&(name, &file)));
         Some(file)
     }
@@ -158,7 +164,7 @@ impl Files {
 
     /// A version of a file: the newest one, or that of a number.
     pub(in super::super) fn version(&self, name: &str, number: Option<u64>) -> Option<&Arc<Version>> {
-        let file = self.files.get(name)?;
+        let file = self.by_name.get(name)?;
         match number {
             None => Some(file.newest()),
             Some(number) => file.versions.iter().find(|version| version.number == number),
@@ -167,13 +173,13 @@ impl Files {
 
     /// The versions of a file, oldest first; none when there is no such file.
     pub(in super::super) fn versions(&self, name: &str) -> impl Iterator<Item = &Arc<Version>> {
-        self.files.get(name).into_iter().flat_map(|file| &file.versions)
+        self.by_name.get(name).into_iter().flat_map(|file| &file.versions)
     }
 
     /// A page of the files whose names begin so, in order, after this one: and whether there are more.
     pub(in super::super) fn list(&self, prefix: &str, after: Option<&str>) -> (Vec<Listed>, bool) {
         let from: Arc<str> = after.unwrap_or(prefix).max(prefix).into();
-        let mut matching = (self.files.range(from..))
+        let mut matching = (self.by_name.range(from..))
             .skip_while(|(name, _)| Some(&***name) == after)
             .take_while(|(name, _)| name.starts_with(prefix));
         let listed = |(name, file): (&Arc<str>, &File)| {
