@@ -15,34 +15,30 @@ pub(crate) struct Job {
     pub(crate) wanted: Vec<Result<Prediction, String>>,
 }
 
-/// Two jobs run at the same time. One input in twenty is done when a worker is killed that does not lead, and starts again from its disk
-/// once others have gone on; then the coordinator is.
+/// Jobs run at the same time. In the midst of them a worker is killed that does not lead, and starts again from its disk once others have gone
+/// on; then the coordinator. Where little would be left to do at that moment, all is asked once more.
 pub(crate) fn answers_through_faults(cluster: &mut Cluster, jobs: &[Job], trial: u32) {
     let mut client = cluster.client();
-    let submitted: Vec<JobId> = jobs.iter().map(|job| submit(&mut client, job)).collect();
-    let total: u64 = jobs.iter().map(|job| job.wanted.len() as u64).sum();
-    let done = |client: &mut Client| -> u64 {
-        submitted.iter().map(|job| report(client, *job).status.inputs_done).sum()
-    };
-    let grows = |client: &mut Client, from: u64| {
-        until("the jobs go on", || Some(done(client)).filter(|done| *done >= from + total / 20))
-    };
-    let mut at = grows(&mut client, 0);
+    let mut submitted: Vec<(&Job, JobId)> = Vec::new();
+    let round: u64 = jobs.iter().map(|job| job.wanted.len() as u64).sum();
     for leads in [false, true] {
-        assert!(at < total, "trial {trial}: all was done before the {}. kill", 1 + u8::from(leads));
+        let asked = submitted.iter().map(|(job, _)| job.wanted.len() as u64).sum::<u64>();
+        if asked - done(&mut client, &submitted) < round / 2 {
+            submitted.extend(jobs.iter().map(|job| (job, submit(&mut client, job))));
+        }
+        goes_on(&mut client, &submitted, round / 20);
         let leader = leader(&mut client);
         let node = if leads { leader } else { (leader + 1) % NODES };
         cluster.kill(node);
-        let at_kill = done(&mut client);
-        println!("trial {trial}: kill {node} leads {leads} at {at_kill} of {total}");
-        grows(&mut client, at_kill);
+        let left = submitted.iter().any(|(_, job)| !report(&mut client, *job).status.ended);
+        assert!(left, "trial {trial}: all was done before n{} was killed", node + 1);
+        goes_on(&mut client, &submitted, round / 20);
         cluster.restart(node);
-        at = done(&mut client);
     }
-    for (job, id) in jobs.iter().zip(&submitted) {
-        let report = until("the jobs end", || Some(report(&mut client, *id)).filter(|job| job.status.ended));
+    for (job, id) in submitted {
+        let report = until("the jobs end", || Some(report(&mut client, id)).filter(|job| job.status.ended));
         assert_eq!(report.queries_counted, report.queries, "trial {trial}, {}", job.model);
-        let found = answers(&mut client, *id, job.wanted.len());
+        let found = answers(&mut client, id, job.wanted.len());
         for (input, (found, wanted)) in found.iter().zip(&job.wanted).enumerate() {
             let wanted = wanted.as_ref().map(Prediction::encode);
             let same = match (found, &wanted) {
@@ -53,6 +49,17 @@ pub(crate) fn answers_through_faults(cluster: &mut Cluster, jobs: &[Job], trial:
             assert!(same, "trial {trial}, {}, input {input}: {found:?} instead of {wanted:?}", job.model);
         }
     }
+}
+
+/// How many inputs of these jobs are done.
+fn done(client: &mut Client, jobs: &[(&Job, JobId)]) -> u64 {
+    jobs.iter().map(|(_, job)| report(client, *job).status.inputs_done).sum()
+}
+
+/// Waits until so many more are.
+fn goes_on(client: &mut Client, jobs: &[(&Job, JobId)], more: u64) {
+    let from = done(client, jobs);
+    until("the jobs go on", || (done(client, jobs) >= from + more).then_some(()));
 }
 
 fn submit(client: &mut Client, job: &Job) -> JobId {

@@ -111,7 +111,7 @@ fn what_a_network_has_learnt_is_what_three_nodes_answer() {
 
     // More work, so that there is time to kill nodes in the midst of it.
     done(folder, "dataset letters --count 1500 --seed 3 --flat --out many --quiet");
-    done(folder, "dataset letters --count 2400 --seed 4 --size 64 --out larger --quiet");
+    done(folder, "dataset letters --count 1600 --seed 4 --size 64 --out larger --quiet");
     let job = |model: &'static str, network: &Network, dataset: &str| {
         let dataset = folder.join(dataset);
         Job { model, wanted: local(network, &dataset), dataset: format!("node:{}", dataset.display()) }
