@@ -336,6 +336,8 @@ impl Node {
         let mut command = Command::new(IDUNNO);
         command.args(["run", "--listen", "127.0.0.1:0", "--key", "key", "--data", name, "--name", name]);
         command.args(["--log", "error"]).args((!works).then_some("--no-worker"));
+        // Who interrupts the benchmark is not to be left with its nodes.
+        command.args(cfg!(target_os = "linux").then_some("--tied"));
         command.args(join.map(|address| format!("--join={address}")));
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("a node can be started");
