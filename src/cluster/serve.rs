@@ -95,7 +95,7 @@ impl Doors {
         match done {
             Ok(()) => drop(send.finish()),
             Err(WireError::Broken(why)) => {
-                tracing::debug!(node = %from, why, "was not given what it asked for")
+                tracing::debug!(node = %from, why, "was not given what it asked for");
             }
             Err(error) => self.refuse(&connection, from, &error),
         }

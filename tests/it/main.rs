@@ -29,6 +29,8 @@ mod requests;
 mod shares;
 mod shells;
 mod starving;
+#[cfg(target_os = "linux")]
+mod store;
 mod stored;
 mod targets;
 mod tidy;

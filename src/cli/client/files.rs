@@ -127,16 +127,6 @@ pub(super) fn versioned(text: &str) -> Result<(Arc<str>, Option<u64>)> {
     }
 }
 
-/// A version of a file, or why there is none.
-pub(super) fn located(client: &mut Client, name: &str, version: Option<u64>) -> Result<Located> {
-    client.locate(name, version).map_err(|error| match (error, version) {
-        (ClientError::Refused(Refusal::UnknownFile(name)), Some(version)) => {
-            anyhow::anyhow!("the store has no version {version} of a file {name}")
-        }
-        (error, _) => error.into(),
-    })
-}
-
 /// What came of moving a file; the exit code depends on the cluster's part of it.
 pub(super) fn told<T>(result: Result<T, StoreError>) -> Result<T> {
     result.map_err(|error| match error {
@@ -217,7 +207,7 @@ pub(in crate::cli) fn ls(ls: &Ls) -> Exit {
 pub(in crate::cli) fn info(info: &Info) -> Exit {
     ended(versioned(&info.name).and_then(|(name, version)| {
         let (mut client, own) = info.reach.client_of_all()?;
-        let found = located(&mut client, &name, version)?;
+        let found = client.locate(&name, version)?;
         let kept = read(&mut client, Question::Versions(Arc::clone(&name)), |reading| match reading {
             Reading::Versions(versions) => Some(versions.len() as u64),
             _ => None,

@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use ring::digest::{SHA256, digest};
 
-use super::files::{bar, kind, last_part, located, told, versioned};
+use super::files::{bar, kind, last_part, told, versioned};
 use super::{Misuse, Reach, Show, ended, folder};
 use crate::cli::Exit;
 use crate::cli::text::some;
@@ -63,7 +63,7 @@ fn got(get: &Get, stop: &AtomicBool) -> Result<Exit> {
         return Err(Misuse("the version is said twice".to_owned()).into());
     }
     let (mut client, _) = get.reach.client_of_all()?;
-    let found = located(&mut client, &name, behind.or(get.version))?;
+    let found = client.locate(&name, behind.or(get.version))?;
     let content = &found.version.content;
     let (number, is, bytes) = (found.version.number, content.kind, content.bytes());
     let stop = || stop.load(Ordering::Relaxed);

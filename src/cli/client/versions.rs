@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::files::{bar, kind, located, sound, told};
+use super::files::{bar, kind, sound, told};
 use super::sheet::{Cell, Sheet};
 use super::{Misuse, Reach, Show, ended, read};
 use crate::cli::Exit;
@@ -117,7 +117,7 @@ fn write_all(
     for version in all {
         let size = some(version.content.bytes(), "byte", "bytes");
         writeln!(out, "=== {name}@{}: {size} ===", version.number)?;
-        let found = located(client, name, Some(version.number))?;
+        let found = client.locate(name, Some(version.number))?;
         let mut last = b'\n';
         let mut take = |bytes: &[u8]| {
             last = bytes.last().copied().unwrap_or(last);

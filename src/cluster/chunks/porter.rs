@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::PIECE_BYTES;
 use super::rack::{Incoming, Rack, Unkept};
@@ -84,7 +84,11 @@ impl Porter {
     pub(super) fn fetch(self: &Arc<Porter>, chunk: Chunk, from: Arc<[NodeId]>) {
         if !self.rack.has(chunk.id) {
             let porter = Arc::clone(self);
-            self.handle.spawn(async move { porter.fetched(chunk, &from).await });
+            self.handle.spawn(async move {
+                porter.fetched(chunk, &from).await;
+                sleep(KEPT).await;
+                porter.tidy();
+            });
         }
     }
 
@@ -113,25 +117,24 @@ impl Porter {
         };
         let (mut receive, bytes) = within(asked).await?;
         match bytes {
-            None => return Err(CarryError::NotThere),
-            Some(bytes) if bytes != chunk.bytes => return Err(Unkept::Untrue.into()),
-            Some(_) => self.take_in(chunk, &mut receive).await?,
+            None => Err(CarryError::NotThere),
+            Some(bytes) if bytes != chunk.bytes => Err(Unkept::Untrue.into()),
+            Some(_) => self.take_in(chunk, &mut receive).await,
         }
-        if let Some((_, used)) = lock(&self.ways).get_mut(&node) {
-            *used = Instant::now();
-        }
-        Ok(())
     }
 
-    /// The way to a node: one that there is, or a new one. Those that were not used of late go.
+    /// Lets go of the ways that were not used of late. One that is in use lasts until it is not.
+    fn tidy(&self) {
+        lock(&self.ways).retain(|_, (way, used)| way.close_reason().is_none() && used.elapsed() < KEPT);
+    }
+
+    /// The way to a node: one that there is, or a new one.
     async fn way(&self, node: NodeId) -> Result<Connection, CarryError> {
-        let known = {
-            let mut ways = lock(&self.ways);
-            ways.retain(|_, (way, used)| way.close_reason().is_none() && used.elapsed() < KEPT);
-            ways.get(&node).map(|(way, _)| way.clone())
-        };
-        if let Some(way) = known {
-            return Ok(way);
+        if let Some((way, used)) =
+            lock(&self.ways).get_mut(&node).filter(|(way, _)| way.close_reason().is_none())
+        {
+            *used = Instant::now();
+            return Ok(way.clone());
         }
         let address = {
             let standing = lock(&self.standing);

@@ -253,7 +253,7 @@ async fn bring_all(open: &Connection, local: &Arc<Local>, watch: &Watch<'_>) -> 
     let places: Arc<[(usize, Chunk)]> =
         chunks.map(|(place, &chunk)| (place, chunk)).filter(|(_, chunk)| seen.insert(chunk.id)).collect();
     let ids: Vec<ChunkId> = places.iter().map(|(_, chunk)| chunk.id).collect();
-    let mut shelves = Shelves { session: SessionId(getrandom::u64().unwrap_or(1)), number: 0, last: (0, 0) };
+    let mut shelves = Shelves { session: SessionId(getrandom::u64().unwrap_or(1)), number: 0, most: None };
     loop {
         let vain = async {
             let missing = missing(open, &ids).await?;
@@ -281,7 +281,7 @@ async fn bring_all(open: &Connection, local: &Arc<Local>, watch: &Watch<'_>) -> 
             }
             sleep(LOOK_EVERY).await;
             // What the node passes on to others takes its time as well.
-            if shelves.have_changed(open).await? {
+            if shelves.have_more(open).await? {
                 watch.moved();
             }
             Ok(())
@@ -333,15 +333,15 @@ async fn ask(open: &Connection, ask: &Ask) -> Result<Told, Vain> {
     timeout(CHUNK_PATIENCE, asked).await.map_err(|_| silent("it does not answer"))?
 }
 
-/// How many chunks nodes hold and fetch, as a sign that something moves.
+/// The most chunks that the nodes have held together, as a sign that something moves.
 struct Shelves {
     session: SessionId,
     number: u64,
-    last: (u64, u64),
+    most: Option<u64>,
 }
 
 impl Shelves {
-    async fn have_changed(&mut self, open: &Connection) -> Result<bool, Vain> {
+    async fn have_more(&mut self, open: &Connection) -> Result<bool, Vain> {
         self.number += 1;
         let (session, number) = (self.session, self.number);
         let request = Request::Read(Question::Shelves);
@@ -350,9 +350,10 @@ impl Shelves {
             return Ok(false);
         };
         let Reading::Shelves(shelves) = &*reading else { return Ok(false) };
-        let add = |sum: (u64, u64), one: &crate::node::Shelved| (sum.0 + one.chunks, sum.1 + one.coming);
-        let now = shelves.iter().fold((0, 0), add);
-        Ok(std::mem::replace(&mut self.last, now) != now)
+        let now = shelves.iter().map(|shelf| shelf.chunks).sum();
+        let before = self.most;
+        self.most = before.max(Some(now));
+        Ok(before.is_some_and(|before| now > before))
     }
 }
 
@@ -431,13 +432,12 @@ impl Pool {
     async fn fetch_from(&self, chunk: Chunk, at: SocketAddr) -> Result<Vec<u8>, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let known = lock(&self.open).get(&at).filter(|open| open.close_reason().is_none()).cloned();
-        let open = match known {
-            Some(open) => open,
-            None => {
-                let (open, _) = self.dialler.dial(at, None).await.map_err(|error| text(&error))?;
-                lock(&self.open).insert(at, open.clone());
-                open
-            }
+        let open = if let Some(open) = known {
+            open
+        } else {
+            let (open, _) = self.dialler.dial(at, None).await.map_err(|error| text(&error))?;
+            lock(&self.open).insert(at, open.clone());
+            open
         };
         let (mut send, mut receive) = open.open_bi().await.map_err(|error| text(&error))?;
         wire::write(&mut send, &Ask::Chunk(chunk.id)).await.map_err(|error| text(&error))?;

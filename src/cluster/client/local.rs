@@ -22,7 +22,7 @@ pub enum LocalError {
     #[error("changed while it was read; nothing was stored")]
     Changed,
     /// No file of the store is as long.
-    #[error("is larger than {most} GiB, which is the most that a file of the store may have", most = FILE_CHUNKS_MAX as u64 * u64::from(CHUNK_BYTES_MAX) >> 30)]
+    #[error("is larger than {most} GiB, which is the most that a file of the store may have", most = (FILE_CHUNKS_MAX as u64 * u64::from(CHUNK_BYTES_MAX)) >> 30)]
     TooLarge,
 }
 
@@ -37,6 +37,9 @@ impl Local {
     /// Reads a file from its beginning to its end. `read` is told how many bytes of it were read so far.
     pub fn of(mut file: File, kind: FileKind, read: &dyn Fn(u64)) -> Result<Local, LocalError> {
         let before = look(&file)?;
+        if before.0 > FILE_CHUNKS_MAX as u64 * u64::from(CHUNK_BYTES_MAX) {
+            return Err(LocalError::TooLarge);
+        }
         file.seek(SeekFrom::Start(0))?;
         let (mut chunks, mut so_far) = (Vec::new(), 0);
         let mut bytes = Vec::with_capacity(CHUNK_BYTES_MAX as usize);
