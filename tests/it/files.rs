@@ -21,10 +21,8 @@ impl Sink for Disks {
     fn record(&mut self, record: &Record) {
         let Some(machine) = record.machine else { return };
         match &record.what {
-            What::Up(id) => {
-                if self.of.insert(machine, *id) != Some(*id) {
-                    self.hold.insert(machine, BTreeSet::new());
-                }
+            What::Up(id) if self.of.insert(machine, *id) != Some(*id) => {
+                self.hold.insert(machine, BTreeSet::new());
             }
             What::Node(Observation::ChunkHeld { chunk }) => {
                 self.hold.entry(machine).or_default().insert(*chunk);
