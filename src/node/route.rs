@@ -45,6 +45,9 @@ macro_rules! coordinator_facts {
             seats: $node.log.seats(),
             lag: &|id| $node.log.lag(id),
             silence: &|id| $node.log.silence(id, $now),
+            round: $node.log.round(),
+            answered: &|id| $node.log.answered(id),
+            holds_seats: &|id| $node.log.holds_seats(id),
             suspect: &|id| $node.membership.is_suspect(id),
         }
     };

@@ -15,6 +15,8 @@ use crate::base::{Incarnation, NodeId, Span, Time};
 const GATHER: Span = Span::millis(100);
 /// How often the seats are looked at.
 const SEATS_EVERY: Span = Span::millis(100);
+/// How often while a step towards other seats waits for answers.
+const CONFIRM_EVERY: Span = Span::millis(10);
 /// A view change that has not committed after this long is proposed again.
 const PATIENCE: Span = Span::secs(1);
 
@@ -32,12 +34,18 @@ pub(super) struct Council {
     seats_at: Time,
     /// When learners that did not answer had to make room for others.
     passed_over: BTreeMap<NodeId, Time>,
+    /// The step that shall be taken once enough have answered what was sent after the append of this number, and when it was thought of.
+    intended: Option<(Seats, u64, Time)>,
+    /// The number of the last append before the last step of this reign, which is as good for the step that follows at once.
+    stepped: Option<u64>,
+    /// The voters that were left when a lost one had to go before its successor could come.
+    vacated: Option<Vec<NodeId>>,
 }
 
 /// The next step of the seats, as a leader sees it that has not taken office yet.
 pub(in super::super) fn next_seats(me: NodeId, config: &Config, facts: &Facts<'_>) -> Option<Seats> {
     let (passed_over, departing) = (&BTreeMap::new(), &BTreeMap::new());
-    Seating { me, failover: &config.failover, facts, passed_over, departing }.next()
+    Seating { me, failover: &config.failover, facts, passed_over, departing, vacated: None }.next()
 }
 
 impl Council {
@@ -50,6 +58,9 @@ impl Council {
             proposed_until: None,
             seats_at: now + SEATS_EVERY,
             passed_over: BTreeMap::new(),
+            intended: None,
+            stepped: None,
+            vacated: None,
         }
     }
 
@@ -87,17 +98,10 @@ impl Council {
             self.seats_at = facts.now + SEATS_EVERY;
             match config.failover.mode {
                 FailoverMode::Log => {
-                    let seating = Seating {
-                        me,
-                        failover: &config.failover,
-                        facts,
-                        passed_over: &self.passed_over,
-                        departing: &self.departing,
-                    };
                     let voters = &facts.seats.voters;
                     let stays = config.has(Mutant::LostVoterStays)
                         && voters.iter().any(|voter| facts.ledger.view().member(*voter).is_none());
-                    if let Some(seats) = seating.next().filter(|_| !stays) {
+                    if !stays && let Some(seats) = self.next_step(me, config, facts) {
                         self.note_passed_over(&seats, facts);
                         wishes.push_back(Wish::Seat(seats));
                     }
@@ -105,6 +109,41 @@ impl Council {
                 FailoverMode::Standby => wishes.push_back(Wish::Standby),
             }
         }
+    }
+
+    /// The next step towards other seats, once enough have answered since it was thought of: whoever answered shortly before may
+    /// have died since.
+    fn next_step(&mut self, me: NodeId, config: &Config, facts: &Facts<'_>) -> Option<Seats> {
+        let seating = Seating {
+            me,
+            failover: &config.failover,
+            facts,
+            passed_over: &self.passed_over,
+            departing: &self.departing,
+            vacated: self.vacated.as_deref(),
+        };
+        let stepped = self.stepped.take();
+        let Some(next) = seating.next() else {
+            self.intended = None;
+            return None;
+        };
+        // Answers of long ago say no more than those before the step was thought of.
+        let lasts = |at: Time| facts.now < at + config.failover.election;
+        let known = self.intended.take().filter(|(seats, _, at)| *seats == next && lasts(*at));
+        let (round, at) = match known {
+            Some((_, round, at)) => (round, at),
+            None => (stepped.unwrap_or(facts.round), facts.now),
+        };
+        if !seating.is_confirmed(&next, round) {
+            self.intended = Some((next, round, at));
+            self.seats_at = facts.now + CONFIRM_EVERY;
+            return None;
+        }
+        if seating.vacates(&next) {
+            self.vacated = Some(next.voters.clone());
+        }
+        self.stepped = Some(facts.round);
+        Some(next)
     }
 
     /// Those who leave on purpose and have no seat any more can go.

@@ -64,6 +64,12 @@ pub(super) struct Facts<'a> {
     pub(super) lag: &'a dyn Fn(NodeId) -> Option<u64>,
     /// How long a voter or learner has not answered; no longer than the reign and its seat have lasted.
     pub(super) silence: &'a dyn Fn(NodeId) -> Span,
+    /// The number of the last append that was sent.
+    pub(super) round: u64,
+    /// The number of the last append that a voter or learner has answered; zero if none.
+    pub(super) answered: &'a dyn Fn(NodeId) -> u64,
+    /// Whether a voter or learner holds the seats in force durably.
+    pub(super) holds_seats: &'a dyn Fn(NodeId) -> bool,
     /// Whether a member is suspect.
     pub(super) suspect: &'a dyn Fn(NodeId) -> bool,
 }
