@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-fn idunno(arguments: &[&str]) -> Command {
+pub(super) fn idunno(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idunno"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
     command
