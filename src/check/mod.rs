@@ -54,8 +54,8 @@ use self::log::Log;
 use self::membership::Views;
 use self::pace::Pace;
 use self::roster::{Roster, Who};
-use self::verdict::Findings;
-use crate::base::{NodeId, Time};
+use self::verdict::{Findings, ceiling};
+use crate::base::{NodeId, Span, Time};
 use crate::history::{ClientEvent, FaultEvent, FaultPhase, Machine, Record, Sink, What};
 use crate::node::{Change, Command, Entry, FailoverMode, Observation, Payload};
 use crate::scenario::{FaultKind, Plan};
@@ -77,6 +77,8 @@ pub struct Checker {
     files: Files,
     /// Whether the trial is one of the classic design, which has no quorum and so nothing to lose by a change of seats.
     classic: bool,
+    /// How long a write may take that was begun under a fault of the plan, by its position, if that slows disks.
+    write_delays: Vec<Option<Span>>,
 }
 
 /// What deadlines are judged by, borrowed from the fields beside the one that is changed.
@@ -115,6 +117,7 @@ impl Checker {
             pace: Pace::new(plan),
             files: Files::new(plan.config.store.copies),
             classic: plan.config.failover.mode == FailoverMode::Standby,
+            write_delays: plan.faults.iter().map(|fault| write_delay(&fault.kind)).collect(),
         }
     }
 
@@ -212,6 +215,11 @@ impl Checker {
                     self.views.on_aged(id);
                 }
             }
+        }
+        if event.phase == FaultPhase::Ended
+            && let Some(delay) = self.write_delays.get(event.fault as usize).copied().flatten()
+        {
+            self.liveness.lasts_until(at + delay);
         }
         let touched = self.roster.fault(event);
         self.liveness.disturb(at, facts!(self));
@@ -435,6 +443,11 @@ impl Sink for Checker {
             }
         }
     }
+}
+
+/// How long a write may take that is begun under this fault: it goes on when the fault has ended. `None` if that slows no disk.
+fn write_delay(kind: &FaultKind) -> Option<Span> {
+    if let FaultKind::SlowDisk(delay) = kind { Some(ceiling(*delay)) } else { None }
 }
 
 /// Checks a finished history of the trial of `plan` under `seed` that ended at `ended_at`.
