@@ -498,9 +498,10 @@ Examples:
   idunno sim coord_fail --trace --kind fault,election,survey
       Follow how trial 0 finds a new coordinator.
 
-Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
-4 a liveness bound broke; 130 interrupted: the scenario under way changed nothing, those that had
-finished before it are written.";
+Exit codes: 0 fine; 1 failed, or none of the faults happened; 2 usage or a bad file, nothing changed;
+3 a safety invariant broke; 4 a liveness bound broke, or a trial was given up with work left;
+130 interrupted: the scenario under way changed nothing, those that had finished before it are
+written.";
 
 const SCENARIO_EXAMPLES: &str = "\
 Examples:
