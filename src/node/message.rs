@@ -592,7 +592,7 @@ pub enum Refusal {
     #[error("no coordinator is known at present")]
     NoCoordinator,
     /// The coordinator lost its quorum; whether the request took effect is unknown until one returns.
-    #[error("no quorum: {} of the voters do not answer", missing.len())]
+    #[error("no quorum: {} of the voters {} not answer", missing.len(), if missing.len() == 1 { "does" } else { "do" })]
     NoQuorum {
         /// The voters that do not answer.
         missing: Vec<NodeId>,

@@ -260,7 +260,8 @@ impl Node {
 
     /// Why a request cannot be served here.
     fn refusal(&self) -> Arc<Reply> {
-        Arc::new(Reply::Refused(if self.hears_a_quorum() {
+        // Whoever knows of no voters has not been let into a cluster yet.
+        Arc::new(Reply::Refused(if self.hears_a_quorum() || self.seats.voters.is_empty() {
             Refusal::NoCoordinator
         } else {
             Refusal::NoQuorum { missing: self.missing().collect() }
