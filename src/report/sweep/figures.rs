@@ -253,7 +253,8 @@ fn united(curves: Vec<Curve>) -> Vec<Curve> {
         let covers = |other: &Curve| {
             let pairs = || other.points.iter().zip(&curve.points);
             other.points.len() == curve.points.len()
-                && pairs().all(|(one, two)| one.0 == two.0 && (one.1 - two.1).abs() <= least)
+                && pairs()
+                    .all(|(one, two)| one.0.to_bits() == two.0.to_bits() && (one.1 - two.1).abs() <= least)
         };
         match united.iter_mut().find(|other| covers(other)) {
             Some(other) => other.name = format!("{}, {}", other.name, curve.name),
