@@ -149,7 +149,15 @@ impl Plan {
 
     /// How long a run may go without progress while jobs are unfinished.
     pub fn patience(&self) -> Span {
-        self.liveness_within + self.allowance()
+        self.liveness_within + self.slow_writes() + self.allowance()
+    }
+
+    /// How long a write may take that was begun under a fault that slows disks, generously: it goes on when the fault is over.
+    pub fn slow_writes(&self) -> Span {
+        let delay = |fault: &Fault| {
+            if let FaultKind::SlowDisk(delay) = &fault.kind { Some(delay.mean() * 2) } else { None }
+        };
+        self.faults.iter().filter_map(delay).max().unwrap_or(Span::ZERO)
     }
 
     /// How long the plan's slowest load and query may take, generously: while they run nothing is counted.

@@ -165,7 +165,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             return Some(Vec::new());
         }
         // Once all jobs have ended nothing but the time since is needed to become whole; until then there is work to do.
-        let patience = if jobs.is_empty() { self.plan.liveness_within } else { self.watch.patience };
+        let whole = self.plan.liveness_within + self.plan.slow_writes();
+        let patience = if jobs.is_empty() { whole } else { self.watch.patience };
         (!left.is_empty() && self.now.since(self.watch.progress) > patience).then_some(left)
     }
 
