@@ -134,7 +134,7 @@ enum Command {
     #[command(hide = true, after_help = run::ENGINE_EXAMPLES)]
     Engine,
     /// Draw scenarios from seeds, faults and all, and look for one that breaks something.
-    #[command(after_help = fuzz::EXAMPLES)]
+    #[command(after_help = fuzz::examples())]
     Fuzz(fuzz::Fuzz),
     /// Make the secret of a real cluster.
     #[command(subcommand, after_help = key::EXAMPLES)]
