@@ -13,7 +13,6 @@ use std::sync::Arc;
 use super::config::limits::{FETCHES_MAX, HOLDS_MAX};
 use super::io::{ChunkCommand, ChunkEvent, Outbox};
 use super::message::{Body, Holding, Holds, StoreMessage, Tend};
-use super::mutant::{Mutant, Planted};
 use super::observation::Observation;
 use super::worker::WorkerFacts;
 use crate::base::{Chunk, ChunkId, Epoch, Incarnation, NodeId, Span, Time};
@@ -42,7 +41,6 @@ pub(super) struct Store {
     said: Option<(u64, Vec<(ChunkId, u64)>)>,
     again_at: Time,
     wait: Span,
-    pub(super) planted: Planted,
 }
 
 type Reader = (Epoch, NodeId, Incarnation);
@@ -71,7 +69,6 @@ impl Store {
             said: None,
             again_at: Time::NEVER,
             wait: FIRST_WAIT,
-            planted: Planted::default(),
         }
     }
 
@@ -169,9 +166,7 @@ impl Store {
             }
         }
         for (chunk, stamp) in &tend.drop {
-            let held = self.held.get(&chunk.id);
-            let stale = held.is_some_and(|held| held.stamp != *stamp);
-            if held.is_some() && (!stale || self.planted.has(Mutant::DropsAnyStamp)) {
+            if self.held.get(&chunk.id).is_some_and(|held| held.stamp == *stamp) {
                 self.held.remove(&chunk.id);
                 self.dropping.insert(chunk.id);
                 out.chunk(ChunkCommand::Drop { chunk: chunk.id });
