@@ -134,10 +134,10 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         self.later(machine, number, tried + TRIES);
     }
 
-    /// Whether a machine runs as `id` and can give a chunk.
+    /// Whether a machine runs as `id` and can give a chunk. One that gets little of its processor gives all the same.
     fn lends(&self, machine: Machine, id: NodeId, chunk: ChunkId) -> bool {
         let host = &self.hosts[machine as usize];
-        host.runs() && host.id == id && !host.stands_still() && self.chunks.has(machine, chunk)
+        host.runs() && host.id == id && !host.paused && self.chunks.has(machine, chunk)
     }
 
     fn later(&mut self, machine: Machine, number: u64, after: Span) {
@@ -161,7 +161,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 match came {
                     true => self.write_chunk(machine, chunk),
                     false if !others.is_empty() => self.travel(machine, chunk, others),
-                    false => self.local(machine, Local::Chunk(ChunkEvent::Failed { chunk: chunk.id })),
+                    false => self.misses(machine, chunk.id, false),
                 }
             }
             Stage::Brought { session, number } => {
@@ -180,12 +180,16 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         }
     }
 
+    fn misses(&mut self, machine: Machine, chunk: ChunkId, unwritten: bool) {
+        self.local(machine, Local::Chunk(ChunkEvent::Failed { chunk, unwritten }));
+    }
+
     /// A chunk is written, where there is room for it.
     fn write_chunk(&mut self, machine: Machine, chunk: Chunk) {
         if self.disks[machine as usize].is_full() {
             let faults = self.disks[machine as usize].full().to_vec();
             self.took_effect(faults);
-            return self.local(machine, Local::Chunk(ChunkEvent::Failed { chunk: chunk.id }));
+            return self.misses(machine, chunk.id, true);
         }
         let sync = self.plan.disk.sync.sample(&mut self.chunks.rng);
         let number = self.chunks.add(chunk, Stage::Written);
