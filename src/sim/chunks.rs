@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::book::Address;
 use super::host::{Local, Process};
+use super::network::TRIES;
 use super::world::{Event, World};
 use crate::base::{Chunk, ChunkId, NodeId, Rng, SessionId, Span};
 use crate::history::{Machine, Watcher};
@@ -13,8 +14,6 @@ use crate::node::{ChunkCommand, ChunkEvent, Content};
 const BANDWIDTH: u64 = 1_250_000_000;
 /// Bytes per second that a disk writes, beside its syncs.
 const WRITES: u64 = 500_000_000;
-/// How long it takes to find out that a source has nothing or cannot be reached.
-const TRIES: Span = Span::millis(50);
 /// How long it takes to remove a chunk.
 const DROPS: Span = Span::micros(100);
 
@@ -121,14 +120,16 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             let source = sources.remove(0);
             let from = self.book.find(source).map(|Address { machine, .. }| machine);
             let from = from.filter(|&from| from != machine && self.lends(from, source, chunk.id));
-            let arrives = from.and_then(|from| {
+            let arrives = from.ok_or(TRIES).and_then(|from| {
                 self.network.transfer(from, machine, u64::from(chunk.bytes), BANDWIDTH, self.now)
             });
-            if let Some(at) = arrives {
-                let number = self.chunks.add(chunk, Stage::Travels { from, others: sources });
-                return self.later(machine, number, tried + at.since(self.now));
+            match arrives {
+                Ok(at) => {
+                    let number = self.chunks.add(chunk, Stage::Travels { from, others: sources });
+                    return self.later(machine, number, tried + at.since(self.now));
+                }
+                Err(in_vain) => tried += in_vain,
             }
-            tried += TRIES;
         }
         let number = self.chunks.add(chunk, Stage::Travels { from: None, others: Vec::new() });
         self.later(machine, number, tried + TRIES);

@@ -137,16 +137,14 @@ impl Shelves {
             view.member(id).is_some_and(|member| member.incarnation == shelf.incarnation)
         };
         self.members.retain(|&id, shelf| belongs(id, shelf));
+        // A new life says anew what it holds, by stamps of its own, and knows of nothing that the last one was to fetch.
+        for stock in self.stocks.values_mut() {
+            stock.holders.retain(|holder, _| self.members.contains_key(holder));
+        }
         for member in view.members() {
             self.members.entry(member.id).or_insert_with(|| Shelf::new(member.incarnation));
         }
-        for (&id, stock) in &mut self.stocks {
-            let before = stock.holders.len();
-            stock.holders.retain(|holder, _| self.members.contains_key(holder));
-            if stock.holders.len() < before {
-                self.dirty.insert(id);
-            }
-        }
+        self.dirty.extend(self.stocks.keys().copied());
     }
 
     /// Who is suspect has changed.
