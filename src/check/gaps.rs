@@ -36,6 +36,7 @@ impl Gaps {
             | Invariant::WholeAgain
             | Invariant::NothingStranded
             | Invariant::Linearizable
+            | Invariant::FilesKept
             | Invariant::Repeatable
             | Invariant::Bounded => !self.any(),
         }
@@ -45,7 +46,7 @@ impl Gaps {
     pub fn left_out(self) -> Vec<String> {
         let mut left = Vec::new();
         if self.any() {
-            left.push("what clients were told, whether all becomes whole again and goes on in time, and how often leaders change (3, 7 to 9, 12)");
+            left.push("what clients were told, whether all becomes whole again and goes on in time, where files are, and how often leaders change (3, 7 to 10, 12)");
             left.push("whether a majority had voted for each leader (of 1)");
         }
         if self.beginning {

@@ -129,7 +129,9 @@ impl Ledger {
             Change::JobAdded { .. }
             | Change::ViewChanged { .. }
             | Change::PolicySet { .. }
-            | Change::Drained { .. } => return false,
+            | Change::Drained { .. }
+            | Change::FilePut { .. }
+            | Change::FileDeleted { .. } => return false,
         };
         self.begins_late && !self.jobs.contains_key(&job)
     }
@@ -204,7 +206,7 @@ impl Ledger {
                 Change::JobForgotten { job } => self.forget(who, *job, findings),
                 Change::JobStopped { job } => self.stop(who, *job, true, findings),
                 Change::JobResumed { job } => self.stop(who, *job, false, findings),
-                Change::ViewChanged { .. } => {}
+                Change::ViewChanged { .. } | Change::FilePut { .. } | Change::FileDeleted { .. } => {}
                 Change::PolicySet { policy } => self.policy = Some(Arc::clone(policy)),
                 Change::Drained { node, drained } => {
                     if *drained {
@@ -440,10 +442,12 @@ impl Ledger {
                 let done = match asked.as_ref().map(|asked| &*asked.request) {
                     Some(Request::Cancel(id)) => self.jobs.get(id).is_some_and(|job| job.ended),
                     Some(Request::Forget(id)) => self.jobs.get(id).is_some_and(|job| job.forgotten),
-                    Some(Request::Submit(_) | Request::Jobs | Request::Read(_)) => false,
+                    Some(Request::Submit(_) | Request::Jobs | Request::Read(_) | Request::Put(_)) => false,
                     // Another client may have chosen otherwise meanwhile.
                     Some(Request::SetPolicy(_)) => self.policy.is_some(),
-                    None | Some(Request::Drain { .. } | Request::HandOver { .. }) => true,
+                    // What is told of files is compared elsewhere.
+                    None
+                    | Some(Request::Drain { .. } | Request::HandOver { .. } | Request::Delete { .. }) => true,
                     // Nothing changes where the size is the old one or nothing is left to divide.
                     Some(Request::SetBatch { job, .. } | Request::Stop(job) | Request::Resume(job)) => {
                         self.jobs.contains_key(job)
@@ -454,7 +458,7 @@ impl Ledger {
                 }
             }
             Reply::Jobs(list) => self.compare(list, asked.map(|asked| asked.at), &mut report),
-            Reply::Refused(_) | Reply::Read(_) => {}
+            Reply::Refused(_) | Reply::Read(_) | Reply::Stored(_) => {}
         }
     }
 

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::order::{Act, Answer, Model, Order, STEPS_MAX, Seen, Step, order};
 use super::verdict::{Findings, Invariant};
+use super::versions::Register;
 use crate::base::{JobId, SessionId, Time};
-use crate::node::{JobSpec, JobStatus, Refusal, Reply, Request};
+use crate::node::{JobSpec, JobStatus, Question, Reading, Refusal, Reply, Request};
 
 /// One request of a client, and what it was told.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl Histories {
     pub(super) fn finish(&self, findings: &mut Findings) {
         let unknown = self.calls.iter().filter(|call| call.outcome() == Outcome::Unknown);
         findings.census.outcomes_unknown += unknown.count() as u64;
+        self.files(findings);
         let origins = self.origins(findings);
         let mut about: BTreeMap<JobId, Vec<Step>> = BTreeMap::new();
         for call in &self.calls {
@@ -65,6 +67,46 @@ impl Histories {
         for (&job, origin) in &origins {
             let changes = about.remove(&job).unwrap_or_default();
             order_of(job, origin, changes, &reads, findings);
+        }
+    }
+
+    /// What clients were told of files.
+    fn files(&self, findings: &mut Findings) {
+        let mut names: BTreeMap<&Arc<str>, Register> = BTreeMap::new();
+        for call in &self.calls {
+            let told = call.told.as_ref().map(|(at, reply)| (*at, &**reply));
+            let unknown = call.outcome() == Outcome::Unknown;
+            match (&*call.request, told) {
+                (Request::Put(put), Some((at, Reply::Stored(version)))) => {
+                    let told = Some((at, *version));
+                    names.entry(&put.name).or_default().put(call.asked, told, &put.content);
+                }
+                (Request::Put(put), _) if unknown => {
+                    names.entry(&put.name).or_default().put(call.asked, None, &put.content);
+                }
+                (Request::Delete { name, .. }, Some((at, Reply::Done))) => {
+                    names.entry(name).or_default().delete(call.asked, Some(at));
+                }
+                (Request::Delete { name, .. }, _) if unknown => {
+                    names.entry(name).or_default().delete(call.asked, None);
+                }
+                (Request::Read(Question::Locate { name, version: None }), Some((at, reply))) => {
+                    let seen = match reply {
+                        Reply::Refused(Refusal::UnknownFile(_)) => None,
+                        Reply::Read(reading) => match &**reading {
+                            Reading::Located(located) => Some(Arc::new(located.version.clone())),
+                            _ => continue,
+                        },
+                        _ => continue,
+                    };
+                    names.entry(name).or_default().read(call.asked, at, seen);
+                }
+                _ => {}
+            }
+        }
+        for (name, register) in names {
+            register.finish(name, findings);
+            findings.census.registers += 1;
         }
     }
 
@@ -147,7 +189,9 @@ impl Call {
             Some(Reply::Refused(refusal)) => {
                 matches!(refusal, Refusal::SessionLost | Refusal::Outdated | Refusal::NoQuorum { .. })
             }
-            Some(Reply::Submitted(_) | Reply::Done | Reply::Jobs(_) | Reply::Read(_)) => false,
+            Some(Reply::Submitted(_) | Reply::Done | Reply::Jobs(_) | Reply::Read(_) | Reply::Stored(_)) => {
+                false
+            }
         };
         // What was read and did not arrive changed nothing.
         if unknown && !self.request.is_read() { Outcome::Unknown } else { Outcome::Known }
@@ -175,7 +219,8 @@ impl Call {
             Some(Reply::Refused(Refusal::Invalid(_) | Refusal::Busy { .. })) => Answer::Refused,
             // Whatever else a change was refused for says nothing about its job.
             Some(Reply::Refused(_)) => return None,
-            Some(Reply::Done | Reply::Submitted(_) | Reply::Jobs(_) | Reply::Read(_)) | None => Answer::Done,
+            Some(Reply::Done | Reply::Submitted(_) | Reply::Jobs(_) | Reply::Read(_) | Reply::Stored(_))
+            | None => Answer::Done,
         };
         match *self.request {
             Request::Cancel(job) => Some((job, Act::Cancel(answer))),
@@ -189,7 +234,9 @@ impl Call {
             | Request::Read(_)
             | Request::SetPolicy(_)
             | Request::Drain { .. }
-            | Request::HandOver { .. } => None,
+            | Request::HandOver { .. }
+            | Request::Put(_)
+            | Request::Delete { .. } => None,
         }
     }
 }

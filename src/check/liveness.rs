@@ -1,7 +1,8 @@
 //! Invariants 7 and 8: deadlines that run while a connected majority of voters stands undisturbed.
 //!
 //! The cluster is *calm* while a majority of the voters runs, not paused, and no fault in force hinders their messages.
-//! Every crash, start, pause and event of a fault restarts the calm. Machines that are down, paused or cut off are
+//! Every crash, start, pause and event of a fault restarts the calm; after a slow disk it begins when the last write that was begun
+//! meanwhile must be through. Machines that are down, paused or cut off are
 //! left out of the promise; the others must hold it.
 
 use std::cmp::Reverse;
@@ -70,6 +71,8 @@ pub(super) struct Liveness {
     work: Work,
     until_done: bool,
     calm: Option<Time>,
+    /// No calm begins before that: what a fault has begun may go on after the fault.
+    aftermath: Time,
     /// The seats that were committed last.
     seats: Option<Arc<Seats>>,
     /// When the newest view was committed.
@@ -94,6 +97,7 @@ impl Liveness {
             work: Work::new(plan),
             until_done: plan.until == Until::Done,
             calm: None,
+            aftermath: Time::ZERO,
             seats: None,
             viewed: Time::ZERO,
             wrong: BTreeMap::new(),
@@ -112,7 +116,12 @@ impl Liveness {
 
     /// Something was disturbed: the calm starts again, if there is a majority for it.
     pub(super) fn disturb(&mut self, now: Time, facts: Facts<'_>) {
-        self.calm = self.has_quorum(facts).then_some(now);
+        self.calm = self.has_quorum(facts).then_some(now.max(self.aftermath));
+    }
+
+    /// A fault has ended, and what it has begun may go on until then.
+    pub(super) fn lasts_until(&mut self, end: Time) {
+        self.aftermath = self.aftermath.max(end);
     }
 
     /// The committed seats changed.
@@ -125,13 +134,14 @@ impl Liveness {
     pub(super) fn review(&mut self, now: Time, facts: Facts<'_>) {
         let quorum = self.has_quorum(facts);
         if quorum != self.calm.is_some() {
-            self.calm = quorum.then_some(now);
+            self.calm = quorum.then_some(now.max(self.aftermath));
         }
     }
 
     fn has_quorum(&self, facts: Facts<'_>) -> bool {
         let Some(seats) = &self.seats else {
-            return facts.roster.is_whole();
+            // Nobody knows yet who votes: all must be there, each with the disk that it had.
+            return facts.roster.is_whole() && !facts.roster.has_replaced();
         };
         let stands = |seats: &Seats| {
             let healthy = seats.voters.iter().filter(|&&id| facts.roster.is_healthy(id)).count();

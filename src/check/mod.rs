@@ -14,13 +14,15 @@
 //! | 5 | `fencing` | old reigns are not obeyed |
 //! | 6 | `membership` | views form one line |
 //! | 7, 8 | `liveness` | the cluster becomes whole again, nothing is stranded |
-//! | 9 | `linear`, `order` | what clients are told fits one order of events |
+//! | 9 | `linear`, `order`, `versions` | what clients are told fits one order of events |
+//! | 10 | `files` | what is stored stays stored |
 //! | 11 | the caller | same seed, same trace: compares the digests of two runs |
 //! | 12 | `pace` | leaders and messages stay under their bounds |
 
 mod attempts;
 mod elections;
 mod fencing;
+mod files;
 mod gaps;
 mod intervals;
 mod ledger;
@@ -34,6 +36,7 @@ mod roster;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod versions;
 
 pub use gaps::Gaps;
 pub use verdict::{Census, Invariant, Kind, VIOLATIONS_MAX, Verdict, Violation};
@@ -43,6 +46,7 @@ use std::sync::Arc;
 use self::attempts::Attempts;
 use self::elections::Elections;
 use self::fencing::Fencing;
+use self::files::Files;
 use self::ledger::Ledger;
 use self::linear::Histories;
 use self::liveness::{Facts, Liveness};
@@ -50,8 +54,8 @@ use self::log::Log;
 use self::membership::Views;
 use self::pace::Pace;
 use self::roster::{Roster, Who};
-use self::verdict::Findings;
-use crate::base::{NodeId, Time};
+use self::verdict::{Findings, ceiling};
+use crate::base::{NodeId, Span, Time};
 use crate::history::{ClientEvent, FaultEvent, FaultPhase, Machine, Record, Sink, What};
 use crate::node::{Change, Command, Entry, FailoverMode, Observation, Payload};
 use crate::scenario::{FaultKind, Plan};
@@ -70,8 +74,11 @@ pub struct Checker {
     liveness: Liveness,
     histories: Histories,
     pace: Pace,
+    files: Files,
     /// Whether the trial is one of the classic design, which has no quorum and so nothing to lose by a change of seats.
     classic: bool,
+    /// How long a write may take that was begun under a fault of the plan, by its position, if that slows disks.
+    write_delays: Vec<Option<Span>>,
 }
 
 /// What deadlines are judged by, borrowed from the fields beside the one that is changed.
@@ -108,7 +115,9 @@ impl Checker {
             liveness: Liveness::new(plan),
             histories: Histories::default(),
             pace: Pace::new(plan),
+            files: Files::new(plan.config.store.copies),
             classic: plan.config.failover.mode == FailoverMode::Standby,
+            write_delays: plan.faults.iter().map(|fault| write_delay(&fault.kind)).collect(),
         }
     }
 
@@ -162,6 +171,7 @@ impl Checker {
                 let anew = at > Time::ZERO || !self.findings.gaps.beginning;
                 self.fencing.on_up(machine, anew);
                 self.views.on_up(machine);
+                self.files.on_up(who, &mut self.findings);
                 self.roster.up(machine, id)
             }
             What::Down(_) => {
@@ -205,6 +215,11 @@ impl Checker {
                     self.views.on_aged(id);
                 }
             }
+        }
+        if event.phase == FaultPhase::Ended
+            && let Some(delay) = self.write_delays.get(event.fault as usize).copied().flatten()
+        {
+            self.liveness.lasts_until(at + delay);
         }
         let touched = self.roster.fault(event);
         self.liveness.disturb(at, facts!(self));
@@ -316,6 +331,13 @@ impl Checker {
                 let answered = error.is_none();
                 self.attempts.on_ended(who, (*query, *attempt), answered, &self.ledger, findings);
             }
+            Observation::ChunkHeld { chunk } => self.files.on_held(who, *chunk),
+            Observation::ChunkDropped { chunk } => self.files.on_dropped(who, *chunk, findings),
+            Observation::ChunkLost { chunk } => self.files.on_lost(who, *chunk, findings),
+            Observation::Placed { name, content, copies, live } => {
+                self.fencing.on_act(who, "proposed a file", None, findings);
+                self.files.on_placed(who, (name, content), (*copies, *live), findings);
+            }
             Observation::Stood { .. }
             | Observation::Suspected { .. }
             | Observation::Trusted { .. }
@@ -368,6 +390,7 @@ impl Checker {
             match change {
                 Change::ViewChanged { view, change } => {
                     views += 1;
+                    self.files.on_view(view);
                     let first = self.views.latest().is_none();
                     self.views.on_changed(who, view, change, findings);
                     let listed = change.joined.iter().map(|member| member.id);
@@ -388,6 +411,8 @@ impl Checker {
                 | Change::JobForgotten { .. }
                 | Change::PolicySet { .. }
                 | Change::Drained { .. } => {}
+                Change::FilePut { version, gone, .. } => self.files.on_put(version, gone),
+                Change::FileDeleted { gone, .. } => self.files.on_gone(gone),
             }
         }
         let is_change = matches!(&*entry.payload, Payload::Command(Command::ChangeView(_)));
@@ -418,6 +443,11 @@ impl Sink for Checker {
             }
         }
     }
+}
+
+/// How long a write may take that is begun under this fault: it goes on when the fault has ended. `None` if that slows no disk.
+fn write_delay(kind: &FaultKind) -> Option<Span> {
+    if let FaultKind::SlowDisk(delay) = kind { Some(ceiling(*delay)) } else { None }
 }
 
 /// Checks a finished history of the trial of `plan` under `seed` that ended at `ended_at`.

@@ -44,6 +44,8 @@ pub(super) struct Roster {
     unwell: usize,
     workers: Vec<bool>,
     homes: BTreeMap<NodeId, Machine>,
+    /// Whether a machine has ever come back as another node.
+    replaced: bool,
     /// Whether a fault of the plan, by its position, hinders messages while it is in force.
     severs: Vec<bool>,
     /// The faults in force, by position and machines: one that hits each machine on its own is there once for each.
@@ -57,6 +59,7 @@ impl Roster {
             unwell: plan.nodes.len(),
             workers: plan.nodes.iter().map(|node| node.worker).collect(),
             homes: BTreeMap::new(),
+            replaced: false,
             severs: plan.faults.iter().map(|fault| severs(&fault.kind)).collect(),
             in_force: BTreeSet::new(),
         }
@@ -83,6 +86,11 @@ impl Roster {
     /// Whether every machine runs undisturbed.
     pub(super) fn is_whole(&self) -> bool {
         self.unwell == 0
+    }
+
+    /// Whether a machine has ever lost its disk.
+    pub(super) fn has_replaced(&self) -> bool {
+        self.replaced
     }
 
     /// All machines, in order of their positions.
@@ -119,6 +127,7 @@ impl Roster {
     /// A process began: who ran on the machine before, if that is another node.
     pub(super) fn up(&mut self, machine: Machine, id: NodeId) -> Option<NodeId> {
         let before = self.last(machine).filter(|&before| before != id);
+        self.replaced |= before.is_some();
         self.homes.insert(id, machine);
         self.change(machine, |seat| {
             *seat = Seat { runs: Some(id), last: Some(id), severed: seat.severed, ..Seat::default() };

@@ -31,6 +31,8 @@ pub enum Invariant {
     NothingStranded,
     /// 9: clients see one order of events.
     Linearizable,
+    /// 10: what is stored stays stored.
+    FilesKept,
     /// 11: a trial can be repeated.
     Repeatable,
     /// 12: leaders and messages are bounded.
@@ -39,7 +41,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them, in order of their numbers.
-    pub const ALL: [Invariant; 11] = [
+    pub const ALL: [Invariant; 12] = [
         Invariant::OneLeader,
         Invariant::LogKept,
         Invariant::PromisesKept,
@@ -49,6 +51,7 @@ impl Invariant {
         Invariant::WholeAgain,
         Invariant::NothingStranded,
         Invariant::Linearizable,
+        Invariant::FilesKept,
         Invariant::Repeatable,
         Invariant::Bounded,
     ];
@@ -65,6 +68,7 @@ impl Invariant {
             Invariant::WholeAgain => 7,
             Invariant::NothingStranded => 8,
             Invariant::Linearizable => 9,
+            Invariant::FilesKept => 10,
             Invariant::Repeatable => 11,
             Invariant::Bounded => 12,
         }
@@ -94,6 +98,9 @@ impl Invariant {
             Invariant::Linearizable => {
                 "what clients are told fits one order of events in which each request takes effect once, between question and answer"
             }
+            Invariant::FilesKept => {
+                "a stored file is on as many disks as it should be, and readable until all of these are lost"
+            }
             Invariant::Bounded => {
                 "an undisturbed cluster keeps its leader, and leaders and messages stay under their bounds"
             }
@@ -112,6 +119,7 @@ impl Invariant {
             | Invariant::Fenced
             | Invariant::ViewsOrdered
             | Invariant::Linearizable
+            | Invariant::FilesKept
             | Invariant::Repeatable
             | Invariant::Bounded => Kind::Safety,
         }
@@ -197,6 +205,8 @@ pub struct Census {
     pub histories: u64,
     /// Jobs with so much asked at once that the search for an order was given up.
     pub histories_unchecked: u64,
+    /// Files for which that was looked at.
+    pub registers: u64,
     /// Requests whose outcome their clients do not know.
     pub outcomes_unknown: u64,
     /// Promises of liveness that were judged, kept or not: of members, coordinators, requests and jobs.

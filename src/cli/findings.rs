@@ -26,6 +26,10 @@ pub(super) struct Findings {
     pub(super) lost: u64,
     /// See `counted`.
     pub(super) doubled: u64,
+    /// Queries that have an answer in the tables, whichever coordinator counted it.
+    pub(super) answered: u64,
+    /// Inputs of these whose prediction is that they failed.
+    pub(super) failed_inputs: u64,
     /// How often a node that no fault had silenced was suspected, and how often one was evicted.
     pub(super) false_alarms: [u64; 2],
     /// Messages, wake-ups and other inputs of nodes.
@@ -52,6 +56,8 @@ impl Findings {
             counted: 0,
             lost: 0,
             doubled: 0,
+            answered: 0,
+            failed_inputs: 0,
             false_alarms: [0; 2],
             events: 0,
             trace: None,
@@ -70,6 +76,8 @@ impl Findings {
         self.counted += verdict.queries_counted;
         self.lost += verdict.queries_lost;
         self.doubled += verdict.queries_doubled;
+        self.answered += trial.tables.jobs.iter().map(|job| job.queries).sum::<u64>();
+        self.failed_inputs += trial.tables.jobs.iter().map(|job| job.failed_inputs).sum::<u64>();
         self.violations_found += verdict.violations_found;
         self.gravest = [self.gravest, verdict.gravest()].into_iter().flatten().min();
         let room = VIOLATIONS_MAX.saturating_sub(self.violations.len()).min(PER_TRIAL_MAX);
@@ -108,14 +116,18 @@ impl Findings {
         });
     }
 
+    /// Whether there were faults, and none of them ever happened: that proves nothing.
+    pub(super) fn all_missed(&self) -> bool {
+        self.census.faults_missed > 0 && self.census.faults_began == 0
+    }
+
     /// How a command that found this ends.
     pub(super) fn exit(&self) -> Exit {
         match self.gravest {
             Some(Kind::Safety) => Exit::Safety,
             Some(Kind::Liveness) => Exit::Liveness,
             None if !self.unfinished.is_empty() => Exit::Liveness,
-            // A fault that never happened proves nothing.
-            None if self.census.faults_missed > 0 && self.census.faults_began == 0 => Exit::Failed,
+            None if self.all_missed() => Exit::Failed,
             None => Exit::Fine,
         }
     }

@@ -12,24 +12,35 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::ThreadPool;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::text::{count, wrapped};
+use super::text::{count, some, wrapped};
 use super::{Exit, screen, trials};
 use crate::base::Span;
 use crate::check::Kind;
 use crate::fuzz::{Failure, POINTS, Profile, Reached, Trial, scenario, shrink, silence_findings};
 #[cfg(debug_assertions)]
 use crate::scenario::Mutant;
-use crate::scenario::{Plan, span, to_brief_toml, to_toml};
+use crate::scenario::{Plan, SEED_MAX, span, to_brief_toml, to_toml};
 
-pub(super) const EXAMPLES: &str = "\
+/// What stands below the help.
+pub(super) fn examples() -> String {
+    let profiles: String = Profile::ALL
+        .iter()
+        .map(|profile| format!("  {:<10}  {}\n", profile.name(), profile.about()))
+        .collect();
+    format!(
+        "\
 Examples:
   idunno fuzz --seeds 10000
       Ten thousand scenarios with random clusters, work and faults.
   idunno fuzz --for 10m --profile partitions
       For ten minutes, with the network cut in every shape.
 
+Profiles:
+{profiles}
 Exit codes: 0 nothing broke; 1 failed, or tested less than it should; 2 usage, nothing changed; 3 a safety invariant broke;
-4 a liveness bound broke; 130 interrupted.";
+4 a liveness bound broke; 130 interrupted."
+    )
+}
 
 /// What `idunno fuzz` is told.
 #[derive(Clone, Debug, Args)]
@@ -40,7 +51,7 @@ pub(super) struct Fuzz {
     /// Go on for this long, such as 10m, instead of for a number of seeds.
     #[arg(long = "for", value_name = "TIME", value_parser = lasting, conflicts_with = "seeds")]
     lasting: Option<Duration>,
-    /// What to aim at.
+    /// What to aim at: one of the profiles below.
     #[arg(long, value_name = "PROFILE", default_value = "swarm", value_parser = profile)]
     profile: Profile,
     /// Where scenarios that failed go, made as small as possible.
@@ -156,6 +167,9 @@ fn seeds(text: &str) -> std::result::Result<Seeds, String> {
     }
     if to - from > u64::from(u32::MAX) {
         return Err(format!("are more than {} seeds", count(u64::from(u32::MAX))));
+    }
+    if to - 1 > SEED_MAX {
+        return Err(format!("go past the largest seed of a scenario, which is {SEED_MAX}"));
     }
     Ok(Seeds { from, to })
 }
@@ -286,11 +300,18 @@ fn report(
     took: Duration,
     stop: &AtomicBool,
 ) -> Result<Exit> {
+    // What cannot be shown is a failure, and less of one than what was found.
+    let mut said = Exit::Fine;
+    let interrupted = matches!(halt, Some(Halt::Interrupted))
+        .then(|| format!("Interrupted after {}. ", some(campaign.seeds, "scenario", "scenarios")));
+    let ending = interrupted.clone().unwrap_or_default() + &outcome(campaign);
     if !fuzz.quiet {
-        screen::say(&summary(fuzz, campaign, took));
+        said = said.graver(screen::say(&format!("{}\n{ending}\n", summary(fuzz, campaign, took))));
+    } else if interrupted.is_some() {
+        screen::complain(&ending);
     }
     if matches!(halt, Some(Halt::Enough)) {
-        screen::say(&format!("{FAILURES_MAX} seeds failed; the rest was not tried."));
+        said = said.graver(screen::say(&format!("{FAILURES_MAX} seeds failed; the rest was not tried.\n")));
     }
     let mut shrunk: Vec<Failure> = Vec::new();
     for (seed, failure, detail) in &campaign.failures {
@@ -300,14 +321,17 @@ fn report(
             shrunk.push(*failure);
             text.push_str(&smaller(fuzz, pool, *seed, *failure, detail, stop)?);
         }
-        screen::say(&text);
+        said = said.graver(screen::say(&text));
     }
     let kinds = campaign.failures.iter().map(|(_, failure, _)| failure.kind());
-    Ok(match kinds.min() {
+    let found = match kinds.min() {
         Some(Kind::Safety) => Exit::Safety,
         Some(Kind::Liveness) => Exit::Liveness,
+        // A campaign that was stopped need not have reached everything.
+        None if interrupted.is_some() => Exit::Interrupted,
         None => coverage(fuzz, campaign),
-    })
+    };
+    Ok(found.graver(said))
 }
 
 /// The command that repeats one seed.
@@ -339,14 +363,15 @@ fn summary(fuzz: &Fuzz, campaign: &Campaign, took: Duration) -> String {
     for (point, times) in POINTS.iter().zip(campaign.reached.points) {
         writeln!(text, "  {point:<50} {:>11}", count(times)).expect("memory takes it");
     }
-    if campaign.failures.is_empty() {
-        text.push_str("\nNothing broke.");
-    } else {
-        let failed = campaign.failures.len() as u64;
-        write!(text, "\n{} of {} scenarios failed.", count(failed), count(campaign.seeds))
-            .expect("memory takes it");
-    }
     text
+}
+
+/// Whether something broke.
+fn outcome(campaign: &Campaign) -> String {
+    match campaign.failures.len() as u64 {
+        0 => "Nothing broke.".to_owned(),
+        failed => format!("{} of {} scenarios failed.", count(failed), count(campaign.seeds)),
+    }
 }
 
 /// Whether everything was reached that had to be.
@@ -471,8 +496,10 @@ mod tests {
     fn seeds_are_a_number_or_a_range() {
         assert_eq!(seeds("10"), Ok(Seeds { from: 0, to: 10 }));
         assert_eq!(seeds("500..1_500"), Ok(Seeds { from: 500, to: 1500 }));
-        for wrong in ["", "0", "7..7", "9..3", "a..b", "-1", "0..99999999999"] {
+        let past = format!("{SEED_MAX}..{}", u64::MAX);
+        for wrong in ["", "0", "7..7", "9..3", "a..b", "-1", "0..99999999999", &past] {
             assert!(seeds(wrong).is_err(), "{wrong}");
         }
+        assert!(seeds(&format!("{SEED_MAX}..{}", SEED_MAX + 1)).is_ok());
     }
 }

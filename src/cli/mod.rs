@@ -134,7 +134,7 @@ enum Command {
     #[command(hide = true, after_help = run::ENGINE_EXAMPLES)]
     Engine,
     /// Draw scenarios from seeds, faults and all, and look for one that breaks something.
-    #[command(after_help = fuzz::EXAMPLES)]
+    #[command(after_help = fuzz::examples())]
     Fuzz(fuzz::Fuzz),
     /// Make the secret of a real cluster.
     #[command(subcommand, after_help = key::EXAMPLES)]
@@ -182,15 +182,24 @@ enum ClientCommand {
     /// End a job for good.
     #[command(after_help = client::jobs::CANCEL_EXAMPLES)]
     Cancel(client::jobs::One),
+    /// Delete a file of the store, with all its versions.
+    #[command(after_help = client::files::DELETE_EXAMPLES)]
+    Delete(client::files::Delete),
     /// Give a node of a real cluster no more queries.
     #[command(after_help = client::nodes::DRAIN_EXAMPLES)]
     Drain(client::nodes::Drain),
     /// Show what a node of a real cluster noticed of late.
     #[command(after_help = client::events::EXAMPLES)]
     Events(client::events::Events),
+    /// Fetch a file of the store.
+    #[command(after_help = client::get::EXAMPLES)]
+    Get(client::get::Get),
     /// Let another voter of a real cluster lead.
     #[command(after_help = client::nodes::HANDOVER_EXAMPLES)]
     Handover(client::nodes::Handover),
+    /// Show all about a file of the store, and who holds it.
+    #[command(after_help = client::files::INFO_EXAMPLES)]
+    Info(client::files::Info),
     /// Show all about one job, with what failed and why.
     #[command(after_help = client::jobs::JOB_EXAMPLES)]
     Job(client::jobs::One),
@@ -200,6 +209,9 @@ enum ClientCommand {
     /// Let a node leave a real cluster, and end.
     #[command(after_help = client::nodes::LEAVE_EXAMPLES)]
     Leave(client::nodes::Leave),
+    /// List the files of the store.
+    #[command(after_help = client::files::LS_EXAMPLES)]
+    Ls(client::files::Ls),
     /// Show who belongs to a real cluster, who votes and who leads.
     #[command(after_help = client::nodes::MEMBERS_EXAMPLES)]
     Members(client::Look),
@@ -209,6 +221,9 @@ enum ClientCommand {
     /// Give a real cluster a job for each of several models.
     #[command(after_help = client::submit::PREDICT_EXAMPLES)]
     Predict(client::submit::Predict),
+    /// Put a file or a folder into the store of a real cluster.
+    #[command(after_help = client::put::EXAMPLES)]
+    Put(client::put::Put),
     /// Forget a job that has ended, with its predictions.
     #[command(after_help = client::jobs::REMOVE_EXAMPLES)]
     Remove(client::jobs::One),
@@ -227,38 +242,51 @@ enum ClientCommand {
     /// Give out no more queries of a job until it is resumed.
     #[command(after_help = client::jobs::STOP_EXAMPLES)]
     Stop(client::jobs::One),
+    /// Show what the nodes of a real cluster hold of the store.
+    #[command(after_help = client::files::STORE_EXAMPLES)]
+    Store(client::files::Store),
     /// Give a real cluster a job.
     #[command(after_help = client::submit::SUBMIT_EXAMPLES)]
     Submit(client::submit::Submit),
     /// Watch a real cluster live.
     #[command(after_help = client::top::EXAMPLES)]
     Top(client::top::Top),
+    /// List the versions of a file of the store, or fetch the last ones into one file.
+    #[command(after_help = client::versions::EXAMPLES)]
+    Versions(client::versions::Versions),
 }
 
 impl ClientCommand {
     fn run(&self, stop: &AtomicBool) -> Exit {
-        use client::{jobs, nodes, submit, work};
+        use client::{files, jobs, nodes, submit, work};
         match self {
             ClientCommand::Assignments(look) => work::show_assignments(look),
             ClientCommand::Batch(batch) => jobs::batch(batch),
             ClientCommand::Cancel(one) => jobs::change(one, Request::Cancel, "is over"),
+            ClientCommand::Delete(delete) => files::delete(delete),
             ClientCommand::Drain(drain) => nodes::drain(drain),
             ClientCommand::Events(events) => client::events::events(events, stop),
+            ClientCommand::Get(get) => client::get::get(get, stop),
             ClientCommand::Handover(handover) => nodes::handover(handover),
+            ClientCommand::Info(info) => files::info(info),
             ClientCommand::Job(one) => jobs::one(one),
             ClientCommand::Jobs(look) => jobs::jobs(look),
             ClientCommand::Leave(leave) => nodes::leave(leave),
+            ClientCommand::Ls(ls) => files::ls(ls),
             ClientCommand::Members(look) => nodes::members(look),
             ClientCommand::Policy(policy) => nodes::policy(policy),
             ClientCommand::Predict(predict) => submit::predict(predict, stop),
+            ClientCommand::Put(put) => client::put::put(put, stop),
             ClientCommand::Remove(one) => jobs::change(one, Request::Forget, "is forgotten"),
             ClientCommand::Result(one) => jobs::result(one),
             ClientCommand::Resume(one) => jobs::change(one, Request::Resume, "goes on"),
             ClientCommand::Stats(look) => work::show_stats(look),
             ClientCommand::Status(look) => nodes::status(look),
             ClientCommand::Stop(one) => jobs::change(one, Request::Stop, "is stopped"),
+            ClientCommand::Store(store) => files::store(store),
             ClientCommand::Submit(submit) => submit::submit(submit, stop),
             ClientCommand::Top(top) => client::top::top(top, stop),
+            ClientCommand::Versions(versions) => client::versions::versions(versions, stop),
         }
     }
 }
@@ -470,9 +498,10 @@ Examples:
   idunno sim coord_fail --trace --kind fault,election,survey
       Follow how trial 0 finds a new coordinator.
 
-Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
-4 a liveness bound broke; 130 interrupted: the scenario under way changed nothing, those that had
-finished before it are written.";
+Exit codes: 0 fine; 1 failed, or none of the faults happened; 2 usage or a bad file, nothing changed;
+3 a safety invariant broke; 4 a liveness bound broke, or a trial was given up with work left;
+130 interrupted: the scenario under way changed nothing, those that had finished before it are
+written.";
 
 const SCENARIO_EXAMPLES: &str = "\
 Examples:

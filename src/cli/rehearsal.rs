@@ -107,11 +107,11 @@ pub(super) fn observe(plan: &Plan, seed: u64, stop: &AtomicBool) -> Seen {
     let mut sinks = (Gather::stored(plan, 0, seed), Attempts::default());
     let outcome = sim::run(plan, seed, &mut sinks, &|| stop.load(Ordering::Relaxed));
     let (gather, Attempts(given_away)) = sinks;
-    let Traffic { membership, log, work, client } = outcome.sent;
+    let Traffic { membership, log, work, client, store } = outcome.sent;
     let trial = gather.finish(TrialEnd {
         trace: outcome.trace,
         ended_at: outcome.ended_at,
-        messages: Some(Messages { membership, log, work, client }),
+        messages: Some(Messages { membership, log, work, client: client + store }),
         queries_lost: 0,
         queries_doubled: 0,
         unfinished: outcome.unfinished.clone(),

@@ -103,6 +103,10 @@ pub(super) struct Run {
     /// Where the node writes down what it observes, at most 260 MB of it [default: the folder diary in its data directory].
     #[arg(long, value_name = "DIR")]
     diary: Option<PathBuf>,
+    /// How many MiB per second of the files' chunks on its disk the node reads and verifies, again and again, so that damage is found
+    /// while there are other copies; 0 for none.
+    #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = clap::value_parser!(u64).range(0..=65_536))]
+    scrub: u64,
     /// End at once when the process that started this one ends, however that ends.
     #[arg(long)]
     tied: bool,
@@ -251,6 +255,7 @@ fn options(run: &Run) -> Result<Options> {
         settings: told.into(),
         models,
         program: std::env::current_exe().context("where this program is")?,
+        scrub: run.scrub << 20,
         record,
     })
 }

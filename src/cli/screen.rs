@@ -323,12 +323,29 @@ fn checks(findings: &Findings) -> String {
     } else {
         "\n".to_owned() + &wrapped(&format!("Not checked: {}.", left_out.join("; ")), "")
     };
-    format!(
-        "{}: {} lost, {} counted twice.\n{alarms}\n{looked}{faults}{left_out}",
-        some(findings.counted, "query", "queries"),
-        count(findings.lost),
-        count(findings.doubled)
-    )
+    format!("{}\n{alarms}\n{looked}{faults}{left_out}", counted(findings))
+}
+
+/// How many queries were counted, and how many of them wrongly.
+pub(super) fn counted(findings: &Findings) -> String {
+    let Findings { counted, lost, doubled, answered, failed_inputs, .. } = *findings;
+    let queries = |number| some(number, "query", "queries");
+    // Where two coordinators counted, each in a log of its own, one log is followed; the tables have the answers of both.
+    let whose = if findings.violations_found > 0 && answered != counted {
+        format!(
+            "{} answered, {} of them in the log that the checker follows: of these",
+            queries(answered),
+            count(counted)
+        )
+    } else {
+        format!("{}:", queries(counted))
+    };
+    let failed = match failed_inputs {
+        0 => String::new(),
+        failed => format!(" {} as failed.", some(failed, "input ended", "inputs ended")),
+    };
+    let text = format!("{whose} {} lost, {} counted twice.{failed}", count(lost), count(doubled));
+    wrapped(&text, "")
 }
 
 /// What went wrong, with the command that repeats it.
@@ -386,6 +403,12 @@ pub(super) fn complaints(
             "{}: {} could not be injected; membership.csv and history.jsonl say what the cluster was doing.",
             plan.name,
             some(missed, "fault", "faults")
+        ));
+    }
+    if findings.all_missed() {
+        lines.push(format!(
+            "error: {}: none of its faults happened, so that the run shows nothing of what it is for.",
+            plan.name
         ));
     }
     lines

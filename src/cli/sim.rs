@@ -147,11 +147,11 @@ fn trial(plan: &Plan, number: u32, stop: &AtomicBool) -> Made {
 
 /// What is known of a trial only at its end.
 pub(super) fn end_of(outcome: &Outcome, verdict: &Verdict) -> TrialEnd {
-    let Traffic { membership, log, work, client } = outcome.sent;
+    let Traffic { membership, log, work, client, store } = outcome.sent;
     TrialEnd {
         trace: outcome.trace,
         ended_at: outcome.ended_at,
-        messages: Some(Messages { membership, log, work, client }),
+        messages: Some(Messages { membership, log, work, client: client + store }),
         queries_lost: verdict.queries_lost,
         queries_doubled: verdict.queries_doubled,
         unfinished: outcome.unfinished.clone(),

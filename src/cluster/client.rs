@@ -1,5 +1,8 @@
 //! A client: it asks any node that answers, again and elsewhere until it has an answer, and each request takes effect once.
 
+mod files;
+mod local;
+
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -8,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use quinn::Connection;
 use tokio::time::timeout;
+
+pub use files::StoreError;
+pub use local::{Local, LocalError};
 
 use super::keys::Key;
 use super::measure::{Findings, Measured, TRIPS};
@@ -276,10 +282,7 @@ async fn exchange_within(
     at: SocketAddr,
     ask: &Ask,
 ) -> Result<Told, String> {
-    let open = match connection.take().filter(|open| open.close_reason().is_none()) {
-        Some(open) => open,
-        None => dialler.dial(at, None).await.map_err(|error| error.to_string())?.0,
-    };
+    let open = connected(dialler, connection, at).await?;
     let asked = async {
         let (mut send, mut receive) = open.open_bi().await.map_err(|error| error.to_string())?;
         wire::write(&mut send, ask).await.map_err(|error| error.to_string())?;
@@ -288,6 +291,18 @@ async fn exchange_within(
     let told = timeout(patience, asked).await.map_err(|_| "it does not answer".to_owned())?;
     *connection = Some(open);
     told
+}
+
+/// The connection that there is, or a new one.
+async fn connected(
+    dialler: &Dialler,
+    connection: &mut Option<Connection>,
+    at: SocketAddr,
+) -> Result<Connection, String> {
+    match connection.take().filter(|open| open.close_reason().is_none()) {
+        Some(open) => Ok(open),
+        None => Ok(dialler.dial(at, None).await.map_err(|error| error.to_string())?.0),
+    }
 }
 
 impl Drop for Client {

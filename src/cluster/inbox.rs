@@ -8,7 +8,7 @@ use super::disk::DiskError;
 use super::net::link::lock;
 use crate::base::{NodeId, SessionId};
 use crate::engine;
-use crate::node::{Message, Request, Token};
+use crate::node::{ChunkEvent, Message, Request, Token};
 
 /// Messages that wait at most, and about how many bytes of them; the oldest are dropped.
 const MESSAGES_MAX: usize = 16_384;
@@ -23,6 +23,8 @@ pub(super) enum Item {
     Disk(Result<Token, DiskError>),
     /// The engine.
     Engine(engine::Event),
+    /// What became of a chunk.
+    Chunk(ChunkEvent),
     /// A client asks.
     Client { session: SessionId, number: u64, request: Arc<Request> },
     /// The node shall leave.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::chunks::Chunks;
 use super::clock;
 use super::diary::Diary;
 use super::disk::Writer;
@@ -90,6 +91,7 @@ pub(super) struct Machine {
     pub(super) disk: Writer,
     pub(super) diary: Diary,
     pub(super) engine: Option<Supervisor>,
+    pub(super) chunks: Chunks,
     pub(super) routes: Arc<Routes>,
     pub(super) waiting: Arc<Waiting>,
     pub(super) standing: Arc<Mutex<Standing>>,
@@ -143,6 +145,7 @@ impl Machine {
                     }
                     Input::Engine(work::event(event))
                 }
+                Some(Item::Chunk(event)) => Input::Chunk(event),
                 Some(Item::Client { session, number, request }) => Input::Client { session, number, request },
                 Some(Item::Leave) => Input::Leave,
                 Some(Item::Stop) => return Ended::Stopped,
@@ -246,6 +249,7 @@ impl Machine {
                     Some(engine) => work::command(engine, command),
                     None => unreachable!("a node that takes no queries gives its engine no commands"),
                 },
+                Effect::Chunk(command) => self.chunks.order(command),
                 Effect::Left => self.ended = Some(Ended::Left),
                 Effect::Observe(observation) => {
                     tell(&observation);

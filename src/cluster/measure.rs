@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Standing;
 use super::net::endpoint::Dialler;
 use super::net::link::lock;
+use super::net::wire::{self, Call};
 use crate::base::{Draw, Span};
 use crate::scenario::{Plan, draw_text};
 
@@ -78,7 +79,9 @@ impl Gauge {
             };
             // The greeting told of losses that are none of the network's.
             let before = connection.stats().path;
-            if let Ok((mut send, mut receive)) = connection.open_bi().await {
+            if let Ok((mut send, mut receive)) = connection.open_bi().await
+                && wire::write(&mut send, &Call::Echo).await.is_ok()
+            {
                 for _ in 0..trips {
                     let began = Instant::now();
                     let trip = async {

@@ -6,6 +6,7 @@
 //!
 //! Everything that travels does so over mutual TLS, by certificates that are derived from the cluster's [`Key`].
 
+mod chunks;
 mod client;
 mod clock;
 mod collect;
@@ -35,7 +36,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use client::{Client, ClientError};
+pub use chunks::Unkept;
+use chunks::{Chunks, Porter, Rack};
+pub use client::{Client, ClientError, Local, LocalError, StoreError};
 pub use collect::{Account, CollectError, Collected, Source, collect};
 use diary::Diary;
 pub use disk::DiskError;
@@ -55,9 +58,9 @@ use recording::Recorder;
 pub use recording::{Beginning, Given, Next, RecordTo, RecordingEnd, RecordingError, Replay, Stepped};
 use serve::Doors;
 
-use crate::base::{NodeId, Rng};
+use crate::base::{Chunk, NodeId, Rng};
 use crate::engine::{Model, Setup, Supervisor};
-use crate::node::{Config, Disk, Identity, Member, Node, Outbox, Seats, Start, Status, Token};
+use crate::node::{ChunkEvent, Config, Disk, Identity, Member, Node, Outbox, Seats, Start, Status, Token};
 
 /// Between two rounds of asking those who shall let a node in who they are.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -99,6 +102,8 @@ pub struct Options {
     pub settings: Arc<str>,
     /// The program whose command `engine` is the inference engine.
     pub program: PathBuf,
+    /// How many bytes of the chunks on its disk it reads and verifies per second, again and again; 0 for none. 8 MiB is usual.
+    pub scrub: u64,
     /// Where everything that its machine is given is recorded, if anywhere.
     pub record: Option<RecordTo>,
 }
@@ -172,8 +177,8 @@ pub struct Running {
     pub address: SocketAddr,
     inbox: Arc<Inbox>,
     machine: Option<JoinHandle<Ended>>,
-    diallers: [Dialler; 2],
-    lanes: [Lane; 2],
+    diallers: [Dialler; 3],
+    lanes: [Lane; 3],
 }
 
 impl Running {
@@ -224,8 +229,15 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         tracing::warn!(bytes = torn, "the end of the log was torn by a crash, and is cut");
     }
     let ports = Ports::open(&options, id)?;
-    let start = beginning(&options, log.disk(), || seeds(&options, &ports, id, stop))?;
     let inbox = Arc::new(Inbox::default());
+    let rack = rack(&options, &inbox)?;
+    let start = beginning(&options, log.disk(), rack.all(), || seeds(&options, &ports, id, stop))?;
+    if matches!(start, Start::Found) {
+        // A node that founds a cluster is told of no disk: it hears of each chunk as if it came.
+        for chunk in rack.all() {
+            inbox.put(Item::Chunk(ChunkEvent::Got { chunk }));
+        }
+    }
     let standing = Arc::new(Mutex::new(Standing {
         id,
         name: Arc::clone(&options.name),
@@ -246,8 +258,15 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         complaints: Arc::default(),
         gauge: Gauge::new(ports.diallers[0].clone(), options.data.clone()),
         lender: Arc::new(lender(&options, id)),
+        porter: Arc::new(Porter::new(
+            rack,
+            ports.diallers[2].clone(),
+            ports.lanes[2].handle.clone(),
+            Arc::clone(&standing),
+        )),
     };
-    for (lane, dialler) in ports.lanes.iter().zip(&ports.diallers) {
+    // The third port only dials.
+    for (lane, dialler) in ports.lanes.iter().zip(&ports.diallers).take(2) {
         lane.handle.spawn(doors.clone().open(dialler.endpoint.clone(), id));
     }
     let view = log.disk().view.clone();
@@ -260,6 +279,7 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
     let recorder = recorder(&options, &identity, &start, seed)?;
     let machine = Machine {
         engine: engine(&options, seed, &inbox)?,
+        chunks: Chunks::start(Arc::clone(&doors.porter), options.scrub).map_err(needs("a thread"))?,
         node: Node::new(identity, options.config, start, Rng::new(seed)),
         recorder,
         founds,
@@ -333,6 +353,13 @@ fn recorder(
     Ok(Some(Recorder::start(to, &beginning)?))
 }
 
+/// The chunks on its disk.
+fn rack(options: &Options, inbox: &Arc<Inbox>) -> Result<Arc<Rack>, StartError> {
+    let (path, inbox) = (options.data.join("chunks"), Arc::clone(inbox));
+    let rack = Rack::open(&path, move |event| inbox.put(Item::Chunk(event)));
+    Ok(Arc::new(rack.map_err(|error| DiskError::Io { path, error })?))
+}
+
 /// The engine of a node that takes queries.
 fn engine(options: &Options, seed: u64, inbox: &Arc<Inbox>) -> Result<Option<Supervisor>, StartError> {
     if !options.worker {
@@ -345,12 +372,12 @@ fn engine(options: &Options, seed: u64, inbox: &Arc<Inbox>) -> Result<Option<Sup
     started.map(Some).map_err(needs("the inference engine"))
 }
 
-/// A node's two ports, and the ways out of them.
+/// A node's two ports, a third one from which it fetches what is large, and the ways out of them.
 struct Ports {
     /// Where others reach the first.
     address: SocketAddr,
-    lanes: [Lane; 2],
-    diallers: [Dialler; 2],
+    lanes: [Lane; 3],
+    diallers: [Dialler; 3],
     routes: Arc<Routes>,
 }
 
@@ -362,11 +389,15 @@ impl Ports {
             return Err(StartError::NowhereToBeFound(address));
         }
         let lane = |name| Lane::start(name).map_err(needs("a thread"));
-        let lanes = [lane("streams")?, lane("beats")?];
+        let lanes = [lane("streams")?, lane("beats")?, lane("bulk")?];
         let dialler = |lane, socket| {
             Dialler::node(lane, socket, &options.key, id, address).map_err(needs("a port with TLS"))
         };
-        let diallers = [dialler(&lanes[0], for_streams)?, dialler(&lanes[1], for_beats)?];
+        let any = SocketAddr::new(options.listen.ip(), 0);
+        let outward = UdpSocket::bind(any)
+            .and_then(|for_bulk| Dialler::outward(&lanes[2], for_bulk, &options.key, id, address));
+        let outward = outward.map_err(needs("a port with TLS"))?;
+        let diallers = [dialler(&lanes[0], for_streams)?, dialler(&lanes[1], for_beats)?, outward];
         let links = |form, lane: usize| Links::new(form, lanes[lane].handle.clone(), diallers[lane].clone());
         let routes = Arc::new(Routes {
             streams: links(Form::Stream, 0),
@@ -381,9 +412,10 @@ impl Ports {
 fn beginning(
     options: &Options,
     disk: &Disk,
+    chunks: Vec<Chunk>,
     seeds: impl FnOnce() -> Result<Vec<NodeId>, StartError>,
 ) -> Result<Start, StartError> {
-    let boxed = || Box::new(disk.clone());
+    let boxed = || Box::new(Disk { chunks, ..disk.clone() });
     if disk.view.is_some() || disk.snapshot.is_some() || !disk.entries.is_empty() {
         tracing::info!("goes on from its disk");
         Ok(Start::Restart(boxed()))

@@ -86,7 +86,11 @@ fn told(observation: &Observation, name: &dyn Fn(NodeId) -> String) -> Vec<(&'st
         Observation::Applied { changes, .. } => {
             changes.iter().filter_map(|change| changed(change, name)).collect()
         }
+        Observation::ChunkLost { chunk } => one("files", format!("has lost chunk {chunk:?}")),
         Observation::Voted { .. }
+        | Observation::ChunkHeld { .. }
+        | Observation::ChunkDropped { .. }
+        | Observation::Placed { .. }
         | Observation::Installed { .. }
         | Observation::Opened { .. }
         | Observation::Allocated { .. }
@@ -105,6 +109,8 @@ fn told(observation: &Observation, name: &dyn Fn(NodeId) -> String) -> Vec<(&'st
 
 fn changed(change: &Change, name: &dyn Fn(NodeId) -> String) -> Option<(&'static str, String)> {
     Some(match change {
+        Change::FilePut { name, version, .. } => ("files", format!("{name} has version {}", version.number)),
+        Change::FileDeleted { name, .. } => ("files", format!("{name} is deleted")),
         Change::JobAdded { job, spec } => {
             let inputs = spec.inputs.count();
             ("job", format!("{job} is accepted: {}, {inputs} inputs of {}", spec.name, spec.model))

@@ -7,6 +7,7 @@ use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use tokio::sync::oneshot;
 
 use super::Standing;
+use super::chunks::{CarryError, Porter};
 use super::clock;
 use super::inbox::{Inbox, Item};
 use super::lending::Lender;
@@ -15,9 +16,10 @@ use super::measure::{self, Gauge};
 use super::net::complaints::Complaints;
 use super::net::endpoint;
 use super::net::link::lock;
-use super::net::wire::{self, Ask, Told, Who, WireError};
+use super::net::wire::{self, Ask, Call, Told, Who, WireError};
 use super::news::Board;
 use crate::base::NodeId;
+use crate::node::limits::FILE_CHUNKS_MAX;
 use crate::node::{Refusal, Reply};
 
 /// Clients' requests that a node has under way; further ones are refused.
@@ -34,6 +36,7 @@ pub(super) struct Doors {
     pub(super) board: Arc<Mutex<Board>>,
     pub(super) complaints: Arc<Complaints>,
     pub(super) lender: Arc<Lender>,
+    pub(super) porter: Arc<Porter>,
 }
 
 impl Doors {
@@ -64,10 +67,10 @@ impl Doors {
                     }
                     Err(_) => return,
                 },
-                // Another node measures the way to this one.
+                // Another node measures the way to this one, or fetches a chunk.
                 both = connection.accept_bi() => match both {
                     Ok((send, receive)) => {
-                        tokio::spawn(measure::echo(send, receive));
+                        tokio::spawn(self.clone().call(connection.clone(), (send, receive), from));
                     }
                     Err(_) => return,
                 },
@@ -79,6 +82,23 @@ impl Doors {
             }
         };
         self.refuse(&connection, from, &said);
+    }
+
+    /// Does what another node asks for on a stream of its own.
+    async fn call(self, connection: Connection, both: (SendStream, RecvStream), from: NodeId) {
+        let (mut send, mut receive) = both;
+        let done = match wire::read_call(&mut receive).await {
+            Ok(Call::Echo) => return measure::echo(send, receive).await,
+            Ok(Call::Chunk(id)) => self.porter.give(&mut send, id).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => drop(send.finish()),
+            Err(WireError::Broken(why)) => {
+                tracing::debug!(node = %from, why, "was not given what it asked for");
+            }
+            Err(error) => self.refuse(&connection, from, &error),
+        }
     }
 
     async fn stream(self, connection: Connection, mut stream: RecvStream, from: NodeId) {
@@ -116,6 +136,31 @@ impl Doors {
             Ask::Shelf => Told::Shelf(Box::new(self.lent(Lender::shelf).await?)),
             Ask::Diary { number, from } => {
                 Told::Diary(self.lent(move |lender| lender.piece(number, from)).await?)
+            }
+            Ask::Offer(ids) => {
+                if ids.len() > FILE_CHUNKS_MAX {
+                    let why = format!(
+                        "{} chunks are offered at once, and at most {FILE_CHUNKS_MAX} may be",
+                        ids.len()
+                    );
+                    return Err(WireError::Nonsense(why));
+                }
+                let missing = self.porter.missing(ids).await;
+                Told::Missing(missing.map_err(|error| WireError::Broken(error.to_string()))?)
+            }
+            Ask::Bring(chunk) => match self.porter.bring(chunk, &mut receive).await {
+                Ok(()) => Told::Kept(Ok(())),
+                Err(CarryError::Unkept(why)) => {
+                    // What is still to come of it is of no use.
+                    let _ = receive.stop(0_u32.into());
+                    Told::Kept(Err(why))
+                }
+                Err(error) => return Err(WireError::Broken(error.to_string())),
+            },
+            Ask::Chunk(id) => {
+                self.porter.give(&mut send, id).await?;
+                let _ = send.finish();
+                return Ok(());
             }
             Ask::Leave => {
                 tracing::info!("leaves the cluster, as a client asks");

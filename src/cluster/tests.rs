@@ -8,16 +8,17 @@ use std::time::Duration;
 use quinn::Connection;
 use tokio::time::timeout;
 
+use super::chunks::{Porter, Rack};
 use super::inbox::Item;
 use super::lending::Lender;
 use super::machine::Routes;
 use super::measure::Gauge;
 use super::net::endpoint::{Dialler, Lane};
 use super::net::link::{Form, Links, lock};
-use super::net::wire::{self, Ask, Told};
+use super::net::wire::{self, Ask, Held, Told};
 use super::serve::Doors;
-use super::{Client, Key, Options, Running, Standing, start};
-use crate::base::{NodeId, Rng, SessionId};
+use super::{Client, Key, Options, Running, Standing, Unkept, start};
+use crate::base::{Chunk, ChunkId, NodeId, Rng, SessionId};
 use crate::node::{Config, Inputs, JobSpec, Question, Refusal, Reply, Request, Seats};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,7 +27,7 @@ struct Target {
     key: Key,
     node: Running,
     lane: Lane,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A cluster of one, which takes no queries.
@@ -49,10 +50,11 @@ fn target() -> Target {
         models: BTreeMap::new(),
         settings: "".into(),
         program: "none".into(),
+        scrub: 0,
         record: None,
     };
     let node = start(options, &|| false).unwrap();
-    Target { key, node, lane: Lane::start("hostile").unwrap(), _folder: folder }
+    Target { key, node, lane: Lane::start("hostile").unwrap(), folder }
 }
 
 impl Target {
@@ -185,6 +187,43 @@ fn clients_that_flood_a_node_are_all_answered_and_so_is_whoever_comes_after_them
     target.answers();
 }
 
+#[test]
+fn chunks_that_are_not_what_is_said_of_them_are_refused_and_leave_nothing_behind() {
+    let target = target();
+    let dialler = target.client();
+    let right = Chunk { id: ChunkId([7; 32]), bytes: 300_000 };
+    target.lane.handle.block_on(async {
+        let (connection, _) = dialler.dial(target.node.address, None).await.unwrap();
+        let brought = async |chunk: Chunk, bytes: Vec<u8>| {
+            let (mut send, mut receive) = connection.open_bi().await.unwrap();
+            wire::write(&mut send, &Ask::Bring(chunk)).await.unwrap();
+            // It may be refused before all of it is sent.
+            let _ = send.write_all(&bytes).await;
+            let _ = send.finish();
+            timeout(PATIENCE, wire::read::<Told>(&mut receive)).await.expect("it is not left open")
+        };
+        let told = brought(right, vec![1; 300_000]).await.unwrap();
+        assert!(matches!(told, Told::Kept(Err(Unkept::Untrue))), "{told:?}");
+        for bytes in [0, (4 << 20) + 1, u32::MAX] {
+            let told = brought(Chunk { bytes, ..right }, vec![1; 5 << 20]).await.unwrap();
+            assert!(matches!(told, Told::Kept(Err(Unkept::Length(_)))), "{told:?}");
+        }
+        // One that ends too early is not answered.
+        assert!(brought(right, vec![1; 1000]).await.is_err());
+        let told = asked(&connection, &Ask::Offer(vec![right.id; 8_192])).await;
+        assert!(matches!(&told, Told::Missing(missing) if missing.len() == 8_192), "{told:?}");
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        wire::write(&mut send, &Ask::Offer(vec![right.id; 8_193])).await.unwrap();
+        assert!(wire::read::<Told>(&mut receive).await.is_err());
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        wire::write(&mut send, &Ask::Chunk(right.id)).await.unwrap();
+        assert_eq!(wire::read::<Held>(&mut receive).await.unwrap().0, None);
+    });
+    let new = target.folder.path().join("n1/chunks/new");
+    assert_eq!(std::fs::read_dir(new).unwrap().count(), 0);
+    target.answers();
+}
+
 /// The memory of this process, in bytes.
 #[cfg(target_os = "linux")]
 fn resident() -> usize {
@@ -195,7 +234,7 @@ fn resident() -> usize {
 
 /// The doors of a node whose machine is busy with something else, for good.
 #[cfg(target_os = "linux")]
-fn doors_of_a_busy_node(lane: &Lane, key: &Key) -> (Doors, SocketAddr) {
+fn doors_of_a_busy_node(lane: &Lane, key: &Key) -> (Doors, SocketAddr, tempfile::TempDir) {
     let (id, socket) = (NodeId::new(5), Target::socket());
     let address = socket.local_addr().unwrap();
     let dialler = Dialler::node(lane, socket, key, id, address).unwrap();
@@ -211,11 +250,16 @@ fn doors_of_a_busy_node(lane: &Lane, key: &Key) -> (Doors, SocketAddr) {
         seats: Seats::default(),
         dropped: 0,
     };
+    let standing = Arc::new(Mutex::new(standing));
+    let folder = tempfile::tempdir().unwrap();
+    let rack = Rack::open(&folder.path().join("chunks"), |_| {});
+    let porter =
+        Porter::new(Arc::new(rack.unwrap()), dialler.clone(), lane.handle.clone(), Arc::clone(&standing));
     let doors = Doors {
         inbox: Arc::default(),
         routes: Arc::new(routes),
         waiting: Arc::default(),
-        standing: Arc::new(Mutex::new(standing)),
+        standing,
         gauge: Gauge::new(dialler.clone(), "nowhere".into()),
         board: Arc::default(),
         complaints: Arc::default(),
@@ -228,9 +272,10 @@ fn doors_of_a_busy_node(lane: &Lane, key: &Key) -> (Doors, SocketAddr) {
             settings: "".into(),
             busy: tokio::sync::Mutex::new(()),
         }),
+        porter: Arc::new(porter),
     };
     lane.handle.spawn(doors.clone().open(dialler.endpoint.clone(), id));
-    (doors, address)
+    (doors, address, folder)
 }
 
 #[test]
@@ -239,7 +284,7 @@ fn a_flood_that_nobody_can_keep_up_with_is_refused_as_too_much_and_takes_bounded
     const ALL: usize = 600;
     let (key, lane, clients) =
         (Key::random().unwrap(), Lane::start("doors").unwrap(), Lane::start("flood").unwrap());
-    let (doors, address) = doors_of_a_busy_node(&lane, &key);
+    let (doors, address, _folder) = doors_of_a_busy_node(&lane, &key);
     let dialler = Dialler::client(&clients, Target::socket(), &key).unwrap();
     // Half a megabyte each, 300 MB together.
     let mut ask = Vec::new();

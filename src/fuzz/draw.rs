@@ -43,7 +43,16 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
     if profile == Profile::Stories {
         steady(&mut jobs[0], &mut models, until, nodes.len());
     }
-    let requests = requests(&mut rng.fork("requests"), &mut jobs, until);
+    let mut requests = requests(&mut rng.fork("requests"), &mut jobs, until);
+    let mut liveness_within = LIVENESS_WITHIN;
+    if profile == Profile::Files {
+        let mut rng = rng.fork("files");
+        requests.extend(files(&mut rng, until));
+        requests.sort_by_key(|request| request.at.mean());
+        config.store.copies = pick(&mut rng, &[1, 2, 3, 4, 4, 4]);
+        // A file whose bytes do not come is given up after a minute. And all copies may have to leave through one machine.
+        liveness_within = LIVENESS_WITHIN * 3 + travels(&requests, network.bandwidth, config.store.copies);
+    }
     let options = PolicyOptions::default();
     let voters = config.failover.voters_for(nodes.len());
     let spare = (voters - 1) / 2;
@@ -58,7 +67,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         seed,
         trials: 1,
         until: Until::Done,
-        liveness_within: LIVENESS_WITHIN,
+        liveness_within,
         network,
         disk: disk(&mut rng.fork("disk")),
         config: Arc::new(config),
@@ -158,6 +167,7 @@ fn config(rng: &mut Rng, nodes: usize, profile: Profile) -> Config {
             rate_window: Span::secs(pick(rng, &[1, 10, 10])),
             ..usual.scheduler
         },
+        store: usual.store,
         planted: usual.planted,
     }
 }
@@ -304,6 +314,41 @@ fn requests(rng: &mut Rng, jobs: &mut [JobPlan], until: Span) -> Vec<RequestPlan
     // A client asks in the order of the list.
     requests.sort_by_key(|request| request.at.mean());
     requests
+}
+
+/// What several clients do with a few files.
+fn files(rng: &mut Rng, until: Span) -> Vec<RequestPlan> {
+    let names: [Arc<str>; 3] = ["a", "b", "c"].map(Arc::from);
+    let clients: [Arc<str>; 4] = ["writer", "writer2", "looker", "looker2"].map(Arc::from);
+    let count = 4 + pick(rng, &[0, 4, 20]);
+    let one = |salt| {
+        let file = pick(rng, &names);
+        let errand = match rng.below(10) {
+            0..4 => Errand::Put {
+                file,
+                bytes: pick(rng, &[0, 1, 1_000, 4 << 20, 5_000_000, 9_000_000, 30_000_000]),
+                keep: pick(rng, &[1, 1, 2, 5]),
+                salt,
+            },
+            4..8 => Errand::Get(file),
+            _ => Errand::Delete(file),
+        };
+        RequestPlan {
+            at: Draw::Fixed(Span::millis(rng.below(until.0 / 1_000_000))),
+            client: pick(rng, &clients),
+            errand,
+            give_up: pick(rng, &[None, None, None, Some(400), Some(5_000)]).map(Span::millis),
+        }
+    };
+    (0..count).map(one).collect()
+}
+
+/// How long all copies of all files need through one machine of this bandwidth.
+fn travels(requests: &[RequestPlan], bandwidth: Option<u64>, copies: u8) -> Span {
+    let bytes: u64 = (requests.iter())
+        .map(|request| if let Errand::Put { bytes, .. } = request.errand { bytes } else { 0 })
+        .sum();
+    bandwidth.map_or(Span::ZERO, |bandwidth| Span::millis(bytes * u64::from(copies) * 1_000 / bandwidth))
 }
 
 /// A random subset of the profile's families, a random number of times, and some faults that stay.

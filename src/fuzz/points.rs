@@ -10,7 +10,7 @@ use crate::history::{
 };
 
 /// The points of interest, each a sentence about a trial.
-pub const POINTS: [&str; 23] = [
+pub const POINTS: [&str; 27] = [
     "a second leader was elected",
     "a leader stepped down without a quorum",
     "a leader handed over",
@@ -34,6 +34,10 @@ pub const POINTS: [&str; 23] = [
     "a client asked again elsewhere",
     "a client gave up and never knew",
     "a client read how far jobs are",
+    "a file was put",
+    "a file was deleted",
+    "a chunk was dropped",
+    "a file was put under a second coordinator",
 ];
 
 /// From this wait on a client has asked more than one node.
@@ -107,6 +111,7 @@ impl Reached {
             Observation::Inherited { .. } => self.reach(13),
             Observation::Loaded { ok: false, .. } => self.reach(14),
             Observation::EngineDied { .. } => self.reach(15),
+            Observation::ChunkDropped { .. } => self.reach(25),
             Observation::Applied { changes, .. } => self.on_changes(changes),
             _ => {}
         }
@@ -132,6 +137,13 @@ impl Reached {
                 Change::JobEnded { .. } if self.faults_in_force > 0 => self.reach(16),
                 Change::Recut { .. } => self.reach(17),
                 Change::JobResumed { .. } => self.reach(19),
+                Change::FilePut { .. } => {
+                    self.reach(23);
+                    if self.leaders > 1 {
+                        self.reach(26);
+                    }
+                }
+                Change::FileDeleted { .. } => self.reach(24),
                 _ => {}
             }
             if let Change::JobEnded { cancelled: true, .. } = change {

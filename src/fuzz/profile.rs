@@ -19,11 +19,13 @@ pub enum Profile {
     Disks,
     /// Faults come in the order and at the distance in which clusters are known to lose data.
     Stories,
+    /// Files are put, found and deleted by several clients while machines come and go.
+    Files,
 }
 
 impl Profile {
     /// All profiles, the usual one first.
-    pub const ALL: [Profile; 7] = [
+    pub const ALL: [Profile; 8] = [
         Profile::Swarm,
         Profile::Elections,
         Profile::Partitions,
@@ -31,6 +33,7 @@ impl Profile {
         Profile::Work,
         Profile::Disks,
         Profile::Stories,
+        Profile::Files,
     ];
 
     /// What commands call it.
@@ -43,6 +46,7 @@ impl Profile {
             Profile::Work => "work",
             Profile::Disks => "disks",
             Profile::Stories => "stories",
+            Profile::Files => "files",
         }
     }
 
@@ -58,6 +62,7 @@ impl Profile {
             Profile::Work => "engines die, hang, slow down and answer wrongly under many jobs",
             Profile::Disks => "disks are slow, full, damaged, lost and replaced by old copies",
             Profile::Stories => "faults come in the order in which clusters are known to lose data",
+            Profile::Files => "files are put, found and deleted while machines come, go and lose their disks",
         }
     }
 
@@ -76,7 +81,7 @@ impl Profile {
         match self {
             Profile::Swarm | Profile::Work => 16,
             Profile::Elections | Profile::Churn | Profile::Disks => 24,
-            Profile::Partitions => 10,
+            Profile::Partitions | Profile::Files => 10,
             Profile::Stories => 6,
         }
     }
@@ -95,7 +100,12 @@ impl Profile {
     pub fn expects(self, point: &str) -> bool {
         let engines = matches!(self, Profile::Swarm | Profile::Work);
         let leaves = matches!(self, Profile::Swarm | Profile::Churn);
+        let files = self == Profile::Files;
         match point {
+            "a file was put"
+            | "a file was deleted"
+            | "a chunk was dropped"
+            | "a file was put under a second coordinator" => files,
             "a load failed" | "an engine died" => engines,
             "a leader handed over" => leaves,
             _ => true,

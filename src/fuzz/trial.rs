@@ -63,6 +63,7 @@ impl Failure {
                 Invariant::WholeAgain => "not_whole_again",
                 Invariant::NothingStranded => "stranded",
                 Invariant::Linearizable => "out_of_order",
+                Invariant::FilesKept => "lost_file",
                 Invariant::Repeatable => "not_repeatable",
                 Invariant::Bounded => "too_much",
             },

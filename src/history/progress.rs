@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::{JobId, NodeId, Span, Time};
-use crate::node::{Change, Entry, Index, Payload, Seats, View};
+use crate::base::{ChunkId, JobId, NodeId, Span, Time};
+use crate::node::{Change, Entry, Index, Payload, Seats, Version, View};
 
 /// How often a run is asked whether it is done.
 pub const EVERY: Span = Span::millis(100);
@@ -25,6 +25,8 @@ pub struct Progress {
     added: BTreeSet<JobId>,
     ended: BTreeSet<JobId>,
     stopped: BTreeSet<JobId>,
+    /// How many versions of files refer to each chunk.
+    chunks: BTreeMap<ChunkId, u32>,
     /// When a query was last counted, a job submitted or ended, or a fault began or ended.
     pub progress: Time,
     /// Since when nothing is left to do.
@@ -44,6 +46,7 @@ impl Progress {
             added: BTreeSet::new(),
             ended: BTreeSet::new(),
             stopped: BTreeSet::new(),
+            chunks: BTreeMap::new(),
             progress: Time::ZERO,
             settled: None,
             patience,
@@ -86,9 +89,32 @@ impl Progress {
                 | Change::JobForgotten { .. }
                 | Change::PolicySet { .. }
                 | Change::Drained { .. } => {}
+                Change::FilePut { version, gone, .. } => {
+                    for chunk in &version.content.chunks {
+                        *self.chunks.entry(chunk.id).or_default() += 1;
+                    }
+                    self.forget(gone);
+                }
+                Change::FileDeleted { gone, .. } => self.forget(gone),
             }
         }
         true
+    }
+
+    fn forget(&mut self, gone: &[Arc<Version>]) {
+        for chunk in gone.iter().flat_map(|version| &version.content.chunks) {
+            if let Some(versions) = self.chunks.get_mut(&chunk.id) {
+                *versions -= 1;
+                if *versions == 0 {
+                    self.chunks.remove(&chunk.id);
+                }
+            }
+        }
+    }
+
+    /// The chunks of all files, in order.
+    pub fn chunks(&self) -> impl Iterator<Item = ChunkId> {
+        self.chunks.keys().copied()
     }
 
     /// Whether a job has ended.

@@ -17,6 +17,8 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// Dividing workers among jobs.
     pub scheduler: Scheduler,
+    /// Files and their copies.
+    pub store: Store,
     /// A bug, planted to see that it is found; none by default, and none ever in release builds.
     pub planted: Planted,
 }
@@ -210,6 +212,19 @@ impl Default for Dispatch {
     }
 }
 
+/// Files and their copies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// How many members keep each chunk, 1 to 16; fewer where there are fewer. Default 4, so that three disks can be lost at once.
+    pub copies: u8,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store { copies: 4 }
+    }
+}
+
 /// Dividing workers among jobs.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
@@ -294,4 +309,24 @@ pub mod limits {
     pub const QUESTIONS_MAX: usize = 64;
     /// Ended jobs whose durations a coordinator still knows.
     pub const TALLIES_MAX: usize = 256;
+    /// Bytes of a chunk: all chunks of a file but the last have so many.
+    pub const CHUNK_BYTES_MAX: u32 = 4 << 20;
+    /// Chunks of one file: 32 GiB.
+    pub const FILE_CHUNKS_MAX: usize = 8_192;
+    /// Chunks of all files together, counted once where files share them: 1 TiB.
+    pub const CHUNKS_MAX: usize = 262_144;
+    /// Files.
+    pub const FILES_MAX: usize = 100_000;
+    /// Bytes of a file's name.
+    pub const NAME_BYTES_MAX: usize = 1_024;
+    /// Versions of one file.
+    pub const VERSIONS_KEPT_MAX: u16 = 1_000;
+    /// Files on one page of a list.
+    pub const LISTED_MAX: usize = 1_000;
+    /// Files that clients may be putting at the same time.
+    pub const PUTS_MAX: usize = 64;
+    /// Chunks that a member says of in one message whether it holds them.
+    pub const HOLDS_MAX: usize = 1_000;
+    /// Chunks that a member fetches at the same time.
+    pub const FETCHES_MAX: usize = 4;
 }

@@ -9,7 +9,7 @@ use super::entry::Answer;
 use super::message::{Body, Message, Reply, Request};
 use super::observation::Observation;
 use super::record::Record;
-use crate::base::{AttemptId, ClusterId, NodeId, QueryId, SessionId, Span};
+use crate::base::{AttemptId, Chunk, ChunkId, ClusterId, NodeId, QueryId, SessionId, Span};
 
 /// Names a write; counted per life of a node, from 1. [`Input::Persisted`] with a token covers all earlier ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub enum Input {
     Persisted(Token),
     /// The node shall leave on purpose: it hands over if it leads, and asks to be let go. [`Effect::Left`] follows.
     Leave,
+    /// Something became of a chunk of the file store. Drivers say it in the order in which it happened to the disk.
+    Chunk(ChunkEvent),
 }
 
 /// What a node wants done. The driver carries effects out in their order.
@@ -78,6 +80,52 @@ pub enum Effect {
     Left,
     /// Something worth recording happened. Changes nothing.
     Observe(Observation),
+    /// Move a chunk of the file store. The driver does it beside everything else, and one after the other what concerns one chunk.
+    Chunk(ChunkCommand),
+}
+
+/// What a node wants done with a chunk of the file store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ChunkCommand {
+    /// Get it from one of these and keep it. Answered by [`ChunkEvent::Got`] once it is durable, or by [`ChunkEvent::Failed`].
+    Fetch {
+        /// The chunk.
+        chunk: Chunk,
+        /// Who should have it; tried in this order.
+        from: Arc<[NodeId]>,
+    },
+    /// Remove it. Answered by [`ChunkEvent::Dropped`].
+    Drop {
+        /// Which.
+        chunk: ChunkId,
+    },
+}
+
+/// What became of a chunk of the file store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ChunkEvent {
+    /// It is durable on the disk: fetched, or brought by a client. Said also when it was there already.
+    Got {
+        /// The chunk.
+        chunk: Chunk,
+    },
+    /// Nobody had it, or it was not what its name says, or it could not be written.
+    Failed {
+        /// Which.
+        chunk: ChunkId,
+        /// Whether it was this node's own disk that could not take it.
+        unwritten: bool,
+    },
+    /// It is not on the disk any more, or damaged, although nobody dropped it.
+    Lost {
+        /// Which.
+        chunk: ChunkId,
+    },
+    /// It is dropped.
+    Dropped {
+        /// Which.
+        chunk: ChunkId,
+    },
 }
 
 /// What a node tells its inference engine, which does one thing at a time.
@@ -223,6 +271,10 @@ impl Outbox {
 
     pub(super) fn engine(&mut self, command: EngineCommand) {
         self.effects.push(Effect::Engine(command));
+    }
+
+    pub(super) fn chunk(&mut self, command: ChunkCommand) {
+        self.effects.push(Effect::Chunk(command));
     }
 
     pub(super) fn observe(&mut self, observation: Observation) {

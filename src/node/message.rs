@@ -8,12 +8,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, Index, JobSpec, Outcome, Position, Seats};
+use super::file::{Expect, Put};
 use super::question::{Question, Reading};
 use super::record::Snapshot;
 use super::update::ViewUpdate;
 use super::view::Member;
 use crate::base::{
-    AttemptId, ClusterId, Epoch, Incarnation, JobId, NodeId, QueryId, SessionId, Span, ViewId,
+    AttemptId, Chunk, ClusterId, Epoch, Incarnation, JobId, NodeId, QueryId, SessionId, Span, ViewId,
 };
 
 /// One message and the cluster that it belongs to; a node drops those of other clusters.
@@ -38,6 +39,8 @@ pub enum Body {
     Client(ClientMessage),
     /// The classic design instead of the quorum log: coordinator and standby.
     Standby(StandbyMessage),
+    /// The file store: which members hold which chunks.
+    Store(StoreMessage),
 }
 
 const _: () = assert!(size_of::<Message>() <= 64, "messages are copied through queues");
@@ -388,6 +391,80 @@ pub enum Progress {
     },
 }
 
+/// The file store. Members say which chunks they hold, the coordinator says which they should; both repeat themselves until they are
+/// answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StoreMessage {
+    /// A member to the coordinator: what it holds, to one whom it told nothing yet, and then what has changed. Answered by
+    /// [`Self::Noted`]; nothing more is said before.
+    Holds(Arc<Holds>),
+    /// The coordinator to a member: "I know that."
+    Noted {
+        /// The coordinator's reign.
+        epoch: Epoch,
+        /// The life of the member.
+        incarnation: Incarnation,
+        /// What was said.
+        serial: u64,
+    },
+    /// The coordinator to a member: what it shall get and what it shall drop. Answered by [`Self::Tending`] at once, and by
+    /// [`Self::Holds`] for each chunk in time.
+    Tend(Arc<Tend>),
+    /// A member to its coordinator: "I see to it", however long that takes.
+    Tending {
+        /// The coordinator's reign.
+        epoch: Epoch,
+        /// The life of the member.
+        incarnation: Incarnation,
+    },
+}
+
+/// What changed of the chunks that a member holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Holds {
+    /// The reign whose coordinator it is meant for.
+    pub epoch: Epoch,
+    /// The member's life.
+    pub incarnation: Incarnation,
+    /// Counted per life of a process.
+    pub serial: u64,
+    /// At most 1,000.
+    pub chunks: Vec<Holding>,
+}
+
+/// Whether a member holds a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Holding {
+    /// The chunk.
+    pub chunk: Chunk,
+    /// By which stamp, if it holds it: a new one each time that it was wanted.
+    pub stamp: Option<u64>,
+    /// Whether it does not because its disk could not take it.
+    pub unwritten: bool,
+}
+
+/// What a member shall do with single chunks. Nothing is said of all others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tend {
+    /// The reign of the coordinator that says so.
+    pub epoch: Epoch,
+    /// The life of the member that it is meant for.
+    pub incarnation: Incarnation,
+    /// What it shall hold.
+    pub fetch: Vec<Fetch>,
+    /// What it shall drop if it holds it by this stamp.
+    pub drop: Vec<(Chunk, u64)>,
+}
+
+/// A chunk that a member shall hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fetch {
+    /// The chunk.
+    pub chunk: Chunk,
+    /// Who holds it.
+    pub from: Vec<NodeId>,
+}
+
 /// Clients, through whichever node they are connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ClientMessage {
@@ -455,6 +532,16 @@ pub enum Request {
         /// Who shall lead; `None` for the voter that is closest to the end of the log.
         to: Option<NodeId>,
     },
+    /// Make a new version of a file. It is written into the log once enough disks hold every chunk of it, so that its client has to
+    /// bring those that nobody has; until then it waits. Answered by [`Reply::Stored`].
+    Put(Arc<Put>),
+    /// Forget a file with all its versions. Answered by [`Reply::Done`].
+    Delete {
+        /// The file.
+        name: Arc<str>,
+        /// What has to be so.
+        expect: Expect,
+    },
 }
 
 impl Request {
@@ -477,6 +564,8 @@ pub enum Reply {
     Refused(Refusal),
     /// What the client wanted to see.
     Read(Arc<Reading>),
+    /// The file has a new version, of this number: enough disks hold it, and its name is durable.
+    Stored(u64),
 }
 
 /// How far a job is.
@@ -505,7 +594,7 @@ pub enum Refusal {
     #[error("no coordinator is known at present")]
     NoCoordinator,
     /// The coordinator lost its quorum; whether the request took effect is unknown until one returns.
-    #[error("no quorum: {} of the voters do not answer", missing.len())]
+    #[error("no quorum: {} of the voters {} not answer", missing.len(), if missing.len() == 1 { "does" } else { "do" })]
     NoQuorum {
         /// The voters that do not answer.
         missing: Vec<NodeId>,
@@ -535,4 +624,29 @@ pub enum Refusal {
     /// The request makes no sense.
     #[error("{0}")]
     Invalid(Arc<str>),
+    /// No such file.
+    #[error("the store has no file {0}")]
+    UnknownFile(Arc<str>),
+    /// The file is not what the request expected.
+    #[error("{}", changed(name, *newest))]
+    Changed {
+        /// The file.
+        name: Arc<str>,
+        /// Its newest version; `None` when there is no such file.
+        newest: Option<u64>,
+    },
+    /// Parts of a file that was to be put did not come for a minute.
+    #[error("{chunks} chunks of the file did not reach enough disks within a minute")]
+    Incomplete {
+        /// How many.
+        chunks: u64,
+    },
+}
+
+/// How a file is not what was expected.
+fn changed(name: &str, newest: Option<u64>) -> String {
+    match newest {
+        None => format!("there is no {name} any more"),
+        Some(newest) => format!("{name} has a version {newest} already"),
+    }
 }

@@ -3,7 +3,7 @@
 //! A driver calls [`Node::step`] with whatever happened and carries out the effects that it finds in the [`Outbox`]; it
 //! calls it with [`Input::Wake`] no later than [`Node::deadline`]. That is the whole contract, see [`Input`] and [`Effect`].
 //!
-//! Inside, five sub-machines share the work and know nothing of each other. They return small events, which this module
+//! Inside, six sub-machines share the work and know nothing of each other. They return small events, which this module
 //! routes in a fixed order:
 //!
 //! - `membership`: who is alive, who belongs: heartbeats, alerts, suspicion, views.
@@ -12,10 +12,12 @@
 //! - `ledger`: the replicated state, a pure function of the committed entries.
 //! - `coordinator`: exists on the leader alone: dispatch, client requests, view and seat changes.
 //! - `worker`: runs queries on the inference engine.
+//! - `store`: knows which chunks of files its disk holds.
 
 mod config;
 mod coordinator;
 mod entry;
+mod file;
 mod identity;
 mod io;
 mod ledger;
@@ -29,6 +31,7 @@ mod record;
 mod replica;
 mod route;
 mod standby;
+mod store;
 mod timer;
 mod update;
 mod view;
@@ -40,11 +43,12 @@ use std::sync::Arc;
 
 pub use config::{
     Config, Detector, Dispatch as DispatchConfig, DispatchMode, Failover, FailoverMode,
-    Membership as MembershipConfig, Scheduler, StandbyRule, limits,
+    Membership as MembershipConfig, Scheduler, StandbyRule, Store as StoreConfig, limits,
 };
 pub use entry::*;
+pub use file::*;
 pub use identity::{Identity, Start, Status};
-pub use io::{Effect, EngineCommand, EngineEvent, Input, Outbox, Token};
+pub use io::{ChunkCommand, ChunkEvent, Effect, EngineCommand, EngineEvent, Input, Outbox, Token};
 pub use message::*;
 pub use mutant::{Mutant, Planted};
 pub use observation::*;
@@ -63,6 +67,7 @@ use ledger::Ledger;
 use log::LogEvent;
 use membership::{Membership, MembershipEvent};
 use replica::Replica;
+use store::Store;
 use worker::{Worker, WorkerFacts};
 
 /// A step that comes later than this after its deadline means that the node itself was held up.
@@ -81,6 +86,7 @@ pub struct Node {
     log: Replica,
     ledger: Ledger,
     worker: Worker,
+    store: Store,
     coordinator: Option<Coordinator>,
     /// The newest committed seats that this node knows of, by its own log or by announcement.
     seats: Arc<Seats>,
@@ -141,6 +147,7 @@ impl Node {
             log,
             ledger: Ledger::new(config.membership.observers_each()),
             worker: Worker::new(identity.worker, identity.refuse, &config.dispatch, rng.fork("refusals")),
+            store: Store::new(disk.map_or(&[], |disk| &disk.chunks)),
             coordinator: None,
             seats,
             leave_at: Time::NEVER,
@@ -192,6 +199,7 @@ impl Node {
             Input::Engine(event) => self.worker.engine(now, event, self.worker_facts(), out),
             Input::Persisted(token) => self.persisted(now, token, out),
             Input::Leave => self.leave(now, out),
+            Input::Chunk(event) => self.store.event(&event, out),
         }
         self.settle(now, out);
         self.last_token = out.last_token;
@@ -228,6 +236,7 @@ impl Node {
                 self.log.due(now, &mut due);
                 self.membership.due(now, &mut due);
                 timer::add_due(now, [(Timer::Worker, self.worker.deadline())], &mut due);
+                timer::add_due(now, [(Timer::Holds, self.store.deadline())], &mut due);
                 timer::add_due(now, [(Timer::Leave, self.leave_at)], &mut due);
                 if let Some(coordinator) = &self.coordinator {
                     coordinator.due(now, &mut due);
@@ -240,6 +249,6 @@ impl Node {
     fn next_deadline(&self) -> Time {
         let coordinator = self.coordinator.as_ref().map_or(Time::NEVER, Coordinator::deadline);
         let parts = self.membership.deadline().min(self.log.deadline()).min(self.worker.deadline());
-        parts.min(coordinator).min(self.leave_at)
+        parts.min(coordinator).min(self.leave_at).min(self.store.deadline())
     }
 }

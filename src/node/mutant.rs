@@ -72,11 +72,15 @@ pub enum Mutant {
     NobodyIsEvicted,
     /// A view replaces a newer one.
     InstallsOldView,
+    /// A file is written into the log before enough disks hold it.
+    PutsUnplaced,
+    /// The chunks of a file that is being put are needed by nobody.
+    PutsPinNothing,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 33] = [
+    pub const ALL: [Mutant; 35] = [
         Mutant::VoteBeforeDurable,
         Mutant::StandsBeforeDurable,
         Mutant::AcknowledgesBeforeDurable,
@@ -110,6 +114,8 @@ impl Mutant {
         Mutant::EvictedReturns,
         Mutant::NobodyIsEvicted,
         Mutant::InstallsOldView,
+        Mutant::PutsUnplaced,
+        Mutant::PutsPinNothing,
     ];
 
     /// Its name, as commands spell it: `vote_before_durable`.

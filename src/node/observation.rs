@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, JobSpec, Position, Seats};
+use super::file::{Content, Version};
 use super::view::{View, ViewChange};
-use crate::base::{AttemptId, Epoch, Incarnation, JobId, NodeId, QueryId, ViewId};
+use crate::base::{AttemptId, ChunkId, Epoch, Incarnation, JobId, NodeId, QueryId, ViewId};
 
 /// Something that a node did or noticed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -195,6 +196,32 @@ pub enum Observation {
         /// Why.
         reason: Arc<str>,
     },
+    /// A chunk of the file store is on its disk: from now on, or since before its process began.
+    ChunkHeld {
+        /// Which.
+        chunk: ChunkId,
+    },
+    /// It drops a chunk, because the coordinator says so.
+    ChunkDropped {
+        /// Which.
+        chunk: ChunkId,
+    },
+    /// A chunk is missing on its disk, or damaged.
+    ChunkLost {
+        /// Which.
+        chunk: ChunkId,
+    },
+    /// As coordinator: so many disks hold every chunk of a file, which it proposes now.
+    Placed {
+        /// The file.
+        name: Arc<str>,
+        /// What it will hold.
+        content: Arc<Content>,
+        /// At least so many disks hold each chunk.
+        copies: u8,
+        /// The members that copies are counted on: the others are suspect, deaf, or have no room.
+        live: u32,
+    },
 }
 
 /// Why a leader stopped leading.
@@ -325,6 +352,22 @@ pub enum Change {
         node: NodeId,
         /// False when it works again.
         drained: bool,
+    },
+    /// A file has a new version.
+    FilePut {
+        /// The file.
+        name: Arc<str>,
+        /// The version.
+        version: Arc<Version>,
+        /// Older versions that do not stay.
+        gone: Vec<Arc<Version>>,
+    },
+    /// A file was deleted.
+    FileDeleted {
+        /// The file.
+        name: Arc<str>,
+        /// Its versions.
+        gone: Vec<Arc<Version>>,
     },
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Failure, Inputs};
+use super::file::{Listed, Located, Shelved, Version};
 use super::message::JobStatus;
 use crate::base::{Epoch, Incarnation, JobId, NodeId, QueryId, Span, ViewId};
 
 /// Something that a client wants to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Question {
     /// One job with its failures. Answered by [`Reading::Job`], or refused when there is no such job.
     Job(JobId),
@@ -28,6 +29,24 @@ pub enum Question {
     Assignments,
     /// Who leads, who votes, and by which policy. Answered by [`Reading::Cluster`].
     Cluster,
+    /// The files whose names begin so, in order. Answered by [`Reading::Files`] with one page.
+    Files {
+        /// How the names begin.
+        prefix: Arc<str>,
+        /// The last one of the page before.
+        after: Option<Arc<str>>,
+    },
+    /// The versions of a file. Answered by [`Reading::Versions`], or refused when there is no such file.
+    Versions(Arc<str>),
+    /// A version of a file, and where its chunks are. Answered by [`Reading::Located`], or refused when there is no such version.
+    Locate {
+        /// The file.
+        name: Arc<str>,
+        /// Which version; `None` for the newest.
+        version: Option<u64>,
+    },
+    /// What each member holds for the file store. Answered by [`Reading::Shelves`].
+    Shelves,
 }
 
 /// What a client sees.
@@ -43,6 +62,19 @@ pub enum Reading {
     Assignments(Vec<Assignment>),
     /// The cluster.
     Cluster(Overview),
+    /// A page of files.
+    Files {
+        /// The files, in order of their names.
+        files: Vec<Listed>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// The versions of a file, oldest first.
+    Versions(Vec<Arc<Version>>),
+    /// A version of a file, and where its chunks are.
+    Located(Located),
+    /// What the members hold, in order of their ids.
+    Shelves(Vec<Shelved>),
 }
 
 /// One job, with what is known of it beside its progress.

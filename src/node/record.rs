@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::entry::Command;
 use super::entry::{Entry, Index, Payload, Position, Seats};
 use super::view::{Member, View, ViewChange};
-use crate::base::{ClusterId, Epoch, Incarnation, NodeId, Time};
+use crate::base::{Chunk, ClusterId, Epoch, Incarnation, NodeId, Time};
 
 /// One durable fact. Records become durable in the order in which they were written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ pub struct Disk {
     pub entries: Vec<Entry>,
     /// The newest view and seats seen.
     pub view: Option<(Arc<View>, Arc<Seats>)>,
+    /// The chunks of the file store that are durable beside the records.
+    pub chunks: Vec<Chunk>,
 }
 
 impl Disk {
@@ -128,6 +130,7 @@ impl Disk {
             snapshot: None,
             entries,
             view: Some((Arc::clone(view), Arc::clone(seats))),
+            chunks: Vec::new(),
         }
     }
 }

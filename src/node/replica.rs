@@ -255,6 +255,30 @@ impl Replica {
         }
     }
 
+    /// The number of the last append that this leader has sent.
+    pub(super) fn round(&self) -> u64 {
+        match self {
+            Replica::Log(log) => log.round(),
+            Replica::Standby(_) => 0,
+        }
+    }
+
+    /// The number of the last append that a voter or learner has answered.
+    pub(super) fn answered(&self, node: NodeId) -> u64 {
+        match self {
+            Replica::Log(log) => log.answered(node),
+            Replica::Standby(_) => 0,
+        }
+    }
+
+    /// Whether a voter or learner holds the seats in force durably.
+    pub(super) fn holds_seats(&self, node: NodeId) -> bool {
+        match self {
+            Replica::Log(log) => log.holds_seats(node),
+            Replica::Standby(_) => false,
+        }
+    }
+
     /// How long a voter or learner has not answered; in the classic design nobody's silence is counted here.
     pub(super) fn silence(&self, node: NodeId, now: Time) -> Span {
         match self {

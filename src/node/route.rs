@@ -9,14 +9,16 @@ use super::mutant::Mutant;
 use super::observation::{Change, Observation, StepDown};
 use super::update::{Memo, ViewUpdate};
 use super::{
-    Body, ClientMessage, ClusterId, Command, Entry, Ledger, Life, LogMessage, MembershipMessage, Message,
-    Node, Outbox, Payload, Record, Refusal, Reply, Request, Snapshot, Start, Token, View, ViewChange,
-    WorkMessage, WorkerFacts,
+    Body, ClientMessage, ClusterId, Command, Entry, FailoverMode, Ledger, Life, LogMessage,
+    MembershipMessage, Message, Node, Outbox, Payload, Record, Refusal, Reply, Request, Snapshot, Start,
+    StoreMessage, Token, View, ViewChange, WorkMessage, WorkerFacts,
 };
 use crate::base::{Incarnation, NodeId, SessionId, Span, Time};
 
 /// A node that could not leave tries again after this time.
 const LEAVE_AGAIN: Span = Span::millis(500);
+/// How long a reign lasts before whoever leads it can tell who else wants to leave: these ask as often as this node tries.
+const ALL_HAVE_ASKED: Span = Span::secs(1);
 /// Events that one step may cause. More is a loop between sub-machines, which is a bug.
 const EVENTS_MAX: usize = 1_000_000;
 
@@ -43,6 +45,9 @@ macro_rules! coordinator_facts {
             seats: $node.log.seats(),
             lag: &|id| $node.log.lag(id),
             silence: &|id| $node.log.silence(id, $now),
+            round: $node.log.round(),
+            answered: &|id| $node.log.answered(id),
+            holds_seats: &|id| $node.log.holds_seats(id),
             suspect: &|id| $node.membership.is_suspect(id),
         }
     };
@@ -94,6 +99,9 @@ impl Node {
         if now >= self.worker.deadline() {
             self.worker.wake(now, self.worker_facts(), out);
         }
+        if now >= self.store.deadline() {
+            self.store.wake(now, out);
+        }
         if now >= self.leave_at {
             self.leave(now, out);
         }
@@ -141,6 +149,7 @@ impl Node {
             }
             Body::Work(message) => self.work(now, from, message, out),
             Body::Client(message) => self.client_message(now, from, message, out),
+            Body::Store(message) => self.store_message(now, from, &message, out),
         }
     }
 
@@ -169,6 +178,31 @@ impl Node {
                 }
             }
             WorkMessage::Deposed { .. } => {}
+        }
+    }
+
+    fn store_message(&mut self, now: Time, from: NodeId, message: &StoreMessage, out: &mut Outbox) {
+        // A reign that is over is not obeyed, and one that this node has not heard of begins for it.
+        if let StoreMessage::Tend(tend) = message {
+            self.log.hear(now, tend.epoch, Some(from), out, &mut self.log_events);
+        }
+        match message {
+            StoreMessage::Tend(_) | StoreMessage::Noted { .. } => {
+                self.store.settle(now, self.worker_facts(), out);
+                self.store.receive(from, message, out);
+            }
+            StoreMessage::Tending { epoch, incarnation } => {
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.tends(from, (*epoch, *incarnation), now);
+                }
+            }
+            StoreMessage::Holds(holds) => {
+                self.log.hear(now, holds.epoch, None, out, &mut self.log_events);
+                self.route(now, out);
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.holds(from, holds, now, out);
+                }
+            }
         }
     }
 
@@ -226,7 +260,8 @@ impl Node {
 
     /// Why a request cannot be served here.
     fn refusal(&self) -> Arc<Reply> {
-        Arc::new(Reply::Refused(if self.hears_a_quorum() {
+        // Whoever knows of no voters has not been let into a cluster yet.
+        Arc::new(Reply::Refused(if self.hears_a_quorum() || self.seats.voters.is_empty() {
             Refusal::NoCoordinator
         } else {
             Refusal::NoQuorum { missing: self.missing().collect() }
@@ -244,6 +279,8 @@ impl Node {
 
     /// Ends a step: everything that follows from it within this node has happened, and the coordinator has acted on it.
     pub(super) fn settle(&mut self, now: Time, out: &mut Outbox) {
+        self.route(now, out);
+        self.store.settle(now, self.worker_facts(), out);
         self.route(now, out);
         if self.config.has(Mutant::ReseatsEarly) && self.coordinator.is_none() && self.log.leads() {
             let facts = coordinator_facts!(self, now);
@@ -427,7 +464,7 @@ impl Node {
                 coordinator.reassess(&facts);
             }
             MembershipEvent::Evict(id, incarnation) => coordinator.evict(id, incarnation, &facts),
-            MembershipEvent::Leaving(id, incarnation) => coordinator.let_go(id, incarnation, &facts),
+            MembershipEvent::Leaving(id, incarnation) => coordinator.depart(id, incarnation, &facts),
             MembershipEvent::Joining(member) => coordinator.join(&member, &facts),
             MembershipEvent::Reign { .. }
             | MembershipEvent::Installed(_)
@@ -447,26 +484,34 @@ impl Node {
         self.expect(incarnation, out);
     }
 
-    /// Leaves: first the lead, to the voter that is closest to the end of the log, then the membership.
+    /// Leaves: first the lead, to a voter that stays, then the membership.
     pub(super) fn leave(&mut self, now: Time, out: &mut Outbox) {
         self.leave_at = now + LEAVE_AGAIN;
-        let facts = membership_facts!(self);
         if !self.log.leads() {
+            let facts = membership_facts!(self);
             self.membership.leave(now, &facts, out, &mut self.membership_events);
             return;
         }
-        match self.heir() {
-            Some(heir) => {
-                self.log.transfer(now, heir, out);
-            }
-            // No one is left to lead: the cluster ends with its last voter, and goes on when it returns.
-            None => out.left(),
+        // One that has just been elected does not know who else leaves.
+        let Some(coordinator) = &mut self.coordinator else { return };
+        coordinator.depart(self.me, self.membership.me().incarnation, &coordinator_facts!(self, now));
+        let alone = self.ledger.view().members().iter().all(|member| member.id == self.me);
+        if alone || self.config.failover.mode == FailoverMode::Standby {
+            // No one is left to lead: the cluster ends with its last member, and goes on when it returns. In the classic design nobody
+            // can be handed anything.
+            out.left();
+        } else if coordinator.reigns_for(now) >= ALL_HAVE_ASKED
+            && let Some(heir) = self.heir()
+        {
+            self.log.transfer(now, heir, out);
         }
     }
 
-    /// The voter that is closest to the end of the log.
+    /// The voter that is closest to the end of the log, and stays.
     fn heir(&self) -> Option<NodeId> {
-        let others = self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me);
+        let leaves = |id| self.coordinator.as_ref().is_some_and(|coordinator| coordinator.is_departing(id));
+        let others =
+            self.log.seats().voters.iter().copied().filter(|&voter| voter != self.me && !leaves(voter));
         let heir = others
             .filter(|&voter| !self.membership.is_suspect(voter))
             .map(|voter| (self.log.lag(voter).unwrap_or(u64::MAX), voter))

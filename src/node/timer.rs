@@ -45,6 +45,11 @@ pub enum Timer {
     Seats,
     /// The standby of the classic design is sent what is new, or what it did not answer.
     Backup,
+    /// What the coordinator did not confirm to know of a member's chunks is said again.
+    Holds,
+    /// Members are told again what they shall do with chunks, a file that is being put takes too long, or chunks that nobody needs have
+    /// been kept for long enough.
+    Shelves,
 }
 
 /// The earliest of some timers; `Time::NEVER` when none is set.

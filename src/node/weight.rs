@@ -4,8 +4,8 @@
 use super::entry::{Answer, Command, Entry, Inputs, JobSpec, Outcome, Payload, Seats};
 use super::io::{EngineEvent, Input};
 use super::message::{
-    Body, ClientMessage, LogMessage, MembershipMessage, Message, Progress, Reply, Request, StandbyMessage,
-    WorkMessage,
+    Body, ClientMessage, Fetch, LogMessage, MembershipMessage, Message, Progress, Reply, Request,
+    StandbyMessage, StoreMessage, WorkMessage,
 };
 use super::question::{Counted, Reading};
 use super::update::ViewUpdate;
@@ -14,6 +14,8 @@ use super::{Effect, Observation, Record, Snapshot};
 
 /// What anything takes that has no large parts.
 const SMALL: usize = 64;
+/// The name and the length of a chunk.
+const CHUNK: usize = 36;
 
 impl Message {
     /// About how many bytes it takes, with everything that it shares; at least 64.
@@ -30,6 +32,7 @@ impl Message {
                     entries(&backup.entries) + whole.map_or(0, |whole| snapshot(&whole.snapshot))
                 }
                 Body::Standby(StandbyMessage::Kept { .. }) => 0,
+                Body::Store(message) => store(message),
             }
     }
 
@@ -38,7 +41,12 @@ impl Message {
         match &self.body {
             Body::Log(LogMessage::Part(_)) => true,
             Body::Standby(StandbyMessage::Backup(backup)) => backup.whole.is_some(),
-            Body::Log(_) | Body::Membership(_) | Body::Work(_) | Body::Client(_) | Body::Standby(_) => false,
+            Body::Log(_)
+            | Body::Membership(_)
+            | Body::Work(_)
+            | Body::Client(_)
+            | Body::Standby(_)
+            | Body::Store(_) => false,
         }
     }
 }
@@ -57,7 +65,7 @@ impl Input {
             Input::Receive { message, .. } => message.weight(),
             Input::Client { request, .. } => SMALL + self::request(request),
             Input::Engine(EngineEvent::Finished { answer, .. }) => SMALL + self::answer(answer),
-            Input::Wake | Input::Engine(_) | Input::Persisted(_) | Input::Leave => SMALL,
+            Input::Wake | Input::Engine(_) | Input::Persisted(_) | Input::Leave | Input::Chunk(_) => SMALL,
         }
     }
 }
@@ -72,7 +80,7 @@ impl Effect {
             Effect::Observe(Observation::Applied { entry, changes, .. }) => {
                 self::entry(entry) + SMALL * changes.len()
             }
-            Effect::Observe(_) | Effect::Engine(_) | Effect::Left => SMALL,
+            Effect::Observe(_) | Effect::Engine(_) | Effect::Left | Effect::Chunk(_) => SMALL,
         }
     }
 }
@@ -130,10 +138,22 @@ fn work(message: &WorkMessage) -> usize {
     }
 }
 
+fn store(message: &StoreMessage) -> usize {
+    match message {
+        StoreMessage::Holds(holds) => (CHUNK + 8) * holds.chunks.len(),
+        StoreMessage::Tend(tend) => {
+            let fetch = |fetch: &Fetch| CHUNK + 8 * fetch.from.len();
+            tend.fetch.iter().map(fetch).sum::<usize>() + (CHUNK + 8) * tend.drop.len()
+        }
+        StoreMessage::Noted { .. } | StoreMessage::Tending { .. } => 0,
+    }
+}
+
 fn request(request: &Request) -> usize {
     match request {
         Request::Submit(spec) => job(spec),
-        Request::SetPolicy(name) => SMALL + name.len(),
+        Request::SetPolicy(name) | Request::Delete { name, .. } => SMALL + name.len(),
+        Request::Put(put) => SMALL + put.name.len() + CHUNK * put.content.chunks.len(),
         _ => SMALL,
     }
 }
@@ -156,6 +176,15 @@ fn reading(reading: &Reading) -> usize {
         Reading::Stats(stats) => 2 * SMALL * stats.jobs.len(),
         Reading::Assignments(workers) => 2 * SMALL * workers.len(),
         Reading::Cluster(overview) => SMALL * overview.seats.len(),
+        Reading::Files { files, .. } => files.iter().map(|file| SMALL + file.name.len()).sum(),
+        Reading::Versions(versions) => {
+            versions.iter().map(|version| SMALL + CHUNK * version.content.chunks.len()).sum()
+        }
+        Reading::Located(located) => {
+            let holders: usize = located.holders.iter().map(|holders| 8 * holders.len()).sum();
+            holders + CHUNK * located.version.content.chunks.len()
+        }
+        Reading::Shelves(shelves) => 2 * SMALL * shelves.len(),
     }
 }
 

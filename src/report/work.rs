@@ -213,6 +213,8 @@ impl Work {
                 | Change::JobResumed { .. }
                 | Change::PolicySet { .. }
                 | Change::Drained { .. }
+                | Change::FilePut { .. }
+                | Change::FileDeleted { .. }
                 | Change::ViewChanged { .. } => {}
             }
         }

@@ -18,7 +18,7 @@ use super::targets;
 use crate::base::{CostProfile, Draw};
 use crate::node::{
     Config, Detector, DispatchConfig, DispatchMode, Failover, FailoverMode, JobSpec, MembershipConfig,
-    Planted, Scheduler, StandbyRule, limits,
+    Planted, Scheduler, StandbyRule, StoreConfig, limits,
 };
 use crate::policy;
 
@@ -199,6 +199,7 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
             options: options.clone(),
             rate_window: scheduler.span("rate_window"),
         },
+        store: StoreConfig { copies: small(&root.table("store"), "copies") },
         planted: Planted::default(),
     }
 }
@@ -275,9 +276,9 @@ fn request(section: &Section<'_>, position: usize) -> Option<RequestPlan> {
     let (_, own) =
         REQUEST_KINDS.iter().find(|(name, _)| *name == kind).expect("a choice is one of the kinds");
     let known = |name: &&str| common.contains(name) || own.contains(name);
-    for name in
-        section.names().filter(|name| ["job", "batch", "node", "policy"].contains(name) && !known(name))
-    {
+    for name in section.names().filter(|name| {
+        ["job", "batch", "node", "policy", "file", "bytes", "keep"].contains(name) && !known(name)
+    }) {
         let known = common.iter().chain(*own).copied().collect::<Vec<_>>().join(", ");
         section.refuse(name, Wrong::NotOfKind { what: "request", kind: kind.to_owned(), known });
     }
@@ -291,6 +292,14 @@ fn request(section: &Section<'_>, position: usize) -> Option<RequestPlan> {
         "policy" => Errand::SetPolicy(section.choice("policy")?.into()),
         "drain" => Errand::Drain { node: section.name("node"), drained: true },
         "undrain" => Errand::Drain { node: section.name("node"), drained: false },
+        "put" => Errand::Put {
+            file: section.name("file"),
+            bytes: section.whole("bytes") as u64,
+            keep: section.whole("keep") as u16,
+            salt: position as u32,
+        },
+        "get" => Errand::Get(section.name("file")),
+        "delete" => Errand::Delete(section.name("file")),
         other => unreachable!("{other} is in the table of requests and has no meaning"),
     };
     Some(RequestPlan { at, client, errand, give_up })

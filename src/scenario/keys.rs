@@ -318,7 +318,7 @@ pub(super) const FAULT_KINDS: [(&str, &[&str]); 26] = [
 ];
 
 /// The kinds of requests, each with the keys that it has beside `at`, `kind`, `client` and `give_up`.
-pub(super) const REQUEST_KINDS: [(&str, &[&str]); 9] = [
+pub(super) const REQUEST_KINDS: [(&str, &[&str]); 12] = [
     ("cancel", &["job"]),
     ("batch", &["job", "batch"]),
     ("forget", &["job"]),
@@ -328,6 +328,9 @@ pub(super) const REQUEST_KINDS: [(&str, &[&str]); 9] = [
     ("policy", &["policy"]),
     ("drain", &["node"]),
     ("undrain", &["node"]),
+    ("put", &["file", "bytes", "keep"]),
+    ("get", &["file"]),
+    ("delete", &["file"]),
 ];
 
 fn request_kinds() -> Vec<&'static str> {
@@ -404,6 +407,8 @@ static KEYS: &[Key] = &[
     key("failover.beat", SpanKind(Span::millis(1), MINUTE), Value("75ms"), "Time between two signs of life of the coordinator to each voter."),
     key("failover.snapshot_every", Whole(1, 1_000_000_000), Value("4096"), "Entries of the log between two snapshots."),
 
+    key("store.copies", Whole(1, 16), Value("4"), "How many members keep each chunk of a file; fewer where there are fewer."),
+
     key("network.latency", Draw(MOMENT, MINUTE), Value("lognormal(150us, 0.3)"), "How long a message travels, one way."),
     key("network.loss", Rate, Value("0"), "Probability that a message is lost; less than 1."),
     key("network.duplicate", Rate, Value("0"), "Probability that a message arrives twice."),
@@ -445,11 +450,14 @@ static KEYS: &[Key] = &[
     key("arrivals.N.priority", PRIORITY, Value("0"), "Higher goes first where the policy has a meaning for it."),
 
     key("request.N.at", Draw(Span::ZERO, LONGEST), Value("0s"), "When a client asks; later if its request before this one is not answered yet, or the job is not accepted yet."),
-    key("request.N.kind", Choice(request_kinds), Required, "What it asks: end a job for good, divide what is left of it into other batches, drop one that has ended, stop it, let it go on, read how far all jobs are, divide workers by another policy, give a machine no more queries, or let it work again."),
+    key("request.N.kind", Choice(request_kinds), Required, "What it asks: end a job for good, divide what is left of it into other batches, drop one that has ended, stop it, let it go on, read how far all jobs are, divide workers by another policy, give a machine no more queries, let it work again, or put, find or delete a file of the store."),
     key("request.N.job", Name, Required, "cancel, batch, forget, stop, resume: which job, by its name; those of a stream are called s-1, s-2, … for a stream s."),
     key("request.N.batch", BATCH, Required, "batch: inputs per query from then on."),
     key("request.N.policy", Choice(policies), Required, "policy: by which workers are divided from then on."),
     key("request.N.node", Name, Required, "drain, undrain: which machine, by its name. Whatever it has begun it ends; it stays drained until undrain, even when it restarts."),
+    key("request.N.file", Name, Required, "put, get, delete: which file, by its name."),
+    key("request.N.bytes", Whole(0, 32 << 30), Value("1000000"), "put: how many bytes the new version has. They travel to the node that the client asks, and from there to the others."),
+    key("request.N.keep", Whole(1, limits::VERSIONS_KEPT_MAX as i128), Value("5"), "put: how many versions of the file stay, the new one among them."),
     key("request.N.client", Name, Derived("request and the position from 1"), "Who asks: requests of one client go one after the other, in the order of the file. A job's name is the client that submitted it."),
     key("request.N.give_up", SpanKind(MOMENT, LONGEST), Value("never"), "How long the client waits for an answer before it gives up, and never learns whether it was done.").or("never"),
 

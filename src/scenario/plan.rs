@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{CostProfile, Draw, JobId, Network, NodeId, Span};
-use crate::node::{Config, DispatchMode, JobSpec, Request, limits};
+use crate::base::{Chunk, ChunkId, CostProfile, Draw, Fold, JobId, Network, NodeId, Span};
+use crate::node::{Config, Content, DispatchMode, Expect, FileKind, JobSpec, Put, Question, Request, limits};
 #[cfg(debug_assertions)]
 use crate::node::{Mutant, Planted};
 use crate::policy::{Options, Policy, by_name};
@@ -110,7 +110,10 @@ impl Plan {
                 | Errand::Resume(_)
                 | Errand::Jobs
                 | Errand::SetPolicy(_)
-                | Errand::Drain { .. } => None,
+                | Errand::Drain { .. }
+                | Errand::Put { .. }
+                | Errand::Get(_)
+                | Errand::Delete(_) => None,
             });
             (spec, asked.fold(spec.batch, u32::max))
         })
@@ -127,7 +130,10 @@ impl Plan {
             | Errand::Resume(_)
             | Errand::Jobs
             | Errand::SetBatch { .. }
-            | Errand::Drain { .. } => None,
+            | Errand::Drain { .. }
+            | Errand::Put { .. }
+            | Errand::Get(_)
+            | Errand::Delete(_) => None,
         });
         std::iter::once(Arc::clone(&scheduler.policy)).chain(chosen)
     }
@@ -143,7 +149,15 @@ impl Plan {
 
     /// How long a run may go without progress while jobs are unfinished.
     pub fn patience(&self) -> Span {
-        self.liveness_within + self.allowance()
+        self.liveness_within + self.slow_writes() + self.allowance()
+    }
+
+    /// How long a write may take that was begun under a fault that slows disks, generously: it goes on when the fault is over.
+    pub fn slow_writes(&self) -> Span {
+        let delay = |fault: &Fault| {
+            if let FaultKind::SlowDisk(delay) = &fault.kind { Some(delay.mean() * 2) } else { None }
+        };
+        self.faults.iter().filter_map(delay).max().unwrap_or(Span::ZERO)
     }
 
     /// How long the plan's slowest load and query may take, generously: while they run nothing is counted.
@@ -302,6 +316,21 @@ pub enum Errand {
         /// False to let it work again.
         drained: bool,
     },
+    /// Make a new version of a file, whose bytes are drawn.
+    Put {
+        /// The file.
+        file: Arc<str>,
+        /// How many bytes it has.
+        bytes: u64,
+        /// How many versions stay.
+        keep: u16,
+        /// What makes its bytes different from all others': the position of the request.
+        salt: u32,
+    },
+    /// Find the newest version of a file.
+    Get(Arc<str>),
+    /// Delete a file.
+    Delete(Arc<str>),
 }
 
 impl Errand {
@@ -317,6 +346,9 @@ impl Errand {
             Errand::SetPolicy(_) => "policy",
             Errand::Drain { drained: true, .. } => "drain",
             Errand::Drain { drained: false, .. } => "undrain",
+            Errand::Put { .. } => "put",
+            Errand::Get(_) => "get",
+            Errand::Delete(_) => "delete",
         }
     }
 
@@ -328,7 +360,12 @@ impl Errand {
             | Errand::Forget(job)
             | Errand::Stop(job)
             | Errand::Resume(job) => Some(job),
-            Errand::Jobs | Errand::SetPolicy(_) | Errand::Drain { .. } => None,
+            Errand::Jobs
+            | Errand::SetPolicy(_)
+            | Errand::Drain { .. }
+            | Errand::Put { .. }
+            | Errand::Get(_)
+            | Errand::Delete(_) => None,
         }
     }
 
@@ -344,8 +381,31 @@ impl Errand {
             Errand::Jobs => Some(Request::Jobs),
             Errand::SetPolicy(policy) => Some(Request::SetPolicy(Arc::clone(policy))),
             Errand::Drain { node, drained } => Some(Request::Drain { node: id(node), drained: *drained }),
+            Errand::Put { file, bytes, keep, salt } => Some(Request::Put(Arc::new(Put {
+                name: Arc::clone(file),
+                content: Arc::new(drawn(file, *bytes, *salt)),
+                expect: Expect::Anything,
+                keep: *keep,
+            }))),
+            Errand::Get(file) => {
+                Some(Request::Read(Question::Locate { name: Arc::clone(file), version: None }))
+            }
+            Errand::Delete(file) => {
+                Some(Request::Delete { name: Arc::clone(file), expect: Expect::Anything })
+            }
         }
     }
+}
+
+/// The chunks of a file of so many drawn bytes, none of which is a chunk of another one.
+fn drawn(file: &str, bytes: u64, salt: u32) -> Content {
+    let whole = u64::from(limits::CHUNK_BYTES_MAX);
+    let chunk = |number: u64| {
+        let half = |half: u8| Fold::of(&("drawn", file, bytes, salt, number, half)).to_le_bytes();
+        let id = std::array::from_fn(|place| half((place / 16) as u8)[place % 16]);
+        Chunk { id: ChunkId(id), bytes: whole.min(bytes - number * whole) as u32 }
+    };
+    Content { kind: FileKind::Plain, chunks: (0..bytes.div_ceil(whole)).map(chunk).collect() }
 }
 
 /// A stream of jobs that differ only in their names and arrival times. The first arrives at `from`, or one gap later.

@@ -11,7 +11,7 @@ use crate::node::Config;
 use crate::policy::Options;
 
 /// The tables that mean the same to a real node as to a rehearsed one.
-const TABLES: [&str; 6] = ["cluster", "dispatch", "failover", "membership", "model", "scheduler"];
+const TABLES: [&str; 7] = ["cluster", "dispatch", "failover", "membership", "model", "scheduler", "store"];
 /// The keys that only a rehearsal has a use for.
 const REHEARSED: [&str; 14] = [
     "name",

@@ -128,7 +128,8 @@ pub(super) fn impossible(
             return Some(format!("{} stands twice", text(part)));
         }
         if *part == Target::Minority && count < 3 {
-            return Some(format!("{} have no minority without the coordinator", machines(count)));
+            let have = if count == 1 { "has" } else { "have" };
+            return Some(format!("{} {have} no minority without the coordinator", machines(count)));
         }
         if let Target::Node(position) = part
             && concerns_workers(kind)

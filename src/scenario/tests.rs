@@ -148,6 +148,8 @@ standby = "plain"
 election = "200ms"
 beat = "30ms"
 snapshot_every = 100
+[store]
+copies = 3
 [network]
 latency = "100us..300us"
 loss = 0.25
@@ -238,6 +240,20 @@ node = "fast1"
 at = "10s"
 kind = "undrain"
 node = "fast1"
+[[request]]
+at = "11s"
+kind = "put"
+file = "letters.zip"
+bytes = 5_000_000
+keep = 2
+[[request]]
+at = "12s"
+kind = "get"
+file = "letters.zip"
+[[request]]
+at = "13s"
+kind = "delete"
+file = "letters.zip"
 [[fault]]
 at = "1s"
 kind = "crash"

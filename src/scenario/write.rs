@@ -15,7 +15,7 @@ use super::units::{bandwidth_text, draw_text};
 use crate::base::{Draw, Network, Weights};
 use crate::node::{
     Config, Detector, DispatchConfig, DispatchMode, Failover, FailoverMode, Inputs, JobSpec,
-    MembershipConfig, Scheduler, StandbyRule,
+    MembershipConfig, Scheduler, StandbyRule, StoreConfig,
 };
 use crate::policy::Options;
 
@@ -249,7 +249,7 @@ fn top(file: &mut File, plan: &Plan) {
 /// Takes the settings apart completely, so that a new one cannot be forgotten here.
 fn config(file: &mut File, config: &Config, options: &Options) {
     // A planted bug is no part of a scenario.
-    let Config { membership, failover, dispatch, scheduler, planted: _ } = config;
+    let Config { membership, failover, dispatch, scheduler, store, planted: _ } = config;
     let MembershipConfig { kind, heartbeat, suspect_after, evict_after, observers } = membership;
     let Failover { mode: failover_mode, backup_every, standby, election, beat, snapshot_every, voters } =
         failover;
@@ -311,6 +311,9 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.quoted("election", election);
     file.quoted("beat", beat);
     file.put("snapshot_every", snapshot_every);
+    let StoreConfig { copies } = store;
+    file.table("store");
+    file.put("copies", copies);
 }
 
 fn model(file: &mut File, name: &str, model: &ModelPlan) {
@@ -380,6 +383,12 @@ fn request(file: &mut File, request: &RequestPlan, number: usize) {
     match errand {
         Errand::SetPolicy(policy) => file.quoted("policy", policy),
         Errand::Drain { node, .. } => file.quoted("node", node),
+        Errand::Put { file: name, bytes, keep, salt: _ } => {
+            file.quoted("file", name);
+            file.put("bytes", bytes);
+            file.put("keep", keep);
+        }
+        Errand::Get(name) | Errand::Delete(name) => file.quoted("file", name),
         _ => {}
     }
     file.unless("client", string(client), &string(&format!("request{number}")));

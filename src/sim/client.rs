@@ -128,6 +128,13 @@ impl Clients {
         self.own(reads, number);
     }
 
+    /// Whether the client of a session still waits for an answer to this request.
+    pub(super) fn waits_for(&self, session: SessionId, number: u64) -> bool {
+        let client = self.by_session.get(&session).map(|&client| &self.all[client as usize]);
+        let pending = client.and_then(|client| client.pending.as_ref());
+        pending.is_some_and(|pending| (pending.session, pending.number) == (session, number))
+    }
+
     fn own(&mut self, session: SessionId, client: u32) {
         let before = self.by_session.insert(session, client);
         assert!(before.is_none(), "two sessions have the same 64 random bits");
@@ -161,11 +168,17 @@ impl Client {
     fn take(&mut self, reply: &Reply) -> bool {
         let pending = self.pending.as_mut().expect("answers to nothing are not taken in");
         let submits = matches!(*pending.request, Request::Submit(_));
+        let puts = matches!(*pending.request, Request::Put(_));
         let again = match reply {
             Reply::Refused(Refusal::NoCoordinator | Refusal::NoQuorum { .. }) => true,
             // There may be room for a job later; a change that the ledger finds too much it always will.
-            Reply::Refused(Refusal::Busy { .. }) => submits,
-            Reply::Submitted(_) | Reply::Done | Reply::Jobs(_) | Reply::Read(_) | Reply::Refused(_) => false,
+            Reply::Refused(Refusal::Busy { .. }) => submits || puts,
+            Reply::Submitted(_)
+            | Reply::Done
+            | Reply::Jobs(_)
+            | Reply::Read(_)
+            | Reply::Stored(_)
+            | Reply::Refused(_) => false,
         };
         if let (true, Reply::Refused(refusal)) = (again, reply) {
             pending.refusal = Some(refusal.clone());
@@ -175,9 +188,9 @@ impl Client {
                 Reply::Submitted(job) => Standing::Accepted(*job),
                 Reply::Refused(refusal) if again => Standing::Waiting(Some(refusal.clone())),
                 Reply::Refused(refusal) => Standing::Refused(refusal.clone()),
-                Reply::Done | Reply::Jobs(_) | Reply::Read(_) => Standing::Refused(Refusal::Invalid(
-                    "the answer belongs to another kind of request".into(),
-                )),
+                Reply::Done | Reply::Jobs(_) | Reply::Read(_) | Reply::Stored(_) => Standing::Refused(
+                    Refusal::Invalid("the answer belongs to another kind of request".into()),
+                ),
             };
         }
         !again
@@ -246,7 +259,11 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                     client.link = Some((machine, host.life));
                     let (session, number) = (pending.session, pending.number);
                     let request = Arc::clone(&pending.request);
-                    self.local(machine, Local::Client { session, number, request });
+                    let local = Local::Client { session, number, request: Arc::clone(&request) };
+                    self.local(machine, local);
+                    if let Request::Put(put) = &*request {
+                        self.bring(machine, (session, number), &put.content);
+                    }
                 }
             }
             ClientStep::Answer { reply, .. } => {
@@ -391,8 +408,16 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             let step = ClientStep::Arrive { attempt, machine };
             self.queue.push(self.now + latency, Event::Client { client: number, step });
         }
+        let pending =
+            self.clients.all[number as usize].pending.as_ref().expect("only what is pending is asked");
+        // Whoever brings a file waits until it is there, and has been copied.
+        let patience = match &*pending.request {
+            Request::Put(put) => PATIENCE * 4 + self.brings(&put.content) * 8,
+            _ => PATIENCE,
+        };
         self.queue
-            .push(self.now + PATIENCE, Event::Client { client: number, step: ClientStep::Ask { attempt } });
+            .push(self.now + patience, Event::Client { client: number, step: ClientStep::Ask { attempt } });
+        let client = &mut self.clients.all[number as usize];
         let pending = client.pending.as_mut().expect("only what is pending is asked");
         if !std::mem::replace(&mut pending.asked, true) {
             if let Some(span) = pending.give_up {

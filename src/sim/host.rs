@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::clock::Clock;
 use crate::base::{NodeId, Rng, SessionId, Time};
 use crate::node::{
-    Config, EngineEvent, Identity, Input, Message, Node, Outbox, Request, Seats, Start, Status, Timer,
+    ChunkEvent, Config, EngineEvent, Identity, Input, Message, Node, Outbox, Request, Seats, Start, Status,
+    Timer,
 };
 
 /// What messages a process that stands still keeps at most; the oldest are dropped.
@@ -129,6 +130,8 @@ pub(super) enum Local {
     Engine(EngineEvent),
     /// A client asks.
     Client { session: SessionId, number: u64, request: Arc<Request> },
+    /// Something became of a chunk.
+    Chunk(ChunkEvent),
 }
 
 /// What waits for a process that stands still.

@@ -24,7 +24,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let host = &self.hosts[index];
         let (id, life) = (host.id, host.life + 1);
         let disk = self.disks[index].durable();
-        let disk = Box::new(disk.clone());
+        let mut disk = Box::new(disk.clone());
+        disk.chunks = self.chunks.on(machine);
         let start = if disk.view.is_none() {
             // Everyone else of the plan, beginning with the next machine, so that not all ask the same one.
             let n = self.hosts.len();
@@ -83,6 +84,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             return;
         }
         self.disks[machine as usize].wipe();
+        self.chunks.wipe(machine);
         let host = &mut self.hosts[machine as usize];
         assert!(!host.runs(), "the disk of a process that runs is not taken away");
         host.disk += 1;
@@ -109,7 +111,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     /// The process goes on: it is given everything that waited for it, and wakes up only then.
     pub(super) fn resume(&mut self, machine: Machine) {
         let host = &mut self.hosts[machine as usize];
-        if !host.paused {
+        // One that is suspended goes on when that is over, and not when a pause is that began with an earlier process.
+        if !host.paused || host.suspended {
             return;
         }
         host.paused = false;
@@ -162,7 +165,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             return Some(Vec::new());
         }
         // Once all jobs have ended nothing but the time since is needed to become whole; until then there is work to do.
-        let patience = if jobs.is_empty() { self.plan.liveness_within } else { self.watch.patience };
+        let whole = self.plan.liveness_within + self.plan.slow_writes();
+        let patience = if jobs.is_empty() { whole } else { self.watch.patience };
         (!left.is_empty() && self.now.since(self.watch.progress) > patience).then_some(left)
     }
 
@@ -232,6 +236,30 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             left.push("nobody leads".to_owned());
         }
         left.extend(self.lost_seats());
+        left.extend(self.lost_copies());
+        left
+    }
+
+    /// Chunks of files of which there are fewer copies than there should be, as long as they can be had from somewhere.
+    fn lost_copies(&self) -> Vec<String> {
+        let members = self
+            .hosts
+            .iter()
+            .enumerate()
+            .filter(|(_, host)| host.runs() && self.watch.view.member(host.id).is_some());
+        // Who is broken may hold a copy like everyone else, and need not.
+        let all: Vec<Machine> = members.map(|(machine, _)| machine as Machine).collect();
+        let sound = |&&machine: &&Machine| {
+            !self.hosts[machine as usize].stands_still() && !self.faults.is_broken(machine)
+        };
+        let wanted = usize::from(self.plan.config.store.copies).min(all.iter().filter(sound).count());
+        let mut left = Vec::new();
+        for chunk in self.watch.chunks() {
+            let copies = all.iter().filter(|&&machine| self.chunks.has(machine, chunk)).count();
+            if copies < wanted && copies > 0 {
+                left.push(format!("{copies} disks and not {wanted} hold chunk {chunk:?}"));
+            }
+        }
         left
     }
 

@@ -5,6 +5,7 @@
 //! input of a node goes into the trace hash.
 
 mod book;
+mod chunks;
 mod client;
 mod clock;
 mod course;
@@ -60,6 +61,8 @@ pub struct Traffic {
     pub work: u64,
     /// Clients' requests and their answers, between nodes.
     pub client: u64,
+    /// The file store, without the chunks themselves.
+    pub store: u64,
 }
 
 /// Runs one trial of `plan` under `seed` and feeds what happens to `sink`.

@@ -2,14 +2,16 @@
 
 use crate::node::{
     Answer, Body, ClientMessage, Command, Entry, Held, Inputs, JobSpec, LogMessage, MembershipMessage,
-    Message, Outcome, Payload, Progress, Reading, Reply, Request, StandbyMessage, ViewChange, ViewUpdate,
-    Whole, WorkMessage,
+    Message, Outcome, Payload, Progress, Reading, Reply, Request, StandbyMessage, StoreMessage, ViewChange,
+    ViewUpdate, Whole, WorkMessage,
 };
 
 /// Frame, authentication and addresses of any message.
 const FRAME: u64 = 80;
 /// A member with its names.
 const MEMBER: u64 = 48;
+/// The name of a chunk and its length.
+const CHUNK: u64 = 36;
 
 /// The estimated size of a message in bytes.
 pub(super) fn of_message(message: &Message) -> u64 {
@@ -23,7 +25,9 @@ pub(super) fn of_message(message: &Message) -> u64 {
                 update + 16 * (announcement.seats.voters.len() + announcement.seats.learners.len()) as u64
             }
             Body::Membership(MembershipMessage::Join(_)) => MEMBER,
-            Body::Membership(_) => 24,
+            Body::Membership(_) | Body::Store(StoreMessage::Noted { .. } | StoreMessage::Tending { .. }) => {
+                24
+            }
             Body::Log(LogMessage::Append(append)) => 48 + of_entries(&append.entries),
             Body::Log(LogMessage::Suffix(suffix)) => 32 + of_entries(&suffix.entries),
             Body::Log(LogMessage::Part(part)) => 48 + part.bytes.len() as u64,
@@ -37,6 +41,8 @@ pub(super) fn of_message(message: &Message) -> u64 {
             }
             Body::Work(WorkMessage::Report(report)) => 32 + report.held.iter().map(of_held).sum::<u64>(),
             Body::Work(_) => 8,
+            Body::Store(StoreMessage::Holds(holds)) => 32 + 44 * holds.chunks.len() as u64,
+            Body::Store(StoreMessage::Tend(tend)) => 32 + 52 * (tend.fetch.len() + tend.drop.len()) as u64,
             Body::Client(ClientMessage::Forward { request, .. }) => of_request(request),
             Body::Client(ClientMessage::Answer { reply, .. }) => match &**reply {
                 Reply::Jobs(jobs) => jobs.iter().map(|job| 32 + of_spec(&job.spec)).sum(),
@@ -86,12 +92,22 @@ fn of_reading(reading: &Reading) -> u64 {
         Reading::Stats(stats) => 128 * stats.jobs.len() as u64,
         Reading::Assignments(workers) => 96 * workers.len() as u64,
         Reading::Cluster(standing) => 32 * standing.seats.len() as u64,
+        Reading::Files { files, .. } => files.iter().map(|file| 32 + file.name.len() as u64).sum(),
+        Reading::Versions(versions) => {
+            versions.iter().map(|version| 16 + CHUNK * version.content.chunks.len() as u64).sum()
+        }
+        Reading::Located(located) => {
+            let holders: usize = located.holders.iter().map(Vec::len).sum();
+            8 * holders as u64 + CHUNK * located.version.content.chunks.len() as u64
+        }
+        Reading::Shelves(shelves) => 48 * shelves.len() as u64,
     }
 }
 
 fn of_request(request: &Request) -> u64 {
     24 + match request {
         Request::Submit(spec) => of_spec(spec),
+        Request::Put(put) => put.name.len() as u64 + CHUNK * put.content.chunks.len() as u64,
         _ => 0,
     }
 }

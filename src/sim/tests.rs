@@ -126,6 +126,7 @@ impl Process for Echo {
                     _ => {}
                 }
             }
+            Input::Chunk(_) => {}
             Input::Persisted(token) => observe(Observation::Led { epoch: Epoch(token.0) }),
             Input::Leave => {
                 out.push(Effect::Left);

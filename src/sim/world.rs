@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::book::{Address, Book};
+use super::chunks::Chunks;
 use super::client::{Client, ClientStep, Clients};
 use super::course::Faults;
 use super::disk::Disk;
@@ -21,6 +22,8 @@ use crate::node::{
 };
 use crate::scenario::{Plan, Trigger, Until};
 
+/// More events at one moment than any cluster needs: something of no length goes round and round.
+const AT_ONCE_MAX: u64 = 10_000_000;
 /// How many events pass between two questions whether to stop.
 const STOP_EVERY: u64 = 4096;
 /// A node that is due again at the very moment of its step waits this long, so that time goes on.
@@ -39,6 +42,8 @@ pub(super) enum Event {
     Client { client: u32, step: ClientStep },
     /// Something happens to a fault.
     Fault { fault: u32, step: FaultStep },
+    /// The next thing happens to a chunk of a file.
+    Chunk { machine: Machine, life: u32, number: u64 },
     /// Is the run done?
     Check,
 }
@@ -59,6 +64,7 @@ pub(super) struct World<'a, P, W> {
     pub(super) waiting: std::collections::BTreeMap<Machine, Waiting>,
     pub(super) disks: Vec<Disk>,
     pub(super) engines: Vec<Engine>,
+    pub(super) chunks: Chunks,
     pub(super) book: Book,
     pub(super) network: Network,
     pub(super) clients: Clients,
@@ -115,6 +121,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             queue: Queue::new(ids.len() as u32),
             disks: ids.iter().enumerate().map(formed).collect(),
             engines: plan.nodes.iter().enumerate().map(engine).collect(),
+            chunks: Chunks::new(ids.len(), rng.fork("chunks")),
             hosts: ids.iter().map(|&id| Host::new(id)).collect(),
             waiting: std::collections::BTreeMap::new(),
             book,
@@ -161,11 +168,14 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         let mut unfinished = Vec::new();
         let mut stopped = false;
         let mut asked = 0;
+        let mut at_once = 0;
         while let Some((at, sequence, popped)) = self.queue.pop() {
             if at > end {
                 break;
             }
             debug_assert!(at >= self.now, "time went back from {} to {at}", self.now);
+            at_once = if at == self.now { at_once + 1 } else { 0 };
+            assert!(at_once < AT_ONCE_MAX, "time stands still at {at}: {at_once} events, and no end of them");
             self.now = at;
             self.sequence = sequence;
             match popped {
@@ -217,6 +227,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             }
             Event::Client { client, step } => self.client(client, step),
             Event::Fault { fault, step } => self.fault(fault, step),
+            Event::Chunk { machine, life, number } => self.chunk_moves(machine, life, number),
             Event::Arrive { .. } | Event::Check => unreachable!("the loop handles these"),
         }
     }
@@ -322,6 +333,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             Local::Client { session, number, request } => {
                 self.step(machine, Input::Client { session, number, request });
             }
+            Local::Chunk(event) => self.step(machine, Input::Chunk(event)),
         }
     }
 
@@ -342,6 +354,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                 self.wrote = true;
             }
             Effect::Engine(command) => self.command(machine, command),
+            Effect::Chunk(command) => self.chunk_command(machine, &command),
             // A node that has left needs its process no more.
             Effect::Left => self.left(machine),
             Effect::Observe(observation) => {
@@ -390,6 +403,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             Body::Log(_) | Body::Standby(_) => self.sent.log += 1,
             Body::Work(_) => self.sent.work += 1,
             Body::Client(_) => self.sent.client += 1,
+            Body::Store(_) => self.sent.store += 1,
         }
         let Some(Address { machine, disk }) = self.book.find(to) else {
             self.watcher.sent(self.now, from, to, &message, Fate::Lost);

@@ -161,7 +161,7 @@ fn every_command_says_what_it_did() {
     let mut gone = nodes.remove(2);
     let status = until("its process ends", || gone.process.try_wait().unwrap());
     assert!(status.success(), "{status}");
-    assert_eq!(formed(folder, &at(&nodes), 2, 2).len(), 2);
+    assert_eq!(formed(folder, &at(&nodes), 2, 1).len(), 2);
 }
 
 #[test]

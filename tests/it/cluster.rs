@@ -39,6 +39,16 @@ impl Node {
         Node::begin(&mut command(folder, name, join), folder, name)
     }
 
+    /// The same with more words on its command line.
+    pub(crate) fn start_with(folder: &Path, name: &str, join: &[&Node], words: &[&str]) -> Node {
+        Node::begin(command(folder, name, join).args(words), folder, name)
+    }
+
+    /// What it has written into its log.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     fn begin(command: &mut Command, folder: &Path, name: &str) -> Node {
         let mut process = command.stdout(Stdio::piped()).spawn().expect("it can be started");
         let mut line = String::new();

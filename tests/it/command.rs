@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-fn idunno(arguments: &[&str]) -> Command {
+pub(super) fn idunno(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idunno"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
     command
@@ -216,6 +216,36 @@ fn a_file_that_is_no_text_is_refused() {
     let shown = output(&["scenario", "check", path.to_str().unwrap()]);
     assert_eq!(shown.status.code(), Some(2));
     assert!(text(&shown.stderr).contains("not text"), "{}", text(&shown.stderr));
+}
+
+/// Runs a scenario of three machines and one job with this fault.
+fn with_fault(fault: &str) -> (Option<i32>, String, String) {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("mine.toml");
+    let text_of = format!(
+        "trials = 1\nnodes = 3\n[model.m]\nload = \"10ms\"\nper_input = \"20ms\"\n[[job]]\nmodel = \"m\"\n\
+         inputs = 30\n[[fault]]\n{fault}\n"
+    );
+    fs::write(&path, text_of).unwrap();
+    let out = home.path().join("out");
+    let shown = output(&["sim", path.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let flat = |bytes: &[u8]| text(bytes).split_whitespace().collect::<Vec<_>>().join(" ");
+    (shown.status.code(), flat(&shown.stdout), flat(&shown.stderr))
+}
+
+#[test]
+fn inputs_that_ended_as_failures_are_told() {
+    let (code, said, _) = with_fault("kind = \"load_failure\"\ntarget = \"all\"\nat = \"0s\"");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("0 lost, 0 counted twice. 30 inputs ended as failed."), "{said}");
+}
+
+#[test]
+fn a_run_in_which_no_fault_happened_says_why_it_failed() {
+    let fault = "kind = \"rollback\"\ntarget = \"n1\"\nat = \"100ms\"\nfor = \"200ms\"";
+    let (code, said, why) = with_fault(fault);
+    assert_eq!(code, Some(1), "{said}{why}");
+    assert!(why.contains("error: mine: none of its faults happened"), "{why}");
 }
 
 #[cfg(target_os = "linux")]

@@ -41,7 +41,9 @@ fn what_cannot_be_done_is_refused_before_anything_runs() {
     let (code, said, why) = fuzz(&file, &["--seeds", "100000"]);
     assert_eq!((code, said.as_str()), (Some(2), ""));
     assert!(why.contains("there is no place for scenarios that fail") && why.contains("file"), "{why}");
-    for wrong in [&["--seeds", "5..5"][..], &["--profile", "luck"], &["--shrink-for", "1"]] {
+    let past = format!("{}..{}", u64::MAX - 1, u64::MAX);
+    let past = ["--seeds", past.as_str(), "--show"];
+    for wrong in [&["--seeds", "5..5"][..], &past, &["--profile", "luck"], &["--shrink-for", "1"]] {
         let (code, said, why) = fuzz(home.path(), wrong);
         assert_eq!((code, said.as_str()), (Some(2), ""), "{wrong:?}");
         assert!(why.contains(wrong[0]), "{why}");
@@ -114,5 +116,19 @@ fn an_interrupted_campaign_says_how_far_it_came() {
     let ended = campaign.wait_with_output().unwrap();
     assert!(since.elapsed() < Duration::from_secs(20));
     assert_eq!(ended.status.code(), Some(130));
-    assert!(text(&ended.stdout).contains(" scenarios in "), "{}", text(&ended.stdout));
+    let said = text(&ended.stdout);
+    assert!(said.contains(" scenarios in "), "{said}");
+    let last = said.trim_end().lines().last().expect("it says something");
+    assert!(last.starts_with("Interrupted after ") && last.ends_with("Nothing broke."), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_campaign_whose_summary_cannot_be_written_has_failed() {
+    let home = tempfile::tempdir().unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let out = home.path().to_str().unwrap();
+    let shown =
+        super::command::idunno(&["fuzz", "--seeds", "2", "--out", out]).stdout(full).output().unwrap();
+    assert_eq!(shown.status.code(), Some(1), "{}", text(&shown.stderr));
 }

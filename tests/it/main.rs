@@ -15,6 +15,7 @@ mod fairness;
 #[expect(unreachable_pub, reason = "it is what the README shows, for a library of its own")]
 mod fewest_left;
 mod figures;
+mod files;
 mod fuzz;
 #[cfg(debug_assertions)]
 mod mutants;
@@ -28,6 +29,8 @@ mod requests;
 mod shares;
 mod shells;
 mod starving;
+#[cfg(target_os = "linux")]
+mod store;
 mod stored;
 mod targets;
 mod tidy;

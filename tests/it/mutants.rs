@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use idunno::check::Invariant::{
-    CountedOnce, Fenced, LogKept, NothingStranded, OneLeader, PromisesKept, ViewsOrdered, WholeAgain,
+    CountedOnce, Fenced, FilesKept, LogKept, NothingStranded, OneLeader, PromisesKept, ViewsOrdered,
+    WholeAgain,
 };
 use idunno::fuzz::{Failure, Profile, Trial, scenario, shrink, silence_findings};
 use idunno::scenario::{Mutant, Plan, to_toml};
@@ -35,7 +36,7 @@ const STRANDED: &[Failure] = &[breaks(NothingStranded), Failure::Unfinished];
 
 const CASES: &[Case] = {
     use Mutant as M;
-    use Profile::{Churn, Elections, Partitions, Stories, Swarm, Work};
+    use Profile::{Churn, Elections, Files, Partitions, Stories, Swarm, Work};
     &[
         Case(M::VoteBeforeDurable, Stories, LOST),
         Case(M::StandsBeforeDurable, Stories, LOST),
@@ -70,6 +71,8 @@ const CASES: &[Case] = {
         Case(M::EvictedReturns, Partitions, &[breaks(ViewsOrdered)]),
         Case(M::NobodyIsEvicted, Partitions, &[breaks(WholeAgain)]),
         Case(M::InstallsOldView, Churn, &[breaks(ViewsOrdered)]),
+        Case(M::PutsUnplaced, Files, &[breaks(FilesKept)]),
+        Case(M::PutsPinNothing, Files, &[breaks(FilesKept), breaks(NothingStranded), Failure::Unfinished]),
     ]
 };
 

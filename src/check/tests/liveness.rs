@@ -1,10 +1,10 @@
 //! Invariants 7 and 8: what is due once the cluster is calm, and what is not.
 
 use super::story::{SIZE, Story, WITHIN, query};
-use crate::base::{Span, ViewId};
+use crate::base::{Draw, Span, ViewId};
 use crate::history::{FaultPhase, What};
 use crate::node::{Observation, Request};
-use crate::scenario::Until;
+use crate::scenario::{FaultKind, Until};
 
 const NOTHING: [u8; 0] = [];
 
@@ -122,6 +122,36 @@ fn every_fault_restarts_the_clock() {
         story.wait(WITHIN - Span::millis(500));
         story.fault(0, vec![2], FaultPhase::Began);
     }
+    assert_eq!(story.broken(), NOTHING);
+}
+
+/// A write that was begun while the disk was slow takes as long as it takes.
+#[test]
+fn no_calm_begins_before_the_last_slow_write_is_through() {
+    let delay = WITHIN * 3;
+    let mut story = Story::unled();
+    story.plan.faults[1].kind = FaultKind::SlowDisk(Draw::Fixed(delay));
+    let all: Vec<u32> = (0..SIZE).collect();
+    story.fault(1, all.clone(), FaultPhase::Began);
+    story.wait(Span::secs(1));
+    story.fault(1, all, FaultPhase::Ended);
+    story.wait(delay + WITHIN - Span::millis(100));
+    assert_eq!(story.broken(), NOTHING);
+    story.wait(Span::millis(300));
+    assert_eq!(story.broken(), [7]);
+}
+
+/// Nobody has said yet who votes. Before, as after, a majority of empty disks is none.
+#[test]
+fn nothing_is_promised_when_the_disks_are_lost_before_anybody_leads() {
+    let mut story = Story::unled();
+    for machine in 0..SIZE as usize {
+        story.crash(machine as u32);
+        story.ids[machine] = crate::base::NodeId::new(555 + machine as u64);
+        story.lives[machine] = crate::base::Incarnation(0);
+        story.start(machine as u32);
+    }
+    story.wait(WITHIN * 3);
     assert_eq!(story.broken(), NOTHING);
 }
 

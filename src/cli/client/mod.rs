@@ -1,18 +1,26 @@
 //! What clients ask of a real cluster, through any of its nodes.
 //!
-//! There are three kinds of commands. **Changes** (`submit`, `predict`, `cancel`, `stop`, `resume`, `remove`, `batch`, `policy NAME`,
+//! There are four kinds of commands. **Changes** (`submit`, `predict`, `cancel`, `stop`, `resume`, `remove`, `batch`, `policy NAME`,
 //! `drain`) are entries of the log: a client asks again and elsewhere until it has an answer, and its session makes sure that each is
 //! carried out once. **Reads** (`jobs`, `job`, `result`, `stats`, `assignments`, `policy`, the cluster's part of `status`) are answered
 //! by the coordinator after a quorum has confirmed that it still leads. **Local** questions (`members`, `events`, the node's part of
 //! `status`, `leave`) concern the one node that answers. `handover` is neither: it names the reign that shall end, so that it ends no other.
+//!
+//! **Files** (`put`, `get`, `delete`, `ls`, `store`, `versions`, `info`) are changes and reads of their names; their bytes travel beside
+//! that, to the node that is asked and from those that hold them.
 
 pub(super) mod events;
+pub(super) mod files;
+mod folder;
+pub(super) mod get;
 pub(super) mod inputs;
 pub(super) mod jobs;
 pub(super) mod nodes;
+pub(super) mod put;
 mod sheet;
 pub(super) mod submit;
 pub(super) mod top;
+pub(super) mod versions;
 pub(super) mod work;
 
 use std::path::PathBuf;
@@ -24,7 +32,7 @@ use clap::Args;
 use super::run::{HOME, addresses, key};
 use super::{Exit, Format, screen};
 use crate::base::{NodeId, Span};
-use crate::cluster::{Client, ClientError, Standing};
+use crate::cluster::{Client, ClientError, Standing, StoreError};
 use crate::node::{Question, Reading};
 
 use sheet::Sheet;
@@ -132,6 +140,7 @@ pub(super) fn ended(result: Result<Exit>) -> Exit {
         screen::error(&error);
         match error.downcast_ref::<ClientError>() {
             Some(ClientError::NoQuorum { .. }) => Exit::NoQuorum,
+            _ if matches!(error.downcast_ref(), Some(StoreError::Stopped)) => Exit::Interrupted,
             _ if error.is::<Misuse>() => Exit::Usage,
             _ => Exit::Failed,
         }

@@ -4,7 +4,7 @@ use super::clients::request;
 use super::messages;
 use super::told::{Kind, Names, Told};
 use crate::cli::text::duration;
-use crate::node::{EngineEvent, Input, Timer};
+use crate::node::{ChunkEvent, EngineEvent, Input, Timer};
 
 /// What makes a node step. `due` is what it does before it looks at the input.
 pub(super) fn input(input: &Input, due: &[Timer], names: &Names) -> Told {
@@ -24,6 +24,7 @@ pub(super) fn input(input: &Input, due: &[Timer], names: &Names) -> Told {
         Input::Engine(event) => engine(event, names),
         Input::Persisted(_) => durable(),
         Input::Leave => Told::new(Kind::Fault, "it is told to leave"),
+        Input::Chunk(event) => chunk(event),
     };
     if !timers.is_empty() && !matches!(input, Input::Wake) {
         told.text = format!("timer: {timers}; {}", told.text);
@@ -58,6 +59,19 @@ fn timer(timer: Timer) -> &'static str {
         Timer::Gather => "view change",
         Timer::Seats => "seats",
         Timer::Backup => "backup",
+        Timer::Holds => "chunks said again",
+        Timer::Shelves => "chunks looked at again",
+    }
+}
+
+fn chunk(event: &ChunkEvent) -> Told {
+    let told = |text: String| Told::new(Kind::Files, format!("disk: {text}"));
+    match event {
+        ChunkEvent::Got { chunk } => told(format!("has chunk {:?}", chunk.id)),
+        ChunkEvent::Failed { chunk, unwritten: false } => told(format!("did not get chunk {chunk:?}")),
+        ChunkEvent::Failed { chunk, unwritten: true } => told(format!("could not write chunk {chunk:?}")),
+        ChunkEvent::Lost { chunk } => told(format!("has lost chunk {chunk:?}")),
+        ChunkEvent::Dropped { chunk } => told(format!("has chunk {chunk:?} no more")),
     }
 }
 

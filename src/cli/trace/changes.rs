@@ -6,10 +6,11 @@ use super::clients::{reply, request};
 use super::messages::{entries, place};
 use super::told::{Kind, Names, Told, tried};
 use crate::base::QueryId;
+use crate::cli::text::some;
 use crate::history::{ClientEvent, FaultEvent, FaultPhase};
 use crate::node::{
-    Change, Dispatch, Effect, EngineCommand, Entry, GiveUp, Observation, Payload, Record, Seats, StepDown,
-    Uncounted,
+    Change, ChunkCommand, Dispatch, Effect, EngineCommand, Entry, GiveUp, Observation, Payload, Record,
+    Seats, StepDown, Uncounted,
 };
 
 /// What a node observed. `first` says that no other node has applied this entry before.
@@ -99,6 +100,13 @@ fn work(seen: &Observation, names: &Names) -> Told {
             about(Kind::Engine, *query, format!("has failed at {}: {error}", tried(*query, *attempt)))
         }
         Observation::EngineDied { reason } => Told::new(Kind::Engine, format!("lost its engine: {reason}")),
+        Observation::ChunkHeld { chunk } => Told::new(Kind::Files, format!("holds chunk {chunk:?}")),
+        Observation::ChunkDropped { chunk } => Told::new(Kind::Files, format!("drops chunk {chunk:?}")),
+        Observation::ChunkLost { chunk } => Told::new(Kind::Files, format!("has lost chunk {chunk:?}")),
+        Observation::Placed { name, content: _, copies, live: _ } => {
+            let disks = some(u64::from(*copies), "disk holds", "disks hold");
+            Told::new(Kind::Files, format!("proposes {name}, of which {disks} every chunk"))
+        }
         Observation::Born { .. }
         | Observation::Stood { .. }
         | Observation::Voted { .. }
@@ -211,6 +219,14 @@ fn applied(entry: &Entry, changes: &Arc<[Change]>, first: bool, names: &Names) -
                 let how = if *drained { "gets no more queries" } else { "works again" };
                 said.push(format!("{} {how}", names.node(*node)));
             }
+            Change::FilePut { name, version, gone: _ } => {
+                kind = Kind::Files;
+                said.push(format!("{name} has version {}", version.number));
+            }
+            Change::FileDeleted { name, gone: _ } => {
+                kind = Kind::Files;
+                said.push(format!("{name} is deleted"));
+            }
             Change::ViewChanged { view, change } => {
                 kind = Kind::Membership;
                 let joined = change.joined.iter().map(|member| (member.id, format!("+{}", member.name)));
@@ -254,6 +270,7 @@ pub(super) fn effect(effect: &Effect, names: &Names) -> Option<Told> {
     match effect {
         Effect::Send { .. }
         | Effect::Observe(_)
+        | Effect::Chunk(ChunkCommand::Drop { .. })
         | Effect::Engine(EngineCommand::Load { .. } | EngineCommand::Infer { .. }) => None,
         Effect::Reply { session, number: _, reply: answer } => {
             let text = format!("→ {}  {}", names.client(*session), reply(answer, names));
@@ -261,6 +278,10 @@ pub(super) fn effect(effect: &Effect, names: &Names) -> Option<Told> {
         }
         Effect::Persist { token: _, record } => Some(Told::new(Kind::Disk, self::record(record, names))),
         Effect::Engine(EngineCommand::Kill) => Some(Told::new(Kind::Engine, "kills its engine")),
+        Effect::Chunk(ChunkCommand::Fetch { chunk, from }) => {
+            let from = names.nodes(from.iter().copied());
+            Some(Told::new(Kind::Files, format!("fetches chunk {:?} from {from}", chunk.id)))
+        }
         Effect::Left => Some(Told::new(Kind::Membership, "has left")),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::told::Names;
 use crate::cli::text::{count, some};
-use crate::node::{Reply, Request};
+use crate::node::{Expect, Reply, Request};
 
 /// What a client asks.
 pub(super) fn request(request: &Request, names: &Names) -> String {
@@ -22,6 +22,19 @@ pub(super) fn request(request: &Request, names: &Names) -> String {
         Request::Drain { node, drained: true } => format!("give {} no more queries", names.node(*node)),
         Request::Drain { node, drained: false } => format!("let {} work again", names.node(*node)),
         Request::HandOver { epoch, .. } => format!("end the reign e{}", epoch.0),
+        Request::Put(put) => {
+            let chunks = some(put.content.chunks.len() as u64, "chunk", "chunks");
+            format!("put {} of {chunks}{}", put.name, expected(put.expect))
+        }
+        Request::Delete { name, expect } => format!("delete {name}{}", expected(*expect)),
+    }
+}
+
+fn expected(expect: Expect) -> String {
+    match expect {
+        Expect::Anything => String::new(),
+        Expect::Absent => ", if there is none".to_owned(),
+        Expect::Version(version) => format!(", if its newest version is {version}"),
     }
 }
 
@@ -34,6 +47,7 @@ pub(super) fn reply(reply: &Reply, names: &Names) -> String {
         },
         Reply::Done => "done".to_owned(),
         Reply::Jobs(jobs) => format!("how far {} are", some(jobs.len() as u64, "job", "jobs")),
+        Reply::Stored(version) => format!("stored as version {version}"),
         Reply::Read(_) => "what it wanted to see".to_owned(),
         Reply::Refused(refusal) => format!("refused: {refusal}"),
     }

@@ -6,7 +6,7 @@ use crate::base::QueryId;
 use crate::cli::text::{duration, some};
 use crate::node::{
     Body, ClientMessage, Command, Desk, Entry, Index, LogMessage, MembershipMessage, Payload, Position,
-    Progress, Report, StandbyMessage, WorkMessage,
+    Progress, Report, StandbyMessage, StoreMessage, WorkMessage,
 };
 
 /// What a message says.
@@ -17,6 +17,24 @@ pub(super) fn body(body: &Body, names: &Names) -> Told {
         Body::Work(message) => work(message, names),
         Body::Client(message) => client(message, names),
         Body::Standby(message) => standby(message, names),
+        Body::Store(message) => store(message),
+    }
+}
+
+fn store(message: &StoreMessage) -> Told {
+    let told = |text: String| Told::new(Kind::Files, text);
+    match message {
+        StoreMessage::Holds(holds) => {
+            let held = holds.chunks.iter().filter(|holding| holding.stamp.is_some()).count();
+            let chunks = some(held as u64, "chunk", "chunks");
+            told(format!("{}: holds {chunks}, and {} not", holds.serial, holds.chunks.len() - held))
+        }
+        StoreMessage::Noted { serial, .. } => told(format!("knows {serial}")),
+        StoreMessage::Tending { .. } => told("sees to it".to_owned()),
+        StoreMessage::Tend(tend) => {
+            let fetch = some(tend.fetch.len() as u64, "chunk", "chunks");
+            told(format!("shall hold {fetch} more and drop {}", tend.drop.len()))
+        }
     }
 }
 
@@ -246,6 +264,11 @@ fn other(payload: &Payload, names: &Names) -> Option<String> {
 pub(super) fn bare_commit(body: &Body) -> Option<Index> {
     match body {
         Body::Log(LogMessage::Append(append)) if append.entries.is_empty() => Some(append.commit),
-        Body::Log(_) | Body::Membership(_) | Body::Work(_) | Body::Client(_) | Body::Standby(_) => None,
+        Body::Log(_)
+        | Body::Membership(_)
+        | Body::Work(_)
+        | Body::Client(_)
+        | Body::Standby(_)
+        | Body::Store(_) => None,
     }
 }

@@ -33,6 +33,8 @@ pub(in crate::cli) enum Kind {
     Result,
     /// Loads, inferences, deaths of engines.
     Engine,
+    /// Files, their chunks and who holds these.
+    Files,
     /// Writes and syncs. Left out unless asked for.
     Disk,
     /// Wake-ups of which nothing came. Left out unless asked for.
@@ -46,6 +48,7 @@ impl Kind {
             Kind::Heartbeat | Kind::Disk | Kind::Timer => false,
             Kind::Fault
             | Kind::Client
+            | Kind::Files
             | Kind::Election
             | Kind::Survey
             | Kind::Log

@@ -464,7 +464,12 @@ fn sign(body: &Body) -> Option<Sign> {
             // With entries it is news, and so may be the next one without.
             bare_commit(body).map(|commit| Sign::Commit(append.epoch, commit))
         }
-        Body::Log(_) | Body::Membership(_) | Body::Work(_) | Body::Client(_) | Body::Standby(_) => None,
+        Body::Log(_)
+        | Body::Membership(_)
+        | Body::Work(_)
+        | Body::Client(_)
+        | Body::Standby(_)
+        | Body::Store(_) => None,
     }
 }
 

@@ -47,6 +47,7 @@ impl Advice<'_> {
         parts.extend(self.staged.iter().map(|stage| self.stage(stage)));
         parts.push(format!("Settings to use, as part of a scenario:\n\n{}", self.advised.toml().trim_end()));
         parts.push(self.try_them());
+        parts.extend(self.cost());
         parts.extend(self.staged.iter().map(|stage| wrapped(&self.why(stage), "  ")));
         parts.push(self.own());
         parts.push(wrapped(
@@ -157,6 +158,19 @@ impl Advice<'_> {
             return "They are what the scenario has already.".to_owned();
         }
         format!("Or try them: idunno sim {} {}", quoted(&self.tune.scenario), set.join(" "))
+    }
+
+    /// What the settings do to the recovery of the scenario; nothing where they change nothing, or where it needs none.
+    fn cost(&self) -> Option<String> {
+        let [now, advised] = self.own.sides.as_slice() else { return None };
+        let each = advised.recovery.keys().filter_map(|kind| {
+            let (before, after) = (now.recovery(kind)?, advised.recovery(kind)?);
+            let kind = kind.replace('_', " ");
+            Some(format!("{} after {kind} instead of {}", duration(after), duration(before)))
+        });
+        let each: Vec<String> = each.collect();
+        let text = format!("With them the scenario is at work again, in the mean: {}.", each.join("; "));
+        (self.now != self.advised && !each.is_empty()).then(|| wrapped(&text, ""))
     }
 
     /// Which limit decided.

@@ -6,6 +6,7 @@
 //! | `identity` | the node's identity, made together with the directory |
 //! | `log` | every record since the last snapshot, in frames (`frames`) |
 //! | `snapshot-EPOCH-INDEX` | the snapshot that the log names |
+//! | `chunks/` | the chunks of files that the node holds (`super::chunks`) |
 //! | `diary/` | what the node observed, for people and reports (`diary`) |
 //!
 //! A frame is written and synced as a whole before the next one is written. So a crash can harm the last frame alone, which is cut; a

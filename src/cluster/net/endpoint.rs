@@ -29,6 +29,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const RTT: Duration = Duration::from_millis(50);
 /// How long connecting and greeting may take.
 const GREETING: Duration = Duration::from_secs(3);
+/// Bytes that one connection may have under way in each direction, whatever its streams are: what is not read, or not confirmed, is in memory.
+const WINDOW: u32 = 8 << 20;
 /// Connections that an endpoint has at most; further ones are refused.
 const CONNECTIONS_MAX: usize = 4096;
 
@@ -120,6 +122,18 @@ impl Dialler {
         let mut config = EndpointConfig::new(Arc::new(reset));
         config.cid_generator(|| Box::new(AnyIdentity));
         Dialler::new(lane, socket, key, (config, Some(server)), holder, Who::Node { id, address })
+    }
+
+    /// A port that only dials, as the node `id` that others reach at `address`.
+    pub(crate) fn outward(
+        lane: &Lane,
+        socket: UdpSocket,
+        key: &Key,
+        id: NodeId,
+        address: SocketAddr,
+    ) -> io::Result<Dialler> {
+        let config = (EndpointConfig::default(), None);
+        Dialler::new(lane, socket, key, config, Holder::Node(id), Who::Node { id, address })
     }
 
     /// A port that only dials, as a client.
@@ -242,5 +256,6 @@ fn transport() -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config.max_idle_timeout(Some(IdleTimeout::try_from(IDLE).expect("it is short")));
     config.keep_alive_interval(Some(KEEP_ALIVE)).initial_rtt(RTT);
+    config.receive_window(WINDOW.into()).send_window(WINDOW.into());
     Arc::new(config)
 }

@@ -6,18 +6,22 @@ use quinn::{RecvStream, SendStream};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{NodeId, SessionId, Time};
+use crate::base::{Chunk, ChunkId, NodeId, SessionId, Time};
+use crate::cluster::chunks::Unkept;
 use crate::cluster::lending::Shelf;
 use crate::cluster::{Measured, News, Standing};
 use crate::node::{Reply, Request};
 
 /// The version of everything that travels. Others are refused.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// The most bytes of one frame: a message holds at most 1 MiB of entries, or one entry, or a view.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 
-/// The most bytes of what a client asks: a submission has at most half a MiB of text.
+/// The most bytes of what a client asks: a submission has at most half a MiB of text, a file that is put a third of a MiB of chunks.
 const ASK_BYTES_MAX: usize = 1 << 20;
+
+/// The most bytes of what a node asks of another on a stream of its own.
+const CALL_BYTES_MAX: usize = 64;
 
 /// The first frame of every connection, from the one who dialled; answered by [`Welcome`]. The version comes first, for ever.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,7 +68,26 @@ pub(crate) enum Ask {
     Shelf,
     /// What stands in a file of its diary from this byte on. Answered by [`Told::Diary`].
     Diary { number: u64, from: u64 },
+    /// Which of these chunks, at most as many as a file has, the node does not have. Answered by [`Told::Missing`].
+    Offer(Vec<ChunkId>),
+    /// "Keep this chunk"; its bytes follow on the stream. Answered by [`Told::Kept`] once it is durable, or sooner when it is not.
+    Bring(Chunk),
+    /// A chunk, please. Answered by [`Held`], and the bytes that this says.
+    Chunk(ChunkId),
 }
+
+/// What a node asks of another, on a stream of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Call {
+    /// "Send back every byte that follows", to be measured.
+    Echo,
+    /// A chunk, please. Answered by [`Held`], and the bytes that this says.
+    Chunk(ChunkId),
+}
+
+/// How many bytes of a chunk follow; `None` when whoever was asked does not have it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Held(pub(crate) Option<u32>);
 
 /// What a client is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -81,6 +104,9 @@ pub(crate) enum Told {
     Shelf(Box<Shelf>),
     /// At most 1 MiB; nothing when that is all so far, `None` when there is no such file.
     Diary(Option<serde_bytes::ByteBuf>),
+    /// The places of what is missing.
+    Missing(Vec<u32>),
+    Kept(Result<(), Unkept>),
 }
 
 /// Why a frame cannot be had.
@@ -133,6 +159,11 @@ async fn read_within<T: DeserializeOwned>(from: &mut RecvStream, bytes_max: usiz
 /// Receives what a client asks, which is never long.
 pub(crate) async fn read_ask(from: &mut RecvStream) -> Result<Ask, WireError> {
     read_within(from, ASK_BYTES_MAX).await
+}
+
+/// Receives what a node asks, which is short.
+pub(crate) async fn read_call(from: &mut RecvStream) -> Result<Call, WireError> {
+    read_within(from, CALL_BYTES_MAX).await
 }
 
 /// Receives one frame.
@@ -188,6 +219,7 @@ mod tests {
                 prop_assert_eq!(decode::<Message>(&again).unwrap(), message);
             }
             let _ = decode::<Ask>(&bytes);
+            let _ = decode::<Call>(&bytes);
             let _ = decode::<Hello>(&bytes);
         }
 

@@ -15,6 +15,8 @@ use crate::base::{Incarnation, NodeId, Span, Time};
 const GATHER: Span = Span::millis(100);
 /// How often the seats are looked at.
 const SEATS_EVERY: Span = Span::millis(100);
+/// How often while a step towards other seats waits for answers.
+const CONFIRM_EVERY: Span = Span::millis(10);
 /// A view change that has not committed after this long is proposed again.
 const PATIENCE: Span = Span::secs(1);
 
@@ -23,6 +25,8 @@ const PATIENCE: Span = Span::secs(1);
 pub(super) struct Council {
     joining: BTreeMap<NodeId, Arc<Member>>,
     leaving: BTreeMap<NodeId, Incarnation>,
+    /// Those who leave on purpose, each since when, and wait to be without a seat.
+    departing: BTreeMap<NodeId, (Incarnation, Time)>,
     /// When the next view change is proposed.
     due: Time,
     /// Until when the one that is proposed may take.
@@ -30,12 +34,18 @@ pub(super) struct Council {
     seats_at: Time,
     /// When learners that did not answer had to make room for others.
     passed_over: BTreeMap<NodeId, Time>,
+    /// The step that shall be taken once enough have answered what was sent after the append of this number, and when it was thought of.
+    intended: Option<(Seats, u64, Time)>,
+    /// The number of the last append before the last step of this reign, which is as good for the step that follows at once.
+    stepped: Option<u64>,
+    /// The voters that were left when a lost one had to go before its successor could come.
+    vacated: Option<Vec<NodeId>>,
 }
 
 /// The next step of the seats, as a leader sees it that has not taken office yet.
 pub(in super::super) fn next_seats(me: NodeId, config: &Config, facts: &Facts<'_>) -> Option<Seats> {
-    let passed_over = &BTreeMap::new();
-    Seating { me, failover: &config.failover, facts, passed_over }.next()
+    let (passed_over, departing) = (&BTreeMap::new(), &BTreeMap::new());
+    Seating { me, failover: &config.failover, facts, passed_over, departing, vacated: None }.next()
 }
 
 impl Council {
@@ -43,10 +53,14 @@ impl Council {
         Council {
             joining: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            departing: BTreeMap::new(),
             due: Time::NEVER,
             proposed_until: None,
             seats_at: now + SEATS_EVERY,
             passed_over: BTreeMap::new(),
+            intended: None,
+            stepped: None,
+            vacated: None,
         }
     }
 
@@ -76,6 +90,7 @@ impl Council {
         if self.proposed_until.is_some_and(|until| facts.now >= until) {
             self.proposed_until = None;
         }
+        self.let_go_of_the_unseated(facts);
         if self.proposed_until.is_none() && facts.now >= self.due {
             self.propose(facts, wishes);
         }
@@ -83,17 +98,63 @@ impl Council {
             self.seats_at = facts.now + SEATS_EVERY;
             match config.failover.mode {
                 FailoverMode::Log => {
-                    let seating =
-                        Seating { me, failover: &config.failover, facts, passed_over: &self.passed_over };
                     let voters = &facts.seats.voters;
                     let stays = config.has(Mutant::LostVoterStays)
                         && voters.iter().any(|voter| facts.ledger.view().member(*voter).is_none());
-                    if let Some(seats) = seating.next().filter(|_| !stays) {
+                    if !stays && let Some(seats) = self.next_step(me, config, facts) {
                         self.note_passed_over(&seats, facts);
                         wishes.push_back(Wish::Seat(seats));
                     }
                 }
                 FailoverMode::Standby => wishes.push_back(Wish::Standby),
+            }
+        }
+    }
+
+    /// The next step towards other seats, once enough have answered since it was thought of: whoever answered shortly before may
+    /// have died since.
+    fn next_step(&mut self, me: NodeId, config: &Config, facts: &Facts<'_>) -> Option<Seats> {
+        let seating = Seating {
+            me,
+            failover: &config.failover,
+            facts,
+            passed_over: &self.passed_over,
+            departing: &self.departing,
+            vacated: self.vacated.as_deref(),
+        };
+        let stepped = self.stepped.take();
+        let Some(next) = seating.next() else {
+            self.intended = None;
+            return None;
+        };
+        // Answers of long ago say no more than those before the step was thought of.
+        let lasts = |at: Time| facts.now < at + config.failover.election;
+        let known = self.intended.take().filter(|(seats, _, at)| *seats == next && lasts(*at));
+        let (round, at) = match known {
+            Some((_, round, at)) => (round, at),
+            None => (stepped.unwrap_or(facts.round), facts.now),
+        };
+        if !seating.is_confirmed(&next, round) {
+            self.intended = Some((next, round, at));
+            self.seats_at = facts.now + CONFIRM_EVERY;
+            return None;
+        }
+        if seating.vacates(&next) {
+            self.vacated = Some(next.voters.clone());
+        }
+        self.stepped = Some(facts.round);
+        Some(next)
+    }
+
+    /// Those who leave on purpose and have no seat any more can go.
+    fn let_go_of_the_unseated(&mut self, facts: &Facts<'_>) {
+        let view = facts.ledger.view();
+        self.departing.retain(|&id, (incarnation, _)| view.contains(id, *incarnation));
+        let seats = facts.seats;
+        for (&id, &(incarnation, _)) in &self.departing {
+            let seated = seats.voters.contains(&id) || seats.learners.contains(&id);
+            if !seated && self.leaving.insert(id, incarnation) != Some(incarnation) {
+                self.due = self.due.min(facts.now);
             }
         }
     }
@@ -155,7 +216,28 @@ impl Coordinator {
         self.council.due = self.council.due.min(facts.now + gather);
     }
 
-    /// A member leaves, or shall be evicted.
+    /// A member leaves on purpose. One that has a seat gives it up first.
+    pub(in super::super) fn depart(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
+        if self.config.failover.mode == FailoverMode::Standby {
+            return self.let_go(id, incarnation, facts);
+        }
+        if facts.ledger.view().contains(id, incarnation) && !self.council.departing.contains_key(&id) {
+            self.council.departing.insert(id, (incarnation, facts.now));
+            self.council.seats_at = facts.now;
+        }
+    }
+
+    /// Whether a member is about to leave on purpose.
+    pub(in super::super) fn is_departing(&self, id: NodeId) -> bool {
+        self.council.departing.contains_key(&id)
+    }
+
+    /// For how long this reign has lasted.
+    pub(in super::super) fn reigns_for(&self, now: Time) -> Span {
+        now.since(self.began)
+    }
+
+    /// A member shall be let go, or evicted.
     pub(in super::super) fn let_go(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
         // Whoever leads is heard by a quorum, whatever its observers say.
         let ignored = self.config.has(Mutant::NobodyIsEvicted);

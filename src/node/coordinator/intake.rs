@@ -80,6 +80,12 @@ impl Coordinator {
                     let next = facts.ledger.jobs().last().map_or(JobId(0), |(last, _)| last).next();
                     answer(from, pending, Arc::new(Reply::Submitted(next)), out);
                 }
+                if let Request::Put(_) = **request {
+                    if let Err(refusal) = self.begin_put(pending, request, facts.now) {
+                        self.replied(session, number, Arc::new(Reply::Refused(refusal)), out);
+                    }
+                    return;
+                }
                 let request = Arc::clone(request);
                 wishes.push_back(Wish::Propose(Command::Request { session, number, request }));
             }
@@ -149,6 +155,7 @@ impl Coordinator {
         reply: Arc<Reply>,
         out: &mut Outbox,
     ) {
+        self.end_put((session, number));
         if let Some(from) = self.intake.proposed.remove(&(session, number)) {
             answer(from, (session, number), reply, out);
         }

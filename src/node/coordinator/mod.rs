@@ -14,6 +14,7 @@ mod queue;
 mod reading;
 mod results;
 mod seating;
+mod shelves;
 mod spares;
 mod tally;
 mod trial;
@@ -27,6 +28,7 @@ use desk::WorkerDesk;
 use intake::Intake;
 use pace::Pace;
 use queue::JobQueue;
+use shelves::Shelves;
 use tally::Tallies;
 use trial::Trial;
 
@@ -62,6 +64,12 @@ pub(super) struct Facts<'a> {
     pub(super) lag: &'a dyn Fn(NodeId) -> Option<u64>,
     /// How long a voter or learner has not answered; no longer than the reign and its seat have lasted.
     pub(super) silence: &'a dyn Fn(NodeId) -> Span,
+    /// The number of the last append that was sent.
+    pub(super) round: u64,
+    /// The number of the last append that a voter or learner has answered; zero if none.
+    pub(super) answered: &'a dyn Fn(NodeId) -> u64,
+    /// Whether a voter or learner holds the seats in force durably.
+    pub(super) holds_seats: &'a dyn Fn(NodeId) -> bool,
     /// Whether a member is suspect.
     pub(super) suspect: &'a dyn Fn(NodeId) -> bool,
 }
@@ -126,6 +134,7 @@ pub(super) struct Coordinator {
     intake: Intake,
     council: Council,
     trial: Trial,
+    shelves: Shelves,
 }
 
 impl Coordinator {
@@ -168,6 +177,7 @@ impl Coordinator {
             intake: Intake::default(),
             council: Council::new(facts.now),
             trial: Trial::new(facts.now),
+            shelves: Shelves::new(facts),
             config,
         };
         for (id, job) in facts.ledger.jobs().filter(|(_, job)| job.wants_workers()) {
@@ -197,7 +207,7 @@ impl Coordinator {
         }
     }
 
-    fn timers(&self) -> [(Timer, Time); 8] {
+    fn timers(&self) -> [(Timer, Time); 9] {
         let (gather, seats) = self.council.deadlines();
         let survey_repeat = if self.survey_until.is_some() { self.survey_repeat } else { Time::NEVER };
         [
@@ -209,6 +219,7 @@ impl Coordinator {
             (Timer::Rested, self.rested_at),
             (Timer::Gather, gather),
             (Timer::Seats, seats),
+            (Timer::Shelves, self.shelves.deadline()),
         ]
     }
 
@@ -245,6 +256,9 @@ impl Coordinator {
             self.spares_at = Time::NEVER;
             self.hedge(facts, out);
         }
+        if now >= self.shelves.deadline() {
+            self.tend(now);
+        }
         let facts = &Facts { suspect: &|id| self.trial.is_suspect(id, facts), ..*facts };
         self.council.wake(self.me, &self.config, facts, wishes);
     }
@@ -268,6 +282,7 @@ impl Coordinator {
                 self.repeat_at = self.repeat_at.min(desk.again_at());
             }
         }
+        self.settle_shelves(facts, out, wishes);
     }
 
     /// The answers that one entry takes: as many as fit well below the largest entry that the log accepts.
@@ -325,6 +340,7 @@ impl Coordinator {
                     self.places = false;
                     self.replan = true;
                 }
+                Change::FilePut { .. } | Change::FileDeleted { .. } => self.refiled(change),
                 Change::Drained { .. } => {
                     self.reassess(facts);
                     self.clear_drained(facts, out);
@@ -376,6 +392,7 @@ impl Coordinator {
                 )
             });
         }
+        self.shelves.meet(facts);
         self.reassess(facts);
     }
 
@@ -392,6 +409,7 @@ impl Coordinator {
             desk.suspect = suspect || desk.is_deaf(facts.now, patience);
             desk.refresh(&self.config.dispatch, self.asking.contains(&id));
         }
+        self.shelves.reassess(|id| self.trial.is_suspect(id, facts), facts.now, patience);
         let works = |desk: &&WorkerDesk| !desk.suspect && !facts.ledger.is_drained(desk.view.id);
         self.roster = self.desks.values().filter(works).map(|desk| desk.view.clone()).collect();
         self.free = self

@@ -14,7 +14,7 @@ impl Coordinator {
     pub(super) fn read(&self, request: &Request, facts: &Facts<'_>) -> Reply {
         match request {
             Request::Jobs => Reply::Jobs(facts.ledger.status()),
-            Request::Read(question) => match self.reading(*question, facts) {
+            Request::Read(question) => match self.reading(question, facts) {
                 Ok(reading) => Reply::Read(Arc::new(reading)),
                 Err(refusal) => Reply::Refused(refusal),
             },
@@ -22,14 +22,43 @@ impl Coordinator {
         }
     }
 
-    fn reading(&self, question: Question, facts: &Facts<'_>) -> Result<Reading, Refusal> {
+    fn reading(&self, question: &Question, facts: &Facts<'_>) -> Result<Reading, Refusal> {
+        let files = facts.ledger.files();
+        let unknown = |name: &Arc<str>| Refusal::UnknownFile(Arc::clone(name));
         let known = |id| facts.ledger.job(id).ok_or(Refusal::UnknownJob(id));
         Ok(match question {
-            Question::Job(job) => Reading::Job(known(job)?.report(facts.cluster_now)),
-            Question::Results { job, from } => Reading::Results(known(job)?.page(from)),
+            Question::Job(job) => Reading::Job(known(*job)?.report(facts.cluster_now)),
+            Question::Results { job, from } => Reading::Results(known(*job)?.page(*from)),
             Question::Stats => Reading::Stats(self.stats(facts)),
             Question::Assignments => Reading::Assignments(self.assignments(facts)),
             Question::Cluster => Reading::Cluster(self.standing(facts)),
+            Question::Files { prefix, after } => {
+                let (files, more) = files.list(prefix, after.as_deref());
+                Reading::Files { files, more }
+            }
+            Question::Versions(name) => {
+                let versions: Vec<_> = files.versions(name).cloned().collect();
+                if versions.is_empty() {
+                    return Err(unknown(name));
+                }
+                Reading::Versions(versions)
+            }
+            Question::Locate { name, version: wanted } => match files.version(name, *wanted) {
+                Some(version) => Reading::Located(self.locate(version)),
+                None => {
+                    return Err(match (wanted, files.version(name, None)) {
+                        (Some(number), Some(newest)) => Refusal::Invalid(
+                            format!(
+                                "{name} has no version {number} (any more); the newest is {}",
+                                newest.number
+                            )
+                            .into(),
+                        ),
+                        _ => unknown(name),
+                    });
+                }
+            },
+            Question::Shelves => Reading::Shelves(self.shelved(facts)),
         })
     }
 
@@ -106,7 +135,7 @@ pub(super) type Answers = BTreeMap<Option<Question>, Arc<Reply>>;
 /// What makes two reads the same.
 pub(super) fn key(request: &Request) -> Option<Question> {
     match request {
-        Request::Read(question) => Some(*question),
+        Request::Read(question) => Some(question.clone()),
         _ => None,
     }
 }

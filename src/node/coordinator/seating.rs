@@ -1,13 +1,19 @@
 //! Who shall have a seat: the next single step towards seats that are all held by members that answer.
 //!
-//! A step that was wrong can be taken back only with a quorum of the seats that it made, and so perhaps never. Three rules
+//! A step that was wrong can be taken back only with a quorum of the seats that it made, and so perhaps never. Four rules
 //! keep that from happening:
 //!
 //! - A voter loses its seat only when it is no member *and* has not answered its leader for long. One that restarts, or that was
 //!   evicted in error, keeps it: it will be a member again in a moment.
-//! - The successor comes first. Of `2f + 2` voters as many can be lost for good as of `2f + 1`, which is `f`; of `2f`
-//!   it is one less, so that a voter that was removed too early would be missed for ever if another one died just then.
-//! - No step is taken before a majority of the voters that it makes has answered of late.
+//! - The successor comes first if the seats with it have a quorum even if it dies at once. Of `2f + 2` voters as many can be lost
+//!   for good as of `2f + 1`, which is `f`; of `2f` it is one less, so that a voter that was removed too early would be missed for ever
+//!   if another one died just then.
+//! - Where the successor would be needed from the first moment on, because no more voters answer than have to, the lost voter goes
+//!   first. That does not change how many have to answer, before or after; so that it is not one that will be back, it must have
+//!   been silent for longer.
+//! - No step is taken before a majority of the voters that it makes has answered what was sent after it was thought of.
+//!
+//! Whoever leaves on purpose gives up its seat before it goes, so that however many leave, those who stay have a quorum.
 
 #[cfg(test)]
 mod tests;
@@ -17,12 +23,16 @@ use std::collections::BTreeMap;
 use super::super::config::Failover;
 use super::super::entry::Seats;
 use super::Facts;
-use crate::base::{NodeId, Span, Time};
+use crate::base::{Incarnation, NodeId, Span, Time};
 
 /// A learner this close to the end of the log has caught up.
 const CAUGHT_UP: u64 = 64;
 /// A voter or learner that has not answered for this many election time-outs cannot be counted on.
 const LOST_ELECTIONS: u64 = 4;
+/// How long a lost voter has been silent when it has to go before its successor can come.
+const GO_FIRST_AFTER: Span = Span::secs(5);
+/// How long one who leaves waits for a successor to learn.
+const SUCCESSOR_WITHIN: Span = Span::secs(5);
 /// How long lost voters are waited for before the cluster does with fewer: whoever replaces a voter too early loses nothing, but with
 /// three voters one can be spared where with five it was two.
 const SHRINK_AFTER: Span = Span::secs(10);
@@ -34,6 +44,10 @@ pub(super) struct Seating<'a> {
     pub(super) facts: &'a Facts<'a>,
     /// When learners that did not answer had to make room for others.
     pub(super) passed_over: &'a BTreeMap<NodeId, Time>,
+    /// Members that leave on purpose, each since when it has asked: they go once they have no seat.
+    pub(super) departing: &'a BTreeMap<NodeId, (Incarnation, Time)>,
+    /// The voters that were left when a lost one had to go before its successor could come.
+    pub(super) vacated: Option<&'a [NodeId]>,
 }
 
 impl Seating<'_> {
@@ -42,34 +56,78 @@ impl Seating<'_> {
     /// An odd number of voters is at rest; an even number is the middle of a replacement, of growth by two, or of shrinking by two.
     pub(super) fn next(&self) -> Option<Seats> {
         let Seats { voters, learners, .. } = self.facts.seats;
-        let staying: Vec<NodeId> = learners.iter().copied().filter(|id| self.is_member(*id)).collect();
+        let staying: Vec<NodeId> = learners.iter().copied().filter(|id| self.stays(*id)).collect();
         if staying.len() < learners.len() {
             return self.step(voters.clone(), staying);
         }
         let lost: Vec<NodeId> = voters.iter().copied().filter(|id| self.is_lost(*id)).collect();
         let ready: Vec<NodeId> = learners.iter().copied().filter(|id| self.is_ready(*id)).collect();
         let want = self.want();
-        let grows = voters.len() < want;
+        if voters.iter().any(|id| self.departing.contains_key(id)) {
+            // Where the dead keep those who leave from going, they have to go first.
+            let step = self.make_way(want, ready.first().copied());
+            if step.is_some() || lost.is_empty() {
+                return step;
+            }
+        }
         let odd = voters.len() % 2 == 1;
-        let usual = if odd { voters.len() } else { voters.len() - 1 };
+        // A successor comes next, and not one more that goes.
+        let vacated = !odd && self.vacated == Some(voters) && !self.nobody_can_learn();
+        let grows = voters.len() < want || vacated;
+        let usual = match (odd, vacated) {
+            (true, _) => voters.len(),
+            (false, true) => voters.len() + 1,
+            (false, false) => voters.len() - 1,
+        };
         let need = (want.max(usual) + lost.len()).saturating_sub(voters.len());
         match (odd, lost.first(), ready.first()) {
-            (true, Some(_), Some(&successor)) => self.with(successor),
+            (true, Some(_), Some(&successor)) => self.replace(&lost, successor).or_else(|| self.learn(need)),
             // Only with both at hand, so that an even number does not have to last.
             (true, None, Some(&first)) if grows && ready.len() >= 2 => self.with(first),
             (true, _, _) if voters.len() >= 5 && self.nobody_can_learn() && self.are_given_up(&lost) => {
                 self.without(self.longest_silent(&lost)?)
             }
             (false, _, Some(&second)) if grows => self.with(second),
-            (false, Some(_), _) => self.without(self.longest_silent(&lost)?),
+            (false, Some(_), _) if !vacated => self.without(self.longest_silent(&lost)?),
             (false, None, _) if !grows => self.without(self.least_useful()?),
             (true | false, _, _) => self.learn(need),
         }
     }
 
+    /// The next step towards a lost voter's seat for `successor`.
+    fn replace(&self, lost: &[NodeId], successor: NodeId) -> Option<Seats> {
+        self.with(successor).or_else(|| {
+            let first = self.longest_silent(lost)?;
+            if (self.facts.silence)(first) < GO_FIRST_AFTER { None } else { self.without(first) }
+        })
+    }
+
+    /// The next step towards seats of those who stay: a successor first if there can be one, then without the one that leaves. The
+    /// leader keeps its seat: it hands over first.
+    fn make_way(&self, want: usize, ready: Option<NodeId>) -> Option<Seats> {
+        let Seats { voters, .. } = self.facts.seats;
+        let leaves = |id: &NodeId| self.departing.contains_key(id);
+        let staying = voters.iter().filter(|id| !leaves(id)).count();
+        let leaver = voters.iter().copied().find(|id| leaves(id) && *id != self.me);
+        let first_asked = voters.iter().filter_map(|id| self.departing.get(id)).map(|(_, at)| *at).min();
+        let patient = first_asked.is_some_and(|at| self.facts.now < at + SUCCESSOR_WITHIN);
+        // The leader alone waits for as long as it takes: without it nobody would be left to let anybody in.
+        let waits = patient || leaver.is_none();
+        if want > staying && voters.len() % 2 == 1 && waits && !self.nobody_can_learn() {
+            return ready.map_or_else(|| self.learn(1), |successor| self.with(successor));
+        }
+        self.without(leaver?)
+    }
+
+    /// Whether a member has not asked to leave.
+    fn stays(&self, id: NodeId) -> bool {
+        self.is_member(id) && !self.departing.contains_key(&id)
+    }
+
     /// How many voters there shall be: always an odd number.
     fn want(&self) -> usize {
-        let want = self.failover.voters_for(self.facts.ledger.view().members().len());
+        let members = self.facts.ledger.view().members().iter();
+        let want = self.failover.voters_for(members.filter(|member| self.stays(member.id)).count());
         if want.is_multiple_of(2) { want - 1 } else { want }
     }
 
@@ -97,8 +155,9 @@ impl Seating<'_> {
     }
 
     fn is_ready(&self, id: NodeId) -> bool {
-        let caught_up = (self.facts.lag)(id).is_some_and(|behind| behind <= CAUGHT_UP);
-        caught_up && self.answers(id) && !(self.facts.suspect)(id)
+        let close = (self.facts.lag)(id).is_some_and(|behind| behind <= CAUGHT_UP);
+        // In a short log also one that has nothing yet is close to the end.
+        close && (self.facts.holds_seats)(id) && self.answers(id) && !(self.facts.suspect)(id)
     }
 
     /// The members that could learn, those first that have not been passed over, or not for the longest time.
@@ -106,7 +165,11 @@ impl Seating<'_> {
         let Seats { voters, learners, .. } = self.facts.seats;
         let members = self.facts.ledger.view().members().iter().map(|member| member.id);
         let free = |id: &NodeId| {
-            *id != self.me && !voters.contains(id) && !learners.contains(id) && !(self.facts.suspect)(*id)
+            *id != self.me
+                && !self.departing.contains_key(id)
+                && !voters.contains(id)
+                && !learners.contains(id)
+                && !(self.facts.suspect)(*id)
         };
         let mut candidates: Vec<NodeId> = members.filter(free).collect();
         candidates.sort_by_key(|id| self.passed_over.get(id));
@@ -166,7 +229,29 @@ impl Seating<'_> {
     /// The step to these seats, if they have a quorum.
     fn step(&self, voters: Vec<NodeId>, learners: Vec<NodeId>) -> Option<Seats> {
         let seats = Seats { number: self.facts.seats.number + 1, voters, learners };
-        let answering = seats.voters.iter().filter(|id| self.answers(**id)).count();
-        (answering >= seats.quorum()).then_some(seats)
+        has_quorum(self.facts.seats, &seats, |id| self.answers(id)).then_some(seats)
     }
+
+    /// Whether enough have answered an append that was sent after that of `round` for this step to be taken. Where nobody gets or
+    /// loses a vote, nothing depends on that.
+    pub(super) fn is_confirmed(&self, next: &Seats, round: u64) -> bool {
+        next.voters == self.facts.seats.voters
+            || has_quorum(self.facts.seats, next, |id| id == self.me || (self.facts.answered)(id) > round)
+    }
+
+    /// Whether, by this step, a lost voter goes so that its successor can come: one learns, and the number of voters becomes even.
+    pub(super) fn vacates(&self, next: &Seats) -> bool {
+        let goes = self.facts.seats.voters.iter().find(|id| !next.voters.contains(id));
+        let even = next.voters.len().is_multiple_of(2);
+        even && !next.learners.is_empty() && goes.is_some_and(|&id| self.is_lost(id))
+    }
+}
+
+/// Whether those of `next` who answer are a quorum of it, even if who has no seat in `now` dies at once. Beside a single voter
+/// a second one is needed.
+fn has_quorum(now: &Seats, next: &Seats, answers: impl Fn(NodeId) -> bool) -> bool {
+    let is_new = |id: &NodeId| !now.voters.contains(id);
+    let answering = next.voters.iter().filter(|id| answers(**id));
+    let counted = answering.filter(|id| now.voters.len() == 1 || !is_new(id)).count();
+    counted >= next.quorum() && next.voters.iter().filter(|id| is_new(id)).all(|&id| answers(id))
 }

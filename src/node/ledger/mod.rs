@@ -4,6 +4,7 @@
 //! same replies and the same digest, whether they were applied one by one or partly stand in a snapshot. The digest is
 //! the sum of the digests of all facts in the state, so that each entry costs only the facts that it touches.
 
+mod files;
 mod job;
 mod refuse;
 mod sessions;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use job::Job;
 pub(super) use sessions::Precheck;
 
+use self::files::Files;
 use self::sessions::Sessions;
 use self::steering::Steering;
 use super::entry::{Command, Completion, Entry, Payload};
@@ -43,6 +45,9 @@ pub(super) struct Ledger {
     /// Encoded after the rest, and only if somebody has chosen something.
     #[serde(skip)]
     steering: Steering,
+    /// Encoded last, and only if a file was ever put.
+    #[serde(skip)]
+    files: Files,
     /// The sum of the digests of all jobs; follows from them.
     #[serde(skip)]
     jobs_digest: u128,
@@ -73,6 +78,7 @@ impl Ledger {
             jobs: BTreeMap::new(),
             sessions: Sessions::default(),
             steering: Steering::default(),
+            files: Files::default(),
             jobs_digest: 0,
             bytes: 0,
             planted: Planted::default(),
@@ -106,6 +112,7 @@ impl Ledger {
             .wrapping_add(self.jobs_digest)
             .wrapping_add(self.sessions.digest())
             .wrapping_add(self.steering.digest())
+            .wrapping_add(self.files.digest())
     }
 
     /// The whole state as bytes.
@@ -117,8 +124,11 @@ impl Ledger {
             return part.encode();
         }
         let mut bytes = postcard::to_stdvec(&(self.digest(), self)).expect(ENCODES);
-        if !self.steering.is_usual() {
+        if !self.steering.is_usual() || !self.files.is_unused() {
             bytes = postcard::to_extend(&self.steering, bytes).expect(ENCODES);
+        }
+        if !self.files.is_unused() {
+            bytes = postcard::to_extend(&self.files, bytes).expect(ENCODES);
         }
         bytes.into()
     }
@@ -129,6 +139,12 @@ impl Ledger {
         let mut rest = rest;
         if !rest.is_empty() {
             (ledger.steering, rest) = postcard::take_from_bytes(rest)?;
+        }
+        if !rest.is_empty() {
+            (ledger.files, rest) = postcard::take_from_bytes(rest)?;
+        }
+        if !ledger.files.restore() {
+            return Err(postcard::Error::SerdeDeCustom);
         }
         ledger.sessions.restore();
         ledger.jobs_digest =
@@ -196,6 +212,11 @@ impl Ledger {
         self.steering.policy.as_ref()
     }
 
+    /// The names of the file store.
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
     /// Whether a member shall get no queries.
     pub(super) fn is_drained(&self, node: NodeId) -> bool {
         self.steering.drained.contains(&node)
@@ -224,8 +245,8 @@ impl Ledger {
             Precheck::Refused(refusal) => Arc::new(Reply::Refused(refusal)),
             Precheck::New | Precheck::Repeat(_) => {
                 let reply = Arc::new(self.execute(request, changes).unwrap_or_else(Reply::Refused));
-                let submits = matches!(request, Request::Submit(_));
-                if submits && matches!(*reply, Reply::Refused(Refusal::Busy { .. })) {
+                let takes_room = matches!(request, Request::Submit(_) | Request::Put(_));
+                if takes_room && matches!(*reply, Reply::Refused(Refusal::Busy { .. })) {
                     // There may be room when its client asks again, and then it shall be carried out.
                     self.sessions.open(session, &reply);
                 } else {
@@ -283,6 +304,15 @@ impl Ledger {
             }
             Request::Drain { node, drained } => {
                 changes.extend(self.steering.drain(*node, *drained, &self.view)?);
+                Ok(Reply::Done)
+            }
+            Request::Put(put) => {
+                let (number, change) = self.files.put(put, self.now)?;
+                changes.push(change);
+                Ok(Reply::Stored(number))
+            }
+            Request::Delete { name, expect } => {
+                changes.push(self.files.delete(name, *expect)?);
                 Ok(Reply::Done)
             }
             Request::Jobs | Request::Read(_) => {

@@ -4,6 +4,7 @@ use super::super::config::limits::{
     BATCH_MAX, INPUTS_MAX, JOBS_MAX, NAMES_MAX, QUERIES_MAX, RESULT_BYTES_MAX, SPEC_BYTES_MAX,
 };
 use super::super::entry::{Inputs, JobSpec};
+use super::super::file::name_flaw;
 use super::super::message::{Refusal, Request};
 use crate::policy::{self, Options};
 
@@ -13,6 +14,8 @@ pub(super) fn unsound(request: &Request) -> Option<Refusal> {
         Request::Submit(spec) => spec_flaw(spec),
         Request::SetBatch { batch, .. } => batch_flaw(*batch),
         Request::SetPolicy(name) => policy_flaw(name),
+        Request::Put(put) => put.flaw(),
+        Request::Delete { name, .. } => name_flaw(name),
         Request::Cancel(_)
         | Request::Forget(_)
         | Request::Jobs

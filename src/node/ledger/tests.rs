@@ -606,7 +606,9 @@ impl Count {
                 | Change::Uncounted { .. }
                 | Change::ViewChanged { .. }
                 | Change::PolicySet { .. }
-                | Change::Drained { .. } => {}
+                | Change::Drained { .. }
+                | Change::FilePut { .. }
+                | Change::FileDeleted { .. } => {}
             }
         }
     }

@@ -79,6 +79,22 @@ impl Log {
         Some(self.store.last().index.0 - follower.matched.0)
     }
 
+    /// The number of the last append that this leader has sent; zero when this node does not lead.
+    pub(in super::super) fn round(&self) -> u64 {
+        self.lead().map_or(0, |lead| lead.round)
+    }
+
+    /// The number of the last append that `node` has answered; zero if it has answered none.
+    pub(in super::super) fn answered(&self, node: NodeId) -> u64 {
+        self.lead().and_then(|lead| lead.followers.get(&node)).map_or(0, |follower| follower.round)
+    }
+
+    /// Whether `node` has said that it holds the entry durably that made the seats that are in force.
+    pub(in super::super) fn holds_seats(&self, node: NodeId) -> bool {
+        let follower = self.lead().and_then(|lead| lead.followers.get(&node));
+        follower.is_some_and(|follower| follower.matched >= self.store.seats_since())
+    }
+
     /// How long `node` has not answered this leader: since it began to follow it, if it never has. Nothing for the leader itself, and for
     /// ever for one that has no seat, or when this node does not lead.
     pub(in super::super) fn silence(&self, node: NodeId, now: Time) -> Span {

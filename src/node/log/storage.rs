@@ -322,6 +322,8 @@ pub(in super::super) fn size(entry: &Entry) -> usize {
             | Request::Drain { .. }
             | Request::HandOver { .. } => 16,
             Request::SetPolicy(name) => 16 + name.len(),
+            Request::Put(put) => 32 + put.name.len() + 37 * put.content.chunks.len(),
+            Request::Delete { name, .. } => 32 + name.len(),
         },
         Payload::Command(Command::Complete(completions)) => completions
             .iter()

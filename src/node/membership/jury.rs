@@ -11,6 +11,9 @@ use crate::node::view::View;
 
 /// How long an alert counts that is not repeated.
 const ALERT_LIFE: Span = Span::millis(300);
+/// How long an alert about a silence of more than eight times as long counts: whoever has been silent for that long hardly ever speaks just
+/// when a few alerts are lost.
+const ALERT_LIFE_MAX: Span = Span::secs(1);
 
 /// The alerts that count at present, and what follows from them. Empty while nobody is accused.
 ///
@@ -18,8 +21,12 @@ const ALERT_LIFE: Span = Span::millis(300);
 /// a majority, two kinds of observers that are silent about the member count as agreeing: those that are suspect, who
 /// may be unable to speak, and those that came to observe it by a view change while it was suspect, who are still in
 /// their grace. The latter only keep it suspect; they do not evict it.
+///
+/// How old a suspicion is follows from the silence that the alerts report. So it does not start anew when alerts are lost and nobody
+/// has heard the member in the meantime, and a voter that did not hear the first alerts is no later than the others.
 #[derive(Debug)]
 pub(super) struct Jury {
+    suspect_after: Span,
     evict_after: Span,
     cases: BTreeMap<NodeId, Case>,
     /// Never later than the next expiry or eviction.
@@ -33,14 +40,18 @@ struct Case {
     accusers: Vec<Accuser>,
     /// Whether accusers alone are a majority.
     direct: bool,
-    /// When the suspicion is or was due to become an eviction; `None` while the member is not suspect.
-    evict_at: Option<Time>,
+    /// Since when a majority has been able to accuse it; `None` while the member is not suspect.
+    since: Option<Time>,
+    /// When the suspicion is or was due to become an eviction; never while the member is not suspect.
+    evict_at: Time,
 }
 
 #[derive(Debug)]
 struct Accuser {
     id: NodeId,
     until: Time,
+    /// When it heard the member last, as its last alert says.
+    heard: Time,
     /// It has not accused: it is new and in its grace, and the member was suspect before it came.
     presumed: bool,
 }
@@ -59,11 +70,13 @@ pub(super) struct Accusation {
     pub(super) by: NodeId,
     pub(super) subject: NodeId,
     pub(super) incarnation: Incarnation,
+    /// How long the accuser has heard nothing.
+    pub(super) silent_for: Span,
 }
 
 impl Jury {
-    pub(super) fn new(evict_after: Span) -> Jury {
-        Jury { evict_after, cases: BTreeMap::new(), due: Time::NEVER }
+    pub(super) fn new(suspect_after: Span, evict_after: Span) -> Jury {
+        Jury { suspect_after, evict_after, cases: BTreeMap::new(), due: Time::NEVER }
     }
 
     /// When [`Jury::wake`] may have something to do.
@@ -72,13 +85,13 @@ impl Jury {
     }
 
     pub(super) fn is_suspect(&self, id: NodeId) -> bool {
-        self.cases.get(&id).is_some_and(|case| case.evict_at.is_some())
+        self.cases.get(&id).is_some_and(|case| case.since.is_some())
     }
 
     /// The suspects, in order of their ids.
     #[cfg(test)]
     pub(super) fn suspects(&self) -> impl Iterator<Item = (NodeId, Incarnation)> {
-        let suspect = |(&id, case): (&NodeId, &Case)| case.evict_at.map(|_| (id, case.incarnation));
+        let suspect = |(&id, case): (&NodeId, &Case)| case.since.map(|_| (id, case.incarnation));
         self.cases.iter().filter_map(suspect)
     }
 
@@ -91,25 +104,29 @@ impl Jury {
         out: &mut Outbox,
         events: &mut Events,
     ) {
-        let Accusation { by, subject, incarnation } = accusation;
+        let Accusation { by, subject, incarnation, silent_for } = accusation;
         if !view.contains(subject, incarnation) || !observers(view, subject).any(|observer| observer == by) {
             return;
         }
-        let until = now + ALERT_LIFE;
+        let until = now + Span(silent_for.0 / 8).clamp(ALERT_LIFE, ALERT_LIFE_MAX);
+        let accuser = Accuser { id: by, until, heard: now - silent_for, presumed: false };
         self.due = self.due.min(until);
         let case = self.cases.entry(subject).or_insert_with(|| Case {
             incarnation,
             accusers: Vec::new(),
             direct: false,
-            evict_at: None,
+            since: None,
+            evict_at: Time::NEVER,
         });
-        match case.accusers.iter_mut().find(|accuser| accuser.id == by) {
-            Some(accuser) if !accuser.presumed => {
-                accuser.until = until;
-                return;
+        match case.accusers.iter_mut().find(|known| known.id == by) {
+            Some(known) => {
+                let repeats = !known.presumed;
+                *known = accuser;
+                if repeats {
+                    return;
+                }
             }
-            Some(accuser) => *accuser = Accuser { id: by, until, presumed: false },
-            None => case.accusers.push(Accuser { id: by, until, presumed: false }),
+            None => case.accusers.push(accuser),
         }
         let mut touched = Vec::new();
         self.recount(subject, view, &mut touched);
@@ -131,16 +148,12 @@ impl Jury {
     }
 
     fn evict(&mut self, now: Time, view: &View, events: &mut Events) {
-        let due: Vec<NodeId> = self
-            .cases
-            .iter()
-            .filter(|(_, case)| case.evict_at.is_some_and(|at| at <= now))
-            .map(|(&id, _)| id)
-            .collect();
+        let due: Vec<NodeId> =
+            self.cases.iter().filter(|(_, case)| case.evict_at <= now).map(|(&id, _)| id).collect();
         for id in due {
             let firm = self.weigh(id, view) == Verdict::Suspect;
             if let Some(case) = self.cases.get_mut(&id) {
-                case.evict_at = Some(now + ALERT_PERIOD);
+                case.evict_at = now + ALERT_PERIOD;
                 if firm {
                     events.push_back(MembershipEvent::Evict(id, case.incarnation));
                 }
@@ -161,14 +174,14 @@ impl Jury {
         self.cases.retain(|&id, case| new.contains(id, case.incarnation));
         for (&id, case) in &mut self.cases {
             case.accusers.retain(|accuser| observers(new, id).any(|observer| observer == accuser.id));
-            if case.evict_at.is_none() {
+            if case.since.is_none() {
                 continue;
             }
             for observer in observers(new, id) {
                 let is_new = !observers(old, id).any(|earlier| earlier == observer);
                 if is_new && case.accusers.iter().all(|accuser| accuser.id != observer) {
                     let until = now + GRACE + ALERT_LIFE;
-                    case.accusers.push(Accuser { id: observer, until, presumed: true });
+                    case.accusers.push(Accuser { id: observer, until, heard: now, presumed: true });
                 }
             }
         }
@@ -188,8 +201,10 @@ impl Jury {
         for case in self.cases.values_mut() {
             for accuser in &mut case.accusers {
                 accuser.until += by;
+                accuser.heard += by;
             }
-            case.evict_at = case.evict_at.map(|at| at + by);
+            case.since = case.since.map(|at| at + by);
+            case.evict_at += by;
         }
     }
 
@@ -229,19 +244,20 @@ impl Jury {
             let mut queue: VecDeque<NodeId> = touched.iter().copied().collect();
             while let Some(id) = queue.pop_front() {
                 let suspect = self.weigh(id, view) != Verdict::Trusted;
+                let since = self.silent_since(now, id, view);
                 let Some(case) = self.cases.get_mut(&id) else { continue };
                 let incarnation = case.incarnation;
-                if suspect != suspecting || case.evict_at.is_some() == suspecting {
+                if suspect != suspecting || case.since.is_some() == suspecting {
                     continue;
                 }
                 if suspect {
-                    let evict_at = now + self.evict_after;
-                    case.evict_at = Some(evict_at);
-                    self.due = self.due.min(evict_at);
+                    case.since = Some(since);
+                    case.evict_at = since + self.evict_after;
+                    self.due = self.due.min(case.evict_at);
                     out.observe(Observation::Suspected { subject: id, incarnation });
                     events.push_back(MembershipEvent::Suspected(id, incarnation));
                 } else {
-                    case.evict_at = None;
+                    (case.since, case.evict_at) = (None, Time::NEVER);
                     out.observe(Observation::Trusted { subject: id, incarnation });
                     events.push_back(MembershipEvent::Trusted(id, incarnation));
                 }
@@ -283,12 +299,26 @@ impl Jury {
         }
     }
 
+    /// Since when a majority of the observers has been silent about `id` for long enough to accuse it, those among them that are suspect
+    /// themselves since they are; `now` if there is no majority of those who have said so.
+    fn silent_since(&self, now: Time, id: NodeId, view: &View) -> Time {
+        let Some(case) = self.cases.get(&id) else { return now };
+        let said = |observer: NodeId| {
+            let accuser = case.accusers.iter().find(|accuser| accuser.id == observer && !accuser.presumed);
+            let lent = || self.cases.get(&observer).and_then(|own| own.since);
+            accuser.map(|accuser| accuser.heard + self.suspect_after).or_else(lent)
+        };
+        let mut times: Vec<Time> = observers(view, id).filter_map(said).collect();
+        times.sort_unstable();
+        times.get(majority(view, id) - 1).map_or(now, |since| now.min(*since))
+    }
+
     fn look_ahead(&mut self) {
         let next = |case: &Case| {
             let expiry = case.accusers.iter().map(|accuser| accuser.until).min();
-            expiry.into_iter().chain(case.evict_at).min()
+            expiry.map_or(case.evict_at, |expiry| expiry.min(case.evict_at))
         };
-        self.due = self.cases.values().filter_map(next).min().unwrap_or(Time::NEVER);
+        self.due = self.cases.values().map(next).min().unwrap_or(Time::NEVER);
     }
 }
 

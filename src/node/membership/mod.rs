@@ -145,7 +145,7 @@ impl Membership {
             beat_at: Time::NEVER,
             planted: Planted::default(),
             watch: Watch::new(config.suspect_after),
-            jury: Jury::new(config.evict_after),
+            jury: Jury::new(config.suspect_after, config.evict_after),
             seeds,
             rng,
             ask_at: Time::NEVER,
@@ -265,11 +265,11 @@ impl Membership {
                     out.send(from, Body::Membership(self.heartbeat(facts)));
                 }
             }
-            M::Alert { subject, incarnation, view, by, .. } => {
+            M::Alert { subject, incarnation, view, silent_for, by } => {
                 if view > self.view.id() {
                     self.notice_newer(now, from, facts, out);
                 }
-                let accusation = Accusation { by: from, subject, incarnation };
+                let accusation = Accusation { by: from, subject, incarnation, silent_for };
                 if self.view.contains(from, by) {
                     if self.votes(facts) {
                         self.jury.accuse(now, accusation, &self.view, out, events);
@@ -360,7 +360,7 @@ impl Membership {
         watch.sweep(now, |subject, incarnation, silent_for| {
             for &voter in jurors(facts) {
                 if voter == me.id {
-                    let accusation = Accusation { by: me.id, subject, incarnation };
+                    let accusation = Accusation { by: me.id, subject, incarnation, silent_for };
                     jury.accuse(now, accusation, view, out, events);
                 } else {
                     let (view, by) = (view.id(), me.incarnation);

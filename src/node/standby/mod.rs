@@ -11,7 +11,8 @@
 //! coordinator and standby do not die together, nothing is lost then. But:
 //!
 //! - A coordinator that is only cut off goes on, and so there are two; both count, and accept work (a split brain).
-//!   The older one gives up when it hears of the later reign, and all that it had counted since is gone.
+//!   The older one gives up when it hears of the later reign, and all that it had counted since is gone. It need not ever hear:
+//!   where each side has evicted the other, nobody speaks to the other side, and both go on.
 //! - Mirrored every so often, a standby that takes over has forgotten what was counted, accepted and promised since the last time.
 //! - When no standby has a copy, or both die, the state is gone and nobody leads again: nothing of it is on a disk.
 //! - Two standbys that follow the same reign on two sides of a partition claim the same epoch.

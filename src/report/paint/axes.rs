@@ -78,7 +78,7 @@ pub(super) fn overhang(ticks: &Ticks, width: f64) -> f64 {
 /// The room that a vertical axis needs to the left of the plot, `height` mm high.
 pub(super) fn left_room(ticks: &Ticks, label: &str, height: f64) -> f64 {
     let numbers = ticks.major.iter().map(|(_, label)| BODY.width(label)).fold(0.0, f64::max);
-    let lines = BODY.wrapped(label, height, LABEL_LINES_MAX).len() as f64;
+    let lines = BODY.balanced(label, height, LABEL_LINES_MAX).len() as f64;
     let label = if lines > 0.0 { lines * BODY.line() + 0.5 } else { 0.0 };
     label + numbers + TICK + GAP
 }
@@ -127,7 +127,7 @@ pub(super) fn draw_horizontal(
         sketch.text((x, baseline), number, BODY, INK, Anchor::Middle);
     }
     let mut bottom = baseline + 0.6;
-    let lines = BODY.wrapped(label, edges.1 - edges.0, LABEL_LINES_MAX);
+    let lines = BODY.balanced(label, edges.1 - edges.0, LABEL_LINES_MAX);
     // As near to the middle of the plot as the edges of the chart allow.
     let half = lines.iter().map(|line| BODY.width(line)).fold(0.0, f64::max) / 2.0;
     let middle = f64::midpoint(plot.left, plot.right).min(edges.1 - half).max(edges.0 + half);
@@ -148,7 +148,7 @@ pub(super) fn draw_vertical(sketch: &mut Sketch, plot: &Plot, ticks: &Ticks, lab
         sketch.text(at, number, BODY, INK, Anchor::End);
     }
     let mut x = plot.left - left_room(ticks, label, plot.height()) + BODY.capital();
-    for line in BODY.wrapped(label, plot.height(), LABEL_LINES_MAX) {
+    for line in BODY.balanced(label, plot.height(), LABEL_LINES_MAX) {
         sketch.text_upwards((x, f64::midpoint(plot.top, plot.bottom)), &line, BODY, INK);
         x += BODY.line();
     }

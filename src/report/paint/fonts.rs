@@ -109,6 +109,23 @@ impl Font {
         lines
     }
 
+    /// The same, in lines that are about as long as each other.
+    pub(super) fn balanced(self, text: &str, width: f64, lines_max: usize) -> Vec<String> {
+        let mut lines = self.wrapped(text, width, lines_max);
+        if lines.len() < 2 {
+            return lines;
+        }
+        // Narrower and narrower, for as long as nothing more than the place of the breaks changes.
+        for tenths in (5..10).rev() {
+            let narrower = self.wrapped(text, width * f64::from(tenths) / 10.0, lines_max);
+            if narrower.len() > lines.len() || narrower.join(" ") != lines.join(" ") {
+                break;
+            }
+            lines = narrower;
+        }
+        lines
+    }
+
     /// As much of the beginning as fits, with … at its end.
     fn ending(self, text: &str, width: f64) -> String {
         let letters: Vec<char> = text.chars().collect();
@@ -168,6 +185,18 @@ mod tests {
         let cut = BODY.wrapped(text, 40.0, 2);
         assert!(cut.len() == 2 && cut[1].ends_with('…') && BODY.width(&cut[1]) <= 40.0, "{cut:?}");
         assert!(BODY.wrapped(" \n\t ", 40.0, 2).is_empty());
+    }
+
+    #[test]
+    fn balanced_lines_leave_no_word_alone() {
+        let text = "False suspicions per node and day, at most";
+        let width = BODY.width(text) - 1.0;
+        assert_eq!(BODY.wrapped(text, width, 2)[1], "most");
+        let lines = BODY.balanced(text, width, 2);
+        assert_eq!((lines.join(" ").as_str(), lines.len()), (text, 2));
+        assert!(BODY.width(&lines[1]) > BODY.width(&lines[0]) / 2.0, "{lines:?}");
+        assert_eq!(BODY.balanced(text, 40.0, 1), BODY.wrapped(text, 40.0, 1), "what is cut stays as it is");
+        assert_eq!(BODY.balanced("short", 40.0, 2), ["short"]);
     }
 
     #[test]

@@ -16,6 +16,9 @@ const APART_MAX: usize = 3;
 /// The fewest values of a setting that make an axis.
 const ALONG_MIN: usize = 3;
 
+/// Curves that are nowhere further apart than this part of the highest value are not told apart.
+const ALIKE: f64 = 0.005;
+
 /// The metrics with a chart of their own: file, metric, title, axis.
 const SINGLE: [(&str, &str, &str, &str); 3] = [
     ("rate_gap", "rate_gap", "How far the jobs' query rates are apart", "(highest − lowest) ÷ highest rate"),
@@ -163,7 +166,8 @@ impl<'a> Layout<'a> {
             let points: Vec<usize> = (0..self.grid.points()).collect();
             let curve =
                 |(column, name): &(&str, &str)| curve(name, along, &points, &|point| value(column, point));
-            return Some(self.curves(along, axis, legend, spans.iter().map(curve).collect()));
+            let curves = united(spans.iter().map(curve).collect());
+            return Some(self.curves(along, axis, legend, curves));
         }
         let groups = self.groups();
         let bar = |(column, name): &(&str, &str)| {
@@ -238,6 +242,26 @@ fn curve(name: &str, along: &Along, points: &[usize], value: &dyn Fn(usize) -> O
         points: found.iter().map(|(x, estimate)| (*x, estimate.value)).collect(),
         spread: found.iter().filter(|(_, e)| e.low < e.high).map(|(x, e)| (*x, e.low, e.high)).collect(),
     }
+}
+
+/// Curves that would hide each other are one, with the names of both.
+fn united(curves: Vec<Curve>) -> Vec<Curve> {
+    let all = curves.iter().flat_map(|curve| &curve.points);
+    let least = ALIKE * all.map(|point| point.1).fold(0.0, f64::max);
+    let mut united: Vec<Curve> = Vec::new();
+    for curve in curves {
+        let covers = |other: &Curve| {
+            let pairs = || other.points.iter().zip(&curve.points);
+            other.points.len() == curve.points.len()
+                && pairs()
+                    .all(|(one, two)| one.0.to_bits() == two.0.to_bits() && (one.1 - two.1).abs() <= least)
+        };
+        match united.iter_mut().find(|other| covers(other)) {
+            Some(other) => other.name = format!("{}, {}", other.name, curve.name),
+            None => united.push(curve),
+        }
+    }
+    united
 }
 
 /// The mean of a metric at a point, with its 95 % interval; a time or a rate is never below zero.
@@ -322,6 +346,22 @@ mod tests {
         let Panel::Bars(bars) = figure.panel else { panic!("bars") };
         let names: Vec<&str> = bars.bars.iter().map(|bar| bar.name.as_str()).collect();
         assert_eq!((names, bars.groups.join(" ")), (vec!["detected", "dispatching again"], "3 5".to_owned()));
+    }
+
+    #[test]
+    fn a_curve_that_another_one_would_hide_shares_its_name() {
+        let grid = grid(&["cluster.voters=3,5,7"]);
+        let kinds = ["detect_s", "redispatch_s", "first_result_s"];
+        let mut all: Vec<Comparison> = Vec::new();
+        for column in kinds {
+            all.extend(values(&format!("recovery.crash.{column}"), 3));
+        }
+        // The first of them differs at one point.
+        all[2] = Comparison { stats: Stats::of(&[15.0]), ..all[2].clone() };
+        let figure = only(figures("x", &grid, &Comparisons::new(all)), "recovery_crash");
+        let Panel::Curves(curves) = figure.panel else { panic!("curves") };
+        let names: Vec<&str> = curves.curves.iter().map(|curve| curve.name.as_str()).collect();
+        assert_eq!(names, ["detected", "dispatching again, first result"]);
     }
 
     #[test]

@@ -39,16 +39,7 @@ impl Chart<'_> {
     fn alarms(&self) -> Figure {
         let at_most = |point: &Point| Some(point.alarms().at_most());
         let mut curves = self.curves(at_most);
-        let delays = self.points.iter().filter_map(Point::slowest).filter(|delay| delay.is_finite());
-        let (low, high) = delays.fold((f64::MAX, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)));
-        if low < high {
-            curves.push(Curve {
-                name: "limit".to_owned(),
-                join: Join::Lines,
-                points: vec![(low, self.limits.alarms), (high, self.limits.alarms)],
-                spread: Vec::new(),
-            });
-        }
+        curves.extend(self.limit(self.limits.alarms));
         let word = self.stage.alarms();
         let days = self.points.iter().map(|point| point.alarms().node_days).fold(0.0, f64::max);
         let bounds = self.points.iter().map(|point| point.alarms().at_most());
@@ -73,7 +64,8 @@ impl Chart<'_> {
     fn messages(&self) -> Figure {
         let y = axis("Messages per node and second", Scale::Log);
         let what = "membership and quorum log of a quiet cluster";
-        let curves = self.curves(Point::messages);
+        let mut curves = self.curves(Point::messages);
+        curves.extend(self.limit(self.limits.messages));
         self.figure(&format!("{}: quick against talkative", self.title()), what, y, curves)
     }
 
@@ -83,6 +75,23 @@ impl Chart<'_> {
         let what = "attempts given to somebody else because a healthy worker was suspect";
         let curves = self.curves(Point::wasted);
         self.figure(&format!("{}: quick against wasteful", self.title()), what, y, curves)
+    }
+
+    /// The shortest and the longest delay.
+    fn delays(&self) -> (f64, f64) {
+        let delays = self.points.iter().filter_map(Point::slowest).filter(|delay| delay.is_finite());
+        delays.fold((f64::MAX, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)))
+    }
+
+    /// A line at what is still allowed, if there is room for a line.
+    fn limit(&self, at: f64) -> Option<Curve> {
+        let (low, high) = self.delays();
+        (low < high).then(|| Curve {
+            name: "limit".to_owned(),
+            join: Join::Lines,
+            points: vec![(low, at), (high, at)],
+            spread: Vec::new(),
+        })
     }
 
     fn title(&self) -> &'static str {
@@ -100,7 +109,13 @@ impl Chart<'_> {
             Stage::Eviction => ("Time from a crash to the eviction (s)", "Setting"),
             Stage::Election => ("Time from a coordinator's crash to its successor (s)", "Setting"),
         };
-        let x = axis(label, Scale::Log);
+        let (low, high) = self.delays();
+        // With a number at either end, where one is near.
+        let x = if low < high {
+            Axis { from: Some(low.min(near(low))), to: Some(high.max(near(high))), ..axis(label, Scale::Log) }
+        } else {
+            axis(label, Scale::Log)
+        };
         let subtitle = format!("{}: {what}. Times: {slowest}.", self.scenario);
         let legend = legend.to_owned();
         let panel = Panel::Curves(Curves { x, y, legend, curves, marks: Vec::new() });
@@ -138,6 +153,13 @@ impl Chart<'_> {
 
 fn axis(label: &str, scale: Scale) -> Axis {
     Axis { label: label.to_owned(), scale, ..Axis::default() }
+}
+
+/// One, two or five times a power of ten that differs from a positive number by a tenth at most, or the number itself.
+fn near(number: f64) -> f64 {
+    let power = libm::pow(10.0, libm::floor(libm::log10(number)));
+    let round = [1.0, 2.0, 5.0, 10.0].map(|digit| digit * power);
+    round.into_iter().find(|round| (round / number - 1.0).abs() <= 0.1).unwrap_or(number)
 }
 
 fn capital(text: &str) -> String {

@@ -25,12 +25,16 @@ struct Cluster {
     seats: Seats,
     failover: Failover,
     passed_over: BTreeMap<NodeId, Time>,
+    departing: BTreeMap<NodeId, (Incarnation, Time)>,
     /// Those who have never answered in this reign.
     strangers: Vec<NodeId>,
     /// Those who have not answered for a while, and for how long.
     silent: BTreeMap<NodeId, Span>,
     suspects: Vec<NodeId>,
     behind: BTreeMap<NodeId, u64>,
+    /// Those who have answered, and hold nothing.
+    empty: Vec<NodeId>,
+    vacated: Option<Vec<NodeId>>,
 }
 
 impl Cluster {
@@ -57,10 +61,13 @@ impl Cluster {
             seats: Seats { number: 7, voters: ids(voters), learners: ids(learners) },
             failover: Failover::default(),
             passed_over: BTreeMap::new(),
+            departing: BTreeMap::new(),
             strangers: Vec::new(),
             silent: BTreeMap::new(),
             suspects: Vec::new(),
             behind: BTreeMap::new(),
+            empty: Vec::new(),
+            vacated: None,
         }
     }
 
@@ -69,12 +76,18 @@ impl Cluster {
         self
     }
 
+    /// They have just asked to leave.
+    fn leaving(mut self, numbers: &[u64]) -> Cluster {
+        self.departing.extend(numbers.iter().map(|&number| (id(number), (Incarnation(1), Time::ZERO))));
+        self
+    }
+
     fn suspects(mut self, numbers: &[u64]) -> Cluster {
         self.suspects = ids(numbers);
         self
     }
 
-    fn next(&self) -> Option<Seats> {
+    fn with_facts<T>(&self, then: impl FnOnce(&Facts<'_>) -> T) -> T {
         let seated = |id: &NodeId| self.seats.voters.contains(id) || self.seats.learners.contains(id);
         let silence = |id: NodeId| match self.silent.get(&id) {
             Some(&span) => span,
@@ -85,37 +98,60 @@ impl Cluster {
             let known = seated(&id) && id != self::id(LEADER) && !self.strangers.contains(&id);
             known.then(|| self.behind.get(&id).copied().unwrap_or(0))
         };
-        let facts = Facts {
+        then(&Facts {
             now: Time::ZERO,
             cluster_now: Time::ZERO,
             ledger: &self.ledger,
             seats: &self.seats,
             lag: &lag,
             silence: &silence,
+            round: 0,
+            answered: &|_| 1,
+            holds_seats: &|id| !self.empty.contains(&id),
             suspect: &|id| self.suspects.contains(&id),
-        };
-        let (failover, passed_over) = (&self.failover, &self.passed_over);
-        let seating = Seating { me: id(LEADER), failover, facts: &facts, passed_over };
-        let next = seating.next()?;
-        assert_eq!(next.number, self.seats.number + 1);
-        Some(next)
+        })
+    }
+
+    fn seating<'a>(&'a self, facts: &'a Facts<'a>) -> Seating<'a> {
+        Seating {
+            me: id(LEADER),
+            failover: &self.failover,
+            facts,
+            passed_over: &self.passed_over,
+            departing: &self.departing,
+            vacated: self.vacated.as_deref(),
+        }
+    }
+
+    /// The next step, and whether a lost voter has to go by it before its successor comes.
+    fn next(&self) -> Option<(Seats, bool)> {
+        self.with_facts(|facts| {
+            let seating = self.seating(facts);
+            let next = seating.next()?;
+            assert_eq!(next.number, self.seats.number + 1);
+            let vacates = seating.vacates(&next);
+            Some((next, vacates))
+        })
     }
 
     /// The voters and learners of the next step; both empty when there is none.
     fn step(&self) -> (Vec<NodeId>, Vec<NodeId>) {
-        self.next().map_or_else(Default::default, |next| (next.voters, next.learners))
+        self.next().map_or_else(Default::default, |(next, _)| (next.voters, next.learners))
     }
 
     /// Takes steps until there is none, all learners catching up at once, and says who votes after each.
     fn settle(mut self) -> Vec<Vec<NodeId>> {
         let mut voters: Vec<Vec<NodeId>> = Vec::new();
         for _ in 0..100 {
-            let Some(next) = self.next() else {
+            let Some((next, vacates)) = self.next() else {
                 assert!(self.seats.learners.is_empty(), "nobody learns for nothing");
                 return voters;
             };
             if next.voters != self.seats.voters {
                 voters.push(next.voters.clone());
+            }
+            if vacates {
+                self.vacated = Some(next.voters.clone());
             }
             self.seats = next;
         }
@@ -134,14 +170,62 @@ fn seats_that_are_held_by_members_stay_as_they_are() {
 }
 
 #[test]
-fn a_lost_voter_is_replaced_and_its_successor_comes_first() {
+fn the_successor_comes_first_where_the_quorum_does_not_depend_on_it() {
+    let one = Cluster::new(&[1, 2, 3, 4, 6, 7], &[1, 2, 3, 4, 5], &[]).silent(&[5], LONG);
+    assert_eq!(one.step(), (ids(&[1, 2, 3, 4, 5]), ids(&[6])));
+    assert_eq!(one.settle(), [ids(&[1, 2, 3, 4, 5, 6]), ids(&[1, 2, 3, 4, 6])]);
+}
+
+#[test]
+fn the_lost_voter_goes_first_where_its_successor_would_be_needed_at_once() {
     let cluster = Cluster::new(&[1, 2, 4, 5], &[1, 2, 3], &[]).silent(&[3], LONG);
     assert_eq!(cluster.step(), (ids(&[1, 2, 3]), ids(&[4])));
-    assert_eq!(cluster.settle(), [ids(&[1, 2, 3, 4]), ids(&[1, 2, 4])]);
-    let both = Cluster::new(&[1, 2, 3, 6, 7], &[1, 2, 3, 4, 5], &[]).silent(&[4, 5], LONG);
-    let steps = both.settle();
-    assert_eq!(steps.last(), Some(&ids(&[1, 2, 3, 6, 7])));
-    assert!(steps.iter().all(|voters| voters.len() >= 5), "{steps:?}");
+    assert_eq!(cluster.settle(), [ids(&[1, 2]), ids(&[1, 2, 4])]);
+    let both = Cluster::new(&[1, 2, 3, 6, 7], &[1, 2, 3, 4, 5], &[]).silent(&[4], LONG);
+    let both = both.silent(&[5], LONG * 2);
+    let steps = [&[1, 2, 3, 4][..], &[1, 2, 3, 4, 6], &[1, 2, 3, 4, 6, 7], &[1, 2, 3, 6, 7]];
+    assert_eq!(both.settle(), steps.map(ids));
+}
+
+#[test]
+fn a_lost_voter_goes_first_only_when_it_has_been_silent_for_long() {
+    let cluster = |span| Cluster::new(&[1, 2, 4], &[1, 2, 3], &[4]).silent(&[3], span);
+    assert_eq!(cluster(GO_FIRST_AFTER - Span(1)).step(), nothing());
+    assert_eq!(cluster(GO_FIRST_AFTER).step().0, ids(&[1, 2]));
+}
+
+/// A disk was lost and another machine with it; who has the empty disk now may have a seat, and all five are kept.
+#[test]
+fn who_goes_first_is_followed_by_a_successor_even_in_a_cluster_that_became_smaller() {
+    let mut cluster = Cluster::new(&[1, 2, 3, 6], &[1, 2, 3, 4, 5], &[6]).silent(&[4, 5], LONG);
+    let (next, vacates) = cluster.next().expect("one goes");
+    assert_eq!((next.voters.len(), vacates), (4, true));
+    (cluster.vacated, cluster.seats) = (Some(next.voters.clone()), next);
+    // It does not answer just now.
+    cluster.silent.insert(id(6), Failover::default().election);
+    assert_eq!(cluster.step(), nothing());
+    cluster.silent.remove(&id(6));
+    assert_eq!(cluster.step().0.len(), 5);
+    // It has gone, and there is no other one.
+    cluster.seats.learners = Vec::new();
+    cluster.suspects = ids(&[6]);
+    assert_eq!(cluster.step().0, ids(&[1, 2, 3]));
+}
+
+#[test]
+fn a_step_waits_until_a_quorum_has_answered_what_was_sent_since() {
+    let cluster = Cluster::new(&[1, 2, 3, 4, 6], &[1, 2, 3, 4, 5], &[6]).silent(&[5], LONG);
+    let (next, _) = cluster.next().expect("one gets a seat");
+    let confirmed = |fresh: &[u64]| {
+        let fresh = ids(fresh);
+        cluster.with_facts(|facts| {
+            let facts = &Facts { answered: &|id| 7 + u64::from(fresh.contains(&id)), ..*facts };
+            cluster.seating(facts).is_confirmed(&next, 7)
+        })
+    };
+    assert!(confirmed(&[2, 3, 4, 6]));
+    assert!(!confirmed(&[2, 3, 6]), "with the newcomer, who may die at once, there are four of six");
+    assert!(!confirmed(&[2, 3, 4]), "the newcomer has not answered");
 }
 
 #[test]
@@ -155,13 +239,13 @@ fn an_evicted_voter_that_answers_keeps_its_seat() {
 fn of_two_voters_that_are_no_members_the_one_that_does_not_answer_goes() {
     // Both 2, which lost its disk, and 3, which restarts, are gone from the view; 4 is who 2 is now.
     let cluster = Cluster::new(&[1, 4], &[1, 2, 3], &[4]).silent(&[2], LONG);
-    assert_eq!(cluster.step(), (ids(&[1, 2, 3, 4]), ids(&[])));
+    assert_eq!(cluster.step(), (ids(&[1, 3]), ids(&[4])));
     assert_eq!(cluster.settle().last(), Some(&ids(&[1, 3, 4])));
 }
 
 #[test]
 fn no_step_is_taken_towards_voters_of_whom_no_majority_answers() {
-    // Of 1, 2, 3 and 4 only two answer.
+    // Without 2, only the leader answers.
     let mut cluster = Cluster::new(&[1, 2, 4], &[1, 2, 3], &[4]).silent(&[3], LONG);
     cluster.silent.insert(id(2), Failover::default().election);
     assert_eq!(cluster.step(), nothing());
@@ -169,18 +253,21 @@ fn no_step_is_taken_towards_voters_of_whom_no_majority_answers() {
     cluster.strangers.push(id(2));
     assert_eq!(cluster.step(), nothing(), "whoever has never answered may be dead");
     cluster.strangers.clear();
-    assert_eq!(cluster.step().0, ids(&[1, 2, 3, 4]));
+    assert_eq!(cluster.step().0, ids(&[1, 2]));
 }
 
 #[test]
-fn a_learner_that_lags_is_suspect_or_silent_gets_no_seat_yet() {
+fn a_learner_that_lags_is_empty_suspect_or_silent_gets_no_seat_yet() {
     let cluster = || Cluster::new(&[1, 2, 4], &[1, 2, 3], &[4]).silent(&[3], LONG);
-    assert_eq!(cluster().step().0, ids(&[1, 2, 3, 4]));
+    assert_eq!(cluster().step().0, ids(&[1, 2]));
     assert_eq!(cluster().suspects(&[4]).step(), nothing());
     assert_eq!(cluster().silent(&[4], Failover::default().election).step(), nothing());
     let mut lagging = cluster();
     lagging.behind.insert(id(4), CAUGHT_UP + 1);
     assert_eq!(lagging.step(), nothing());
+    let mut empty = cluster();
+    empty.empty = ids(&[4]);
+    assert_eq!(empty.step(), nothing(), "of a short log it lacks little, and that is everything");
 }
 
 #[test]
@@ -241,4 +328,47 @@ fn an_even_number_of_voters_becomes_odd_again() {
     let mut four = Cluster::new(&[1, 2, 3, 4], &[1, 2, 3], &[]);
     four.failover.voters = Some(5);
     assert_eq!(four.step(), nothing());
+}
+
+#[test]
+fn whoever_leaves_gives_its_seat_to_one_who_stays() {
+    let cluster = || Cluster::new(&[1, 2, 3, 4], &[1, 2, 3], &[]).leaving(&[3]);
+    assert_eq!(cluster().step(), (ids(&[1, 2, 3]), ids(&[4])));
+    assert_eq!(cluster().settle(), [ids(&[1, 2, 3, 4]), ids(&[1, 2, 4])]);
+    let learner = Cluster::new(&[1, 2, 3, 4], &[1, 2, 3], &[4]).leaving(&[4]);
+    assert_eq!(learner.step(), (ids(&[1, 2, 3]), ids(&[])));
+}
+
+#[test]
+fn however_many_leave_those_who_stay_have_a_quorum() {
+    let all = [1, 2, 3, 4, 5, 6, 7];
+    for leaving in [&[2, 3][..], &[3, 4, 5], &[2, 3, 4, 5, 6, 7]] {
+        let steps = Cluster::new(&all, &[1, 2, 3, 4, 5], &[]).leaving(leaving).settle();
+        let last = steps.last().expect("seats are given up");
+        let staying: Vec<u64> = all.iter().copied().filter(|number| !leaving.contains(number)).collect();
+        assert!(last.iter().all(|voter| ids(&staying).contains(voter)), "{leaving:?}: {steps:?}");
+        // Each step keeps most of the seats, so that it can be taken with the seats that there are.
+        let sizes: Vec<usize> = steps.iter().map(Vec::len).collect();
+        assert!(sizes.windows(2).all(|pair| pair[0].abs_diff(pair[1]) == 1), "{steps:?}");
+    }
+}
+
+#[test]
+fn a_leader_that_leaves_keeps_its_seat_and_gets_an_heir() {
+    let two = Cluster::new(&[1, 2], &[1], &[]).leaving(&[LEADER]);
+    assert_eq!(two.step(), (ids(&[1]), ids(&[2])));
+    assert_eq!(two.settle(), [ids(&[1, 2])]);
+    let three = Cluster::new(&[1, 2, 3], &[1, 2, 3], &[]).leaving(&[LEADER]);
+    assert_eq!(three.step(), nothing(), "it has heirs");
+    let everyone = Cluster::new(&[1, 2, 3], &[1, 2, 3], &[]).leaving(&[1, 2, 3]);
+    assert_eq!(everyone.settle().last(), Some(&ids(&[LEADER])));
+}
+
+#[test]
+fn the_dead_do_not_keep_others_from_leaving() {
+    // With 2 and the dead 4 and 5 there is no majority of those who answer without 3.
+    let cluster = Cluster::new(&[1, 2, 3], &[1, 2, 3, 4, 5], &[]).silent(&[4, 5], LONG).leaving(&[3]);
+    assert_eq!(cluster.step().0.len(), 4);
+    let last = cluster.settle().pop().expect("seats are given up");
+    assert!(!last.contains(&id(3)), "{last:?}");
 }

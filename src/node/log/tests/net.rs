@@ -308,7 +308,9 @@ impl Net {
                     }
                 }
                 Effect::Observe(_) => {}
-                Effect::Reply { .. } | Effect::Engine(_) | Effect::Left => panic!("not the log's"),
+                Effect::Reply { .. } | Effect::Engine(_) | Effect::Left | Effect::Chunk(_) => {
+                    panic!("not the log's")
+                }
             }
         }
     }

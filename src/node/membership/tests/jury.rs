@@ -9,6 +9,8 @@ use crate::base::{Incarnation, NodeId, Rng, Span, Time, ViewId};
 use crate::node::io::Outbox;
 use crate::node::view::{View, ViewChange};
 
+const SUSPECT_AFTER: Span = Span::millis(250);
+
 /// A jury on a view of its own, with a clock in milliseconds.
 struct Court {
     jury: Jury,
@@ -22,7 +24,7 @@ impl Court {
         let mut rng = Rng::new(seed);
         let members = (0..n).map(|_| member(NodeId::new(rng.bits()), 1)).collect();
         Court {
-            jury: Jury::new(Span::secs(2)),
+            jury: Jury::new(SUSPECT_AFTER, Span::secs(2)),
             view: View::new(ViewId(1), 5, members),
             out: Outbox::new(),
             events: VecDeque::new(),
@@ -43,7 +45,18 @@ impl Court {
     }
 
     fn accuse_life(&mut self, ms: u64, by: NodeId, subject: NodeId, life: u32) -> Vec<Event> {
-        let accusation = Accusation { by, subject, incarnation: Incarnation(life) };
+        self.accuse_silence(ms, by, (subject, life), SUSPECT_AFTER)
+    }
+
+    /// An alert about a silence of this length.
+    fn accuse_silence(
+        &mut self,
+        ms: u64,
+        by: NodeId,
+        (subject, life): (NodeId, u32),
+        silent_for: Span,
+    ) -> Vec<Event> {
+        let accusation = Accusation { by, subject, incarnation: Incarnation(life), silent_for };
         self.jury.accuse(at(ms), accusation, &self.view, &mut self.out, &mut self.events);
         self.events.drain(..).collect()
     }
@@ -144,6 +157,44 @@ fn two_seconds_of_unbroken_suspicion_call_for_eviction_again_and_again() {
         calls.extend(court.wake(ms).into_iter().filter(|event| *event == evict(subject)).map(|_| ms));
     }
     assert_eq!(calls, [3_500, 3_600, 3_700, 3_800, 3_900]);
+}
+
+/// The suspicion lapses because alerts were lost; the silence that they tell of goes on.
+#[test]
+fn a_suspicion_that_lapses_while_nobody_hears_the_suspect_is_as_old_as_the_silence() {
+    let mut court = Court::new(10, 3);
+    let subject = court.id(4);
+    let observers = court.observers(subject);
+    let mut calls = Vec::new();
+    let begin = 10_000;
+    for ms in (0..4_000).step_by(10) {
+        if ms % 100 == 0 && !(1_100..1_500).contains(&ms) {
+            for (&by, heard_later) in observers[..3].iter().zip([0, 200, 400]) {
+                let silent_for = Span::millis(ms + 1_000 - heard_later);
+                court.accuse_silence(begin + ms, by, (subject, 1), silent_for);
+            }
+        }
+        calls.extend(court.wake(begin + ms).into_iter().map(|event| (ms, event)));
+    }
+    // The third of five observers has been silent for 250 ms of the 600 with which this began: 1.65 s are left.
+    assert_eq!(calls[..2], [(1_300, trusted(subject)), (1_650, evict(subject))]);
+    let mut newcomer = Court::new(10, 3);
+    for &by in &observers[..3] {
+        newcomer.accuse_silence(9_000, by, (subject, 1), Span::secs(3));
+    }
+    assert_eq!(newcomer.wake(9_000), [evict(subject)], "as old as for those who heard the first alerts");
+}
+
+#[test]
+fn an_alert_about_a_long_silence_counts_for_longer() {
+    let mut court = Court::new(10, 2);
+    let subject = court.id(4);
+    for by in court.observers(subject) {
+        court.accuse_silence(10_000, by, (subject, 1), Span::secs(60));
+    }
+    let said: Vec<Event> = (10_000..11_000).step_by(10).flat_map(|ms| court.wake(ms)).collect();
+    assert!(!said.is_empty() && said.iter().all(|event| *event == evict(subject)), "{said:?}");
+    assert_eq!(court.wake(11_000), [trusted(subject)]);
 }
 
 #[test]

@@ -1,0 +1,611 @@
+//! Where chunks of files shall be: copies on several members, more where some are missing, none of what nobody refers to.
+//!
+//! The coordinator knows what members say that they hold, and tells them what to get and what to drop. Nothing of it is durable: to
+//! a new coordinator the members say everything again. That a chunk is never dropped which somebody counts on rests on three things.
+//! Members obey the newest reign only, and whatever a member says to a reign it says after it obeyed the last one. Chunks of files that
+//! are being put are needed from the moment the coordinator is asked. And it drops by stamp: see [`store`](super::super::store).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::super::config::limits::{FETCHES_MAX, HOLDS_MAX, PUTS_MAX};
+use super::super::entry::Command;
+use super::super::file::{Located, Put, Shelved, Version};
+use super::super::io::Outbox;
+use super::super::message::{Body, Fetch, Holds, Refusal, Reply, Request, StoreMessage, Tend};
+use super::super::mutant::Mutant;
+use super::super::observation::{Change, Observation};
+use super::{Coordinator, Facts, Wish};
+use crate::base::{Chunk, ChunkId, Epoch, Fold, Incarnation, NodeId, SessionId, Span, Time};
+
+/// How long members have to say what they hold before chunks are copied in a new reign, so that nothing is copied for want of a word.
+const SETTLES: Span = Span::millis(300);
+/// How long a chunk that nobody refers to is kept: its file may be about to be put.
+const IDLE: Span = Span::secs(60);
+/// How long a file that is being put may bring nothing new.
+const PUT_IDLE: Span = Span::secs(60);
+/// How long a chunk rests that could not be fetched.
+const REST: Span = Span::millis(100);
+/// How long the first wait for a member's word lasts; each further one is twice as long.
+const FIRST_WAIT: Span = Span::millis(20);
+/// How long the longest lasts.
+const WAIT_MAX: Span = Span::secs(1);
+/// How often one after the other a member may fail to get a chunk before it is left out for a while.
+const FAILURES_MAX: u8 = 3;
+/// How long it is left out: its disk may be full.
+const UNABLE: Span = Span::secs(10);
+/// Holders of a chunk that one who shall fetch it is told of.
+const SOURCES_MAX: usize = 3;
+
+type Pending = (SessionId, u64);
+
+/// Everything that the coordinator knows about chunks.
+#[derive(Debug)]
+pub(super) struct Shelves {
+    /// One for each member of the view.
+    members: BTreeMap<NodeId, Shelf>,
+    suspects: BTreeSet<NodeId>,
+    /// The members that copies are counted on: those who are not suspect, unless so many are that the network is the likelier cause;
+    /// who answer when they are asked; and who do not fail to get what they shall hold.
+    live: Vec<NodeId>,
+    stocks: BTreeMap<ChunkId, Stock>,
+    puts: BTreeMap<Pending, Putting>,
+    /// Chunks to be looked at when the step ends.
+    dirty: BTreeSet<ChunkId>,
+    touched: BTreeSet<NodeId>,
+    opens_at: Time,
+    again_at: Time,
+    /// When something has been kept, or has rested, for long enough.
+    sweep_at: Time,
+}
+
+/// One member.
+#[derive(Debug)]
+struct Shelf {
+    incarnation: Incarnation,
+    /// What it said last.
+    serial: u64,
+    /// What it shall fetch once it has less to do.
+    wanted: BTreeSet<ChunkId>,
+    coming: BTreeSet<ChunkId>,
+    /// What it shall drop, by which stamp.
+    leaving: BTreeMap<ChunkId, (u32, u64)>,
+    /// Whether there is something that it was not told yet.
+    news: bool,
+    /// Since when it has not answered.
+    asked: Option<Time>,
+    /// How often one after the other it failed to get something, and until when it is left out for that.
+    failures: u8,
+    unable_until: Time,
+    again_at: Time,
+    wait: Span,
+}
+
+/// One chunk.
+#[derive(Debug)]
+struct Stock {
+    bytes: u32,
+    /// Who holds it, by which stamp.
+    holders: BTreeMap<NodeId, u64>,
+    /// How many files that are being put consist of it.
+    puts: u32,
+    /// Since when nobody refers to it.
+    idle_since: Option<Time>,
+    rests_until: Time,
+}
+
+/// A file that is being put.
+#[derive(Debug)]
+struct Putting {
+    request: Arc<Request>,
+    chunks: BTreeSet<ChunkId>,
+    /// Those that not enough disks hold.
+    unplaced: BTreeSet<ChunkId>,
+    progress: Time,
+    /// Whether it is in the log.
+    proposed: bool,
+}
+
+impl Shelves {
+    pub(super) fn new(facts: &Facts<'_>) -> Shelves {
+        let stock = |(id, bytes)| (id, Stock::new(bytes));
+        let stocks: BTreeMap<ChunkId, Stock> = facts.ledger.files().chunks().map(stock).collect();
+        let any = !stocks.is_empty();
+        Shelves {
+            members: BTreeMap::new(),
+            suspects: BTreeSet::new(),
+            live: Vec::new(),
+            stocks,
+            puts: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            opens_at: if any { facts.now + SETTLES } else { Time::NEVER },
+            again_at: Time::NEVER,
+            sweep_at: Time::NEVER,
+        }
+    }
+
+    /// When [`Coordinator::tend`] is due.
+    pub(super) fn deadline(&self) -> Time {
+        self.opens_at.min(self.again_at).min(self.sweep_at)
+    }
+
+    /// Brings the shelves in line with the committed view.
+    pub(super) fn meet(&mut self, facts: &Facts<'_>) {
+        let view = facts.ledger.view();
+        let belongs = |id: NodeId, shelf: &Shelf| {
+            view.member(id).is_some_and(|member| member.incarnation == shelf.incarnation)
+        };
+        self.members.retain(|&id, shelf| belongs(id, shelf));
+        // A new life says anew what it holds, by stamps of its own, and knows of nothing that the last one was to fetch.
+        for stock in self.stocks.values_mut() {
+            stock.holders.retain(|holder, _| self.members.contains_key(holder));
+        }
+        for member in view.members() {
+            self.members.entry(member.id).or_insert_with(|| Shelf::new(member.incarnation));
+        }
+        self.dirty.extend(self.stocks.keys().copied());
+    }
+
+    /// Who is suspect has changed.
+    pub(super) fn reassess(&mut self, suspect: impl Fn(NodeId) -> bool, now: Time, patience: Span) {
+        self.suspects = self.members.keys().copied().filter(|&id| suspect(id)).collect();
+        self.weigh(now, patience);
+    }
+
+    /// Works out on whom copies are counted. Whoever does not answer for as long as it takes to evict a suspect is not, although it
+    /// stays a member: it may be heard, and deaf.
+    fn weigh(&mut self, now: Time, patience: Span) {
+        let many = self.suspects.len() * 3 > self.members.len();
+        let counts = |(id, shelf): &(&NodeId, &Shelf)| {
+            let deaf = shelf.asked.is_some_and(|asked| now.since(asked) >= patience);
+            (many || !self.suspects.contains(id)) && !deaf && now >= shelf.unable_until
+        };
+        let live: Vec<NodeId> = self.members.iter().filter(counts).map(|(&id, _)| id).collect();
+        if live != self.live {
+            self.live = live;
+            self.dirty.extend(self.stocks.keys().copied());
+        }
+    }
+
+    /// How many copies there shall be of each chunk: at least one, also while there is nobody to hold it.
+    fn copies(&self, wanted: u8) -> usize {
+        usize::from(wanted).min(self.live.len()).max(1)
+    }
+
+    /// Those of the live members on which a chunk shall be, by rendezvous hashing (Thaler and Ravishankar, 1998): every chunk ranks all
+    /// members in an order of its own, so that one that comes or goes moves nothing but its own share.
+    fn homes(&self, chunk: ChunkId, copies: usize) -> Vec<NodeId> {
+        let mut ranked: Vec<(u128, NodeId)> =
+            self.live.iter().map(|&node| (Fold::of(&(chunk, node)), node)).collect();
+        ranked.sort_unstable();
+        ranked.into_iter().take(copies).map(|(_, node)| node).collect()
+    }
+
+    /// Whether enough live members hold a chunk.
+    fn is_placed(&self, chunk: ChunkId, copies: usize) -> bool {
+        self.stocks.get(&chunk).is_some_and(|stock| {
+            self.live.iter().filter(|node| stock.holders.contains_key(node)).count() >= copies
+        })
+    }
+
+    /// A chunk is needed on a shelf.
+    fn want(&mut self, node: NodeId, chunk: ChunkId) {
+        let Some(shelf) = self.members.get_mut(&node) else { return };
+        shelf.leaving.remove(&chunk);
+        if !shelf.coming.contains(&chunk) && shelf.wanted.insert(chunk) {
+            self.touched.insert(node);
+        }
+    }
+
+    /// A shelf shall hold a chunk no longer, and is not counted on from now on.
+    fn drop(&mut self, node: NodeId, chunk: ChunkId) {
+        let Some(stock) = self.stocks.get_mut(&chunk) else { return };
+        let stamp = stock.holders.remove(&node);
+        if let (Some(stamp), Some(shelf)) = (stamp, self.members.get_mut(&node)) {
+            shelf.leaving.insert(chunk, (stock.bytes, stamp));
+            shelf.news = true;
+            self.touched.insert(node);
+        }
+    }
+
+    /// A file that was being put is not any more.
+    fn end_put(&mut self, pending: Pending) {
+        let Some(put) = self.puts.remove(&pending) else { return };
+        for chunk in put.chunks {
+            if let Some(stock) = self.stocks.get_mut(&chunk) {
+                stock.puts -= 1;
+            }
+            self.dirty.insert(chunk);
+        }
+    }
+
+    /// Sends a member what it shall do, if there is something.
+    fn flush(&mut self, node: NodeId, now: Time, epoch: Epoch, out: &mut Outbox) {
+        let Some(shelf) = self.members.get_mut(&node) else { return };
+        while shelf.coming.len() < FETCHES_MAX
+            && let Some(chunk) = shelf.wanted.pop_first()
+        {
+            shelf.coming.insert(chunk);
+            shelf.news = true;
+        }
+        if shelf.coming.is_empty() && shelf.leaving.is_empty() {
+            shelf.again_at = Time::NEVER;
+            shelf.news = false;
+            return;
+        }
+        if !std::mem::take(&mut shelf.news) && now < shelf.again_at {
+            self.again_at = self.again_at.min(shelf.again_at);
+            return;
+        }
+        let (stocks, live) = (&self.stocks, &self.live);
+        let fetch = |id: &ChunkId| {
+            let stock = stocks.get(id)?;
+            let (mut near, far): (Vec<_>, Vec<_>) = (stock.holders.keys().copied())
+                .filter(|&holder| holder != node)
+                .partition(|holder| live.contains(holder));
+            // Not everyone begins with the same one, and nobody with one that is suspect.
+            if !near.is_empty() {
+                let first = (Fold::of(&(id, node)) % near.len() as u128) as usize;
+                near.rotate_left(first);
+            }
+            let from: Vec<NodeId> = near.into_iter().chain(far).take(SOURCES_MAX).collect();
+            Some(Fetch { chunk: Chunk { id: *id, bytes: stock.bytes }, from })
+        };
+        let fetch = shelf.coming.iter().filter_map(fetch).collect();
+        let drop = (shelf.leaving.iter().take(HOLDS_MAX))
+            .map(|(&id, &(bytes, stamp))| (Chunk { id, bytes }, stamp))
+            .collect();
+        let tend = Tend { epoch, incarnation: shelf.incarnation, fetch, drop };
+        out.send(node, Body::Store(StoreMessage::Tend(Arc::new(tend))));
+        shelf.asked.get_or_insert(now);
+        shelf.again_at = now + shelf.wait;
+        shelf.wait = (shelf.wait * 2).min(WAIT_MAX);
+        self.again_at = self.again_at.min(shelf.again_at);
+    }
+
+    /// Takes in what a member says that it holds; false when it was said before, or by an earlier life.
+    fn note(&mut self, from: NodeId, holds: &Holds, now: Time) -> bool {
+        let Some(shelf) = self.members.get_mut(&from) else { return false };
+        if shelf.incarnation != holds.incarnation {
+            return false;
+        }
+        if holds.serial <= shelf.serial {
+            return true;
+        }
+        shelf.serial = holds.serial;
+        let mut fresh = Vec::new();
+        for holding in &holds.chunks {
+            let Chunk { id, bytes } = holding.chunk;
+            let stock = self.stocks.entry(id).or_insert_with(|| Stock::new(bytes));
+            let came = shelf.coming.remove(&id);
+            shelf.wanted.remove(&id);
+            if came && holding.stamp.is_none() && (holding.unwritten || stock.is_spread(from)) {
+                shelf.failures += 1;
+                if shelf.failures >= FAILURES_MAX {
+                    (shelf.failures, shelf.unable_until) = (0, now + UNABLE);
+                    self.sweep_at = self.sweep_at.min(shelf.unable_until);
+                }
+            } else if came && holding.stamp.is_some() {
+                shelf.failures = 0;
+            }
+            match holding.stamp {
+                Some(stamp) if shelf.leaving.get(&id).is_some_and(|(_, dropped)| *dropped == stamp) => {}
+                Some(stamp) => {
+                    shelf.leaving.remove(&id);
+                    if stock.holders.insert(from, stamp).is_none() {
+                        fresh.push(id);
+                    }
+                }
+                None => {
+                    shelf.leaving.remove(&id);
+                    stock.holders.remove(&from);
+                    if came {
+                        stock.rests_until = now + REST;
+                    }
+                }
+            }
+            self.dirty.insert(id);
+        }
+        for put in self.puts.values_mut() {
+            // What failed, or was there already, brings no file further.
+            if fresh.iter().any(|chunk| put.unplaced.contains(chunk)) {
+                put.progress = now;
+            }
+        }
+        shelf.wait = FIRST_WAIT;
+        shelf.asked = None;
+        self.touched.insert(from);
+        if self.opens_at == Time::NEVER && self.again_at == Time::NEVER {
+            self.again_at = now;
+        }
+        true
+    }
+}
+
+impl Shelf {
+    fn new(incarnation: Incarnation) -> Shelf {
+        Shelf {
+            incarnation,
+            serial: 0,
+            wanted: BTreeSet::new(),
+            coming: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+            news: false,
+            asked: None,
+            failures: 0,
+            unable_until: Time::ZERO,
+            again_at: Time::NEVER,
+            wait: FIRST_WAIT,
+        }
+    }
+}
+
+impl Stock {
+    /// Whether there are several to fetch it from, so that it is hardly their fault when `node` does not get it. The only one that
+    /// holds a chunk may be slow, or out of reach for everyone.
+    fn is_spread(&self, node: NodeId) -> bool {
+        self.holders.keys().filter(|&&holder| holder != node).count() > 1
+    }
+
+    fn new(bytes: u32) -> Stock {
+        Stock { bytes, holders: BTreeMap::new(), puts: 0, idle_since: None, rests_until: Time::ZERO }
+    }
+}
+
+impl Coordinator {
+    /// A member says which chunks it holds.
+    pub(in super::super) fn holds(&mut self, from: NodeId, holds: &Holds, now: Time, out: &mut Outbox) {
+        if holds.epoch == self.epoch && self.shelves.note(from, holds, now) {
+            self.shelves.weigh(now, self.config.membership.evict_after);
+            let Holds { epoch, incarnation, serial, .. } = *holds;
+            out.send(from, Body::Store(StoreMessage::Noted { epoch, incarnation, serial }));
+        }
+    }
+
+    /// A member has heard what it shall do.
+    pub(in super::super) fn tends(
+        &mut self,
+        from: NodeId,
+        (epoch, incarnation): (Epoch, Incarnation),
+        now: Time,
+    ) {
+        let shelf = self.shelves.members.get_mut(&from).filter(|shelf| shelf.incarnation == incarnation);
+        if let (true, Some(shelf)) = (epoch == self.epoch, shelf) {
+            shelf.asked = None;
+            self.shelves.weigh(now, self.config.membership.evict_after);
+        }
+    }
+
+    /// A client wants to put a file: its chunks are needed from now on, and it is written into the log once enough disks hold them.
+    pub(super) fn begin_put(
+        &mut self,
+        pending: Pending,
+        request: &Arc<Request>,
+        now: Time,
+    ) -> Result<(), Refusal> {
+        let Request::Put(put) = &**request else { unreachable!("only files are put") };
+        let shelves = &mut self.shelves;
+        if shelves.puts.len() >= PUTS_MAX {
+            return Err(Refusal::Busy { what: "files that are being put".into(), limit: PUTS_MAX as u64 });
+        }
+        let chunks: BTreeSet<ChunkId> = put.content.chunks.iter().map(|chunk| chunk.id).collect();
+        for chunk in &put.content.chunks {
+            shelves.stocks.entry(chunk.id).or_insert_with(|| Stock::new(chunk.bytes));
+        }
+        for chunk in &chunks {
+            shelves.stocks.get_mut(chunk).expect("it is there since just now").puts += 1;
+        }
+        shelves.dirty.extend(&chunks);
+        let unplaced = chunks.clone();
+        let putting =
+            Putting { request: Arc::clone(request), chunks, unplaced, progress: now, proposed: false };
+        shelves.puts.insert(pending, putting);
+        shelves.sweep_at = shelves.sweep_at.min(now + PUT_IDLE);
+        Ok(())
+    }
+
+    /// A request was answered, whatever it was.
+    pub(super) fn end_put(&mut self, pending: Pending) {
+        self.shelves.end_put(pending);
+    }
+
+    /// The ledger has changed: chunks may be needed that were not, or the other way round.
+    pub(super) fn refiled(&mut self, change: &Change) {
+        let (new, gone) = match change {
+            Change::FilePut { version, gone, .. } => (Some(version), gone),
+            Change::FileDeleted { gone, .. } => (None, gone),
+            _ => return,
+        };
+        let chunks = new.into_iter().chain(gone).flat_map(|version| &version.content.chunks);
+        self.shelves.dirty.extend(chunks.map(|chunk| chunk.id));
+    }
+
+    /// Does what is due.
+    pub(super) fn tend(&mut self, now: Time) {
+        let shelves = &mut self.shelves;
+        shelves.weigh(now, self.config.membership.evict_after);
+        if now >= shelves.opens_at {
+            shelves.opens_at = Time::NEVER;
+            shelves.dirty.extend(shelves.stocks.keys().copied());
+        }
+        if now >= shelves.again_at {
+            shelves.again_at = Time::NEVER;
+            for (&node, shelf) in &shelves.members {
+                if shelf.again_at <= now {
+                    shelves.touched.insert(node);
+                } else {
+                    shelves.again_at = shelves.again_at.min(shelf.again_at);
+                }
+            }
+        }
+        if now >= shelves.sweep_at {
+            shelves.sweep_at = Time::NEVER;
+            for (&id, stock) in &shelves.stocks {
+                if let Some(since) = stock.idle_since {
+                    shelves.dirty.insert(id);
+                    shelves.sweep_at = shelves.sweep_at.min((since + IDLE).max(now + REST));
+                }
+                if stock.rests_until > now {
+                    shelves.sweep_at = shelves.sweep_at.min(stock.rests_until);
+                } else if stock.rests_until > Time::ZERO {
+                    shelves.dirty.insert(id);
+                }
+            }
+            for shelf in shelves.members.values().filter(|shelf| shelf.unable_until > now) {
+                shelves.sweep_at = shelves.sweep_at.min(shelf.unable_until);
+            }
+            for put in shelves.puts.values() {
+                shelves.sweep_at = shelves.sweep_at.min((put.progress + PUT_IDLE).max(now + REST));
+            }
+        }
+    }
+
+    /// Ends a step: looks at what has changed, tells members what follows, and writes into the log what is placed.
+    pub(super) fn settle_shelves(
+        &mut self,
+        facts: &Facts<'_>,
+        out: &mut Outbox,
+        wishes: &mut VecDeque<Wish>,
+    ) {
+        // Members say what they hold before anything is done about it; to put a file does not wait for that.
+        if self.shelves.opens_at == Time::NEVER || !self.shelves.puts.is_empty() {
+            while let Some(chunk) = self.shelves.dirty.pop_first() {
+                self.look_at(chunk, facts);
+            }
+        }
+        self.place(facts, out, wishes);
+        while let Some(node) = self.shelves.touched.pop_first() {
+            self.shelves.flush(node, facts.now, self.epoch, out);
+        }
+    }
+
+    /// Sees to it that a chunk is where it should be.
+    fn look_at(&mut self, chunk: ChunkId, facts: &Facts<'_>) {
+        let copies = self.shelves.copies(self.config.store.copies);
+        let homes = self.shelves.homes(chunk, copies);
+        let placed = self.shelves.is_placed(chunk, copies);
+        let shelves = &mut self.shelves;
+        let Some(stock) = shelves.stocks.get_mut(&chunk) else { return };
+        let put = stock.puts > 0 && !self.config.has(Mutant::PutsPinNothing);
+        let idle = !put && !facts.ledger.files().refer_to(chunk);
+        if idle {
+            let since = *stock.idle_since.get_or_insert(facts.now);
+            if stock.holders.is_empty() {
+                if stock.puts == 0 {
+                    shelves.stocks.remove(&chunk);
+                }
+                return;
+            }
+            let until = since + if self.config.has(Mutant::PutsPinNothing) { REST } else { IDLE };
+            if facts.now < until {
+                shelves.sweep_at = shelves.sweep_at.min(until);
+                return;
+            }
+            let holders: Vec<NodeId> = stock.holders.keys().copied().collect();
+            for holder in holders {
+                shelves.drop(holder, chunk);
+            }
+            return;
+        }
+        stock.idle_since = None;
+        if facts.now < stock.rests_until {
+            shelves.sweep_at = shelves.sweep_at.min(stock.rests_until);
+            return;
+        }
+        stock.rests_until = Time::ZERO;
+        if placed {
+            for put in shelves.puts.values_mut() {
+                put.unplaced.remove(&chunk);
+            }
+        }
+        let missing: Vec<NodeId> =
+            homes.iter().copied().filter(|home| !stock.holders.contains_key(home)).collect();
+        if stock.holders.is_empty() {
+            return;
+        }
+        if missing.is_empty() && !put {
+            let surplus = |holder: &NodeId| !homes.contains(holder) && shelves.live.contains(holder);
+            let surplus: Vec<NodeId> = stock.holders.keys().copied().filter(surplus).collect();
+            for holder in surplus {
+                shelves.drop(holder, chunk);
+            }
+        }
+        for home in missing {
+            shelves.want(home, chunk);
+        }
+    }
+
+    /// Writes into the log what enough disks hold, and gives up what brings nothing new.
+    fn place(&mut self, facts: &Facts<'_>, out: &mut Outbox, wishes: &mut VecDeque<Wish>) {
+        let copies = self.shelves.copies(self.config.store.copies);
+        let mut over = Vec::new();
+        let ready: Vec<Pending> = (self.shelves.puts.iter())
+            .filter(|(_, put)| {
+                !put.proposed && (put.unplaced.is_empty() || self.config.has(Mutant::PutsUnplaced))
+            })
+            .map(|(&pending, _)| pending)
+            .collect();
+        for pending in ready {
+            // Some may have been lost while others came.
+            let chunks = &self.shelves.puts[&pending].chunks;
+            let unplaced: BTreeSet<ChunkId> =
+                (chunks.iter().copied()).filter(|&chunk| !self.shelves.is_placed(chunk, copies)).collect();
+            let put = self.shelves.puts.get_mut(&pending).expect("it is put");
+            if unplaced.is_empty() || self.config.has(Mutant::PutsUnplaced) {
+                put.proposed = true;
+                let (session, number) = pending;
+                let request = Arc::clone(&put.request);
+                if let Request::Put(put) = &*request {
+                    let Put { name, content, .. } = &**put;
+                    let (name, content) = (Arc::clone(name), Arc::clone(content));
+                    let live = self.shelves.live.len() as u32;
+                    out.observe(Observation::Placed { name, content, copies: copies as u8, live });
+                }
+                wishes.push_back(Wish::Propose(Command::Request { session, number, request }));
+            } else {
+                put.unplaced = unplaced;
+            }
+        }
+        for (&pending, put) in &self.shelves.puts {
+            if !put.proposed && facts.now >= put.progress + PUT_IDLE {
+                over.push((pending, put.unplaced.len() as u64));
+            }
+        }
+        for ((session, number), chunks) in over {
+            let reply = Arc::new(Reply::Refused(Refusal::Incomplete { chunks }));
+            self.replied(session, number, reply, out);
+        }
+    }
+
+    /// What each member holds.
+    pub(super) fn shelved(&self, facts: &Facts<'_>) -> Vec<Shelved> {
+        let view = facts.ledger.view();
+        let shelved = |(&node, shelf): (&NodeId, &Shelf)| {
+            let held = self.shelves.stocks.values().filter(|stock| stock.holders.contains_key(&node));
+            let (chunks, bytes) =
+                held.fold((0, 0), |(chunks, bytes), stock| (chunks + 1, bytes + u64::from(stock.bytes)));
+            Shelved {
+                node,
+                name: view.member(node).map_or_else(|| "".into(), |member| Arc::clone(&member.name)),
+                chunks,
+                bytes,
+                coming: (shelf.coming.len() + shelf.wanted.len()) as u64,
+                suspect: !self.shelves.live.contains(&node),
+            }
+        };
+        self.shelves.members.iter().map(shelved).collect()
+    }
+
+    /// Where the chunks of a version are; live holders come first.
+    pub(super) fn locate(&self, version: &Version) -> Located {
+        let holders = |chunk: &Chunk| {
+            let stock = self.shelves.stocks.get(&chunk.id);
+            let mut holders: Vec<NodeId> =
+                stock.into_iter().flat_map(|stock| stock.holders.keys().copied()).collect();
+            holders.sort_by_key(|holder| !self.shelves.live.contains(holder));
+            holders
+        };
+        Located { version: version.clone(), holders: version.content.chunks.iter().map(holders).collect() }
+    }
+}

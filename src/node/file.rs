@@ -1,0 +1,195 @@
+//! What the file store is told and keeps: contents, versions, and what one can ask about them. The bytes never come here.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::limits::{CHUNK_BYTES_MAX, FILE_CHUNKS_MAX, NAME_BYTES_MAX, VERSIONS_KEPT_MAX};
+use crate::base::{Chunk, NodeId, Time};
+
+/// What a version of a file holds: its chunks, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Content {
+    /// What the bytes are.
+    pub kind: FileKind,
+    /// All chunks but the last have [`CHUNK_BYTES_MAX`] bytes; an empty file has none.
+    pub chunks: Vec<Chunk>,
+}
+
+/// What the bytes of a file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FileKind {
+    /// Bytes.
+    Plain,
+    /// A zip that was made of a folder, and becomes one again when it is fetched.
+    Folder,
+}
+
+impl Content {
+    /// How many bytes it has.
+    pub fn bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum()
+    }
+
+    /// What is wrong with it; `None` when nothing is.
+    fn flaw(&self) -> Option<String> {
+        if self.chunks.len() > FILE_CHUNKS_MAX {
+            let most = (FILE_CHUNKS_MAX as u64 * u64::from(CHUNK_BYTES_MAX)) >> 30;
+            return Some(format!(
+                "a file has at most {FILE_CHUNKS_MAX} chunks ({most} GiB), not {}",
+                self.chunks.len()
+            ));
+        }
+        let (last, others) = self.chunks.split_last()?;
+        let whole = others.iter().all(|chunk| chunk.bytes == CHUNK_BYTES_MAX);
+        let fits = (1..=CHUNK_BYTES_MAX).contains(&last.bytes);
+        (!whole || !fits).then(|| {
+            format!("all chunks of a file but the last have {CHUNK_BYTES_MAX} bytes, and the last has 1 to that many")
+        })
+    }
+}
+
+/// A client puts a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Put {
+    /// The file's name: see [`name_flaw`].
+    pub name: Arc<str>,
+    /// What the new version shall hold.
+    pub content: Arc<Content>,
+    /// What has to be so.
+    pub expect: Expect,
+    /// How many versions of the file stay, the new one among them: 1 to 1,000. 5 is usual.
+    pub keep: u16,
+}
+
+impl Put {
+    /// What is wrong with it; `None` when nothing is.
+    pub(super) fn flaw(&self) -> Option<String> {
+        let kept = (1..=VERSIONS_KEPT_MAX).contains(&self.keep);
+        let keep = || format!("1 to {VERSIONS_KEPT_MAX} versions of a file are kept, not {}", self.keep);
+        name_flaw(&self.name).or_else(|| self.content.flaw()).or_else(|| (!kept).then(keep))
+    }
+}
+
+/// What must be so for a file to be changed: compare and set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Expect {
+    /// Whatever there is.
+    #[default]
+    Anything,
+    /// There is no such file.
+    Absent,
+    /// This is its newest version.
+    Version(u64),
+}
+
+/// One version of a file. It never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Version {
+    /// Counted per name from 1, and never given twice: a name that is put after it was deleted goes on above.
+    pub number: u64,
+    /// When it was put, in cluster time.
+    pub at: Time,
+    /// What it holds.
+    pub content: Arc<Content>,
+}
+
+/// A file as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What its newest version is.
+    pub kind: FileKind,
+    /// The number of that.
+    pub version: u64,
+    /// How many bytes that has.
+    pub bytes: u64,
+    /// How many versions there are.
+    pub versions: u32,
+    /// When the newest was put, in cluster time.
+    pub at: Time,
+}
+
+/// Where a version's chunks are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Located {
+    /// The version.
+    pub version: Version,
+    /// For each of its chunks, in order, the members that are known to hold it.
+    pub holders: Vec<Vec<NodeId>>,
+}
+
+/// What a member holds for the file store, as the coordinator knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shelved {
+    /// The member.
+    pub node: NodeId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Chunks on its disk.
+    pub chunks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Chunks that it was told to fetch and does not hold yet.
+    pub coming: u64,
+    /// Whether it is suspect, so that its copies do not count.
+    pub suspect: bool,
+}
+
+/// What is wrong with the name of a file; `None` when nothing is.
+///
+/// A name has 1 to 1,024 bytes and consists of parts between slashes, none of which is empty, `.` or `..`; no control characters.
+/// So it is a path below whatever folder it is fetched into, and reads the same everywhere.
+pub fn name_flaw(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("a file needs a name".to_owned());
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Some(format!("a file's name has at most {NAME_BYTES_MAX} bytes, not {}", name.len()));
+    }
+    if let Some(control) = name.chars().find(|letter| letter.is_control()) {
+        return Some(format!("a file's name has no control characters like {control:?}"));
+    }
+    if name.contains(['\\', '@']) {
+        return Some(
+            "a file's name has no \\ and no @ (which stands before the number of a version)".to_owned(),
+        );
+    }
+    let wrong = name.split('/').find(|part| matches!(*part, "" | "." | ".."));
+    wrong.map(|part| format!("a file's name has no part {part:?} between slashes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ChunkId;
+
+    #[test]
+    fn names_stay_below_the_folder_that_they_are_fetched_into() {
+        for fine in ["a", "letters/train.zip", "Größe 3", "..a/b..", "a/.b"] {
+            assert_eq!(name_flaw(fine), None, "{fine}");
+        }
+        for wrong in ["", "/a", "a/", "a//b", "..", "a/../b", ".", "a\0b", "a\nb", "a\\b", "a@2"] {
+            assert!(name_flaw(wrong).is_some(), "{wrong:?}");
+        }
+        assert_eq!(name_flaw(&"x".repeat(NAME_BYTES_MAX)), None);
+        assert!(name_flaw(&"x".repeat(10_000)).is_some_and(|flaw| flaw.contains("10000")));
+    }
+
+    #[test]
+    fn a_content_has_whole_chunks_and_a_last_one() {
+        let content = |lengths: &[u32]| {
+            let chunk = |(place, &bytes): (usize, &u32)| Chunk { id: ChunkId([place as u8; 32]), bytes };
+            Content { kind: FileKind::Plain, chunks: lengths.iter().enumerate().map(chunk).collect() }
+        };
+        let whole = CHUNK_BYTES_MAX;
+        for fine in [&[][..], &[1], &[whole], &[whole, whole], &[whole, 7]] {
+            assert_eq!(content(fine).flaw(), None, "{fine:?}");
+        }
+        for wrong in [&[0][..], &[whole + 1], &[7, whole], &[whole, 0], &[whole - 1, 1]] {
+            assert!(content(wrong).flaw().is_some(), "{wrong:?}");
+        }
+        assert_eq!(content(&[whole, 7]).bytes(), u64::from(whole) + 7);
+    }
+}

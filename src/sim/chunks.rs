@@ -1,0 +1,213 @@
+//! The chunks of files on the machines' disks, and their way there: it takes bandwidth, and time to write.
+
+use std::collections::BTreeMap;
+
+use super::book::Address;
+use super::host::{Local, Process};
+use super::network::TRIES;
+use super::world::{Event, World};
+use crate::base::{Chunk, ChunkId, NodeId, Rng, SessionId, Span};
+use crate::history::{Machine, Watcher};
+use crate::node::{ChunkCommand, ChunkEvent, Content};
+
+/// Bytes per second of a client's way to a node, and of the ways between nodes of a network whose bandwidth is not limited: 10 Gbit/s.
+const BANDWIDTH: u64 = 1_250_000_000;
+/// Bytes per second that a disk writes, beside its syncs.
+const WRITES: u64 = 500_000_000;
+/// How long it takes to remove a chunk.
+const DROPS: Span = Span::micros(100);
+
+/// All chunks of a run.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    /// By machine: what is durable there.
+    disks: Vec<BTreeMap<ChunkId, u32>>,
+    /// What is under way.
+    moves: BTreeMap<u64, Move>,
+    last: u64,
+    rng: Rng,
+}
+
+/// Something that happens to a chunk and takes its time.
+#[derive(Debug)]
+struct Move {
+    chunk: Chunk,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// It comes from this machine, and if nothing comes of that, from one of these.
+    Travels { from: Option<Machine>, others: Vec<NodeId> },
+    /// A client brings it, as part of this request.
+    Brought { session: SessionId, number: u64 },
+    /// It is written.
+    Written,
+    /// It is removed.
+    Dropped,
+}
+
+impl Chunks {
+    /// No chunks on `machines` machines.
+    pub(super) fn new(machines: usize, rng: Rng) -> Chunks {
+        Chunks { disks: vec![BTreeMap::new(); machines], moves: BTreeMap::new(), last: 0, rng }
+    }
+
+    /// What is durable on a machine.
+    pub(super) fn on(&self, machine: Machine) -> Vec<Chunk> {
+        self.disks[machine as usize].iter().map(|(&id, &bytes)| Chunk { id, bytes }).collect()
+    }
+
+    /// Whether a chunk is durable on a machine.
+    pub(super) fn has(&self, machine: Machine, chunk: ChunkId) -> bool {
+        self.disks[machine as usize].contains_key(&chunk)
+    }
+
+    /// The disk of a machine is lost.
+    pub(super) fn wipe(&mut self, machine: Machine) {
+        self.disks[machine as usize].clear();
+    }
+
+    fn add(&mut self, chunk: Chunk, stage: Stage) -> u64 {
+        self.last += 1;
+        self.moves.insert(self.last, Move { chunk, stage });
+        self.last
+    }
+}
+
+/// How long so many bytes take at this rate.
+fn takes(bytes: u32, per_second: u64) -> Span {
+    Span(u64::from(bytes) * 1_000_000_000 / per_second.max(1))
+}
+
+impl<P: Process, W: Watcher> World<'_, P, W> {
+    /// A node wants something done with a chunk.
+    pub(super) fn chunk_command(&mut self, machine: Machine, command: &ChunkCommand) {
+        match command {
+            ChunkCommand::Fetch { chunk, from } => self.travel(machine, *chunk, from.to_vec()),
+            ChunkCommand::Drop { chunk } => {
+                self.chunks.disks[machine as usize].remove(chunk);
+                let number = self.chunks.add(Chunk { id: *chunk, bytes: 1 }, Stage::Dropped);
+                self.later(machine, number, DROPS);
+            }
+        }
+    }
+
+    /// A client brings a file to a node: its chunks come one after the other, but for those that are there.
+    pub(super) fn bring(&mut self, machine: Machine, (session, number): (SessionId, u64), content: &Content) {
+        let mut after = Span::ZERO;
+        for &chunk in &content.chunks {
+            if self.chunks.has(machine, chunk.id) {
+                self.local(machine, Local::Chunk(ChunkEvent::Got { chunk }));
+                continue;
+            }
+            after += takes(chunk.bytes, self.plan.network.bandwidth.unwrap_or(BANDWIDTH));
+            let brought = self.chunks.add(chunk, Stage::Brought { session, number });
+            self.later(machine, brought, after);
+        }
+    }
+
+    /// How long a client needs to bring a file.
+    pub(super) fn brings(&self, content: &Content) -> Span {
+        let bandwidth = self.plan.network.bandwidth.unwrap_or(BANDWIDTH);
+        content.chunks.iter().fold(Span::ZERO, |sum, chunk| sum + takes(chunk.bytes, bandwidth))
+    }
+
+    /// A chunk sets out from the first source that has it and can be reached.
+    fn travel(&mut self, machine: Machine, chunk: Chunk, mut sources: Vec<NodeId>) {
+        let mut tried = Span::ZERO;
+        while !sources.is_empty() {
+            let source = sources.remove(0);
+            let from = self.book.find(source).map(|Address { machine, .. }| machine);
+            let from = from.filter(|&from| from != machine && self.lends(from, source, chunk.id));
+            let arrives = from.ok_or(TRIES).and_then(|from| {
+                self.network.transfer(from, machine, u64::from(chunk.bytes), BANDWIDTH, self.now)
+            });
+            match arrives {
+                Ok(at) => {
+                    let number = self.chunks.add(chunk, Stage::Travels { from, others: sources });
+                    return self.later(machine, number, tried + at.since(self.now));
+                }
+                Err(in_vain) => tried += in_vain,
+            }
+        }
+        let number = self.chunks.add(chunk, Stage::Travels { from: None, others: Vec::new() });
+        self.later(machine, number, tried + TRIES);
+    }
+
+    /// Whether a machine runs as `id` and can give a chunk. One that gets little of its processor gives all the same.
+    fn lends(&self, machine: Machine, id: NodeId, chunk: ChunkId) -> bool {
+        let host = &self.hosts[machine as usize];
+        host.runs() && host.id == id && !host.paused && self.chunks.has(machine, chunk)
+    }
+
+    fn later(&mut self, machine: Machine, number: u64, after: Span) {
+        let life = self.hosts[machine as usize].life;
+        self.queue.push(self.now + after, Event::Chunk { machine, life, number });
+    }
+
+    /// The next thing happens to a chunk, unless the process that waits for it is gone.
+    pub(super) fn chunk_moves(&mut self, machine: Machine, life: u32, number: u64) {
+        let Some(Move { chunk, stage }) = self.chunks.moves.remove(&number) else { return };
+        let host = &self.hosts[machine as usize];
+        if host.life != life || !host.runs() {
+            return;
+        }
+        match stage {
+            Stage::Travels { from, others } => {
+                let came = from.is_some_and(|from| {
+                    let source = self.hosts[from as usize].id;
+                    self.lends(from, source, chunk.id) && !self.network.is_cut(from, machine, self.now)
+                });
+                match came {
+                    true => self.write_chunk(machine, chunk),
+                    false if !others.is_empty() => self.travel(machine, chunk, others),
+                    false => self.misses(machine, chunk.id, false),
+                }
+            }
+            Stage::Brought { session, number } => {
+                // Whoever has given up brings nothing more.
+                if self.network.admits_clients(machine) && self.clients.waits_for(session, number) {
+                    self.write_chunk(machine, chunk);
+                }
+            }
+            Stage::Written => {
+                self.chunks.disks[machine as usize].insert(chunk.id, chunk.bytes);
+                self.local(machine, Local::Chunk(ChunkEvent::Got { chunk }));
+            }
+            Stage::Dropped => {
+                self.local(machine, Local::Chunk(ChunkEvent::Dropped { chunk: chunk.id }));
+            }
+        }
+    }
+
+    fn misses(&mut self, machine: Machine, chunk: ChunkId, unwritten: bool) {
+        self.local(machine, Local::Chunk(ChunkEvent::Failed { chunk, unwritten }));
+    }
+
+    /// A chunk is written, where there is room for it.
+    fn write_chunk(&mut self, machine: Machine, chunk: Chunk) {
+        if self.disks[machine as usize].is_full() {
+            let faults = self.disks[machine as usize].full().to_vec();
+            self.took_effect(faults);
+            return self.misses(machine, chunk.id, true);
+        }
+        let sync = self.plan.disk.sync.sample(&mut self.chunks.rng);
+        let number = self.chunks.add(chunk, Stage::Written);
+        self.later(machine, number, sync + takes(chunk.bytes, WRITES));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Time;
+
+    #[test]
+    fn large_chunks_take_longer() {
+        assert_eq!(takes(0, 10), Span::ZERO);
+        assert_eq!(takes(20, 10), Span::secs(2));
+        assert_eq!(takes(u32::MAX, 0), Span(u64::from(u32::MAX) * 1_000_000_000));
+        assert!(Time::ZERO + takes(4 << 20, WRITES) < Time::ZERO + Span::millis(10));
+    }
+}
