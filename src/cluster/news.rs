@@ -111,6 +111,7 @@ fn changed(change: &Change, name: &dyn Fn(NodeId) -> String) -> Option<(&'static
     Some(match change {
         Change::FilePut { name, version, .. } => ("files", format!("{name} has version {}", version.number)),
         Change::FileDeleted { name, .. } => ("files", format!("{name} is deleted")),
+        Change::Pinned { .. } | Change::Unpinned { .. } => return None,
         Change::JobAdded { job, spec } => {
             let inputs = spec.inputs.count();
             ("job", format!("{job} is accepted: {}, {inputs} inputs of {}", spec.name, spec.model))

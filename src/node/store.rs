@@ -142,7 +142,10 @@ impl Store {
                     self.tend(tend, out);
                 }
             }
-            StoreMessage::Holds(_) | StoreMessage::Tending { .. } => {}
+            StoreMessage::Holds(_)
+            | StoreMessage::Tending { .. }
+            | StoreMessage::Seek { .. }
+            | StoreMessage::Found(_) => {}
         }
     }
 
@@ -208,6 +211,8 @@ impl Store {
             ChunkEvent::Dropped { chunk } => {
                 self.dropping.remove(chunk);
             }
+            // That is for the worker: what is at hand for a query is no copy of the store's.
+            ChunkEvent::Staged { .. } | ChunkEvent::Unstaged { .. } => {}
         }
     }
 

@@ -340,7 +340,10 @@ impl Coordinator {
                     self.places = false;
                     self.replan = true;
                 }
-                Change::FilePut { .. } | Change::FileDeleted { .. } => self.refiled(change),
+                Change::FilePut { .. } | Change::FileDeleted { .. } | Change::Unpinned { .. } => {
+                    self.refiled(change);
+                }
+                Change::Pinned { .. } => {}
                 Change::Drained { .. } => {
                     self.reassess(facts);
                     self.clear_drained(facts, out);

@@ -608,7 +608,9 @@ impl Count {
                 | Change::PolicySet { .. }
                 | Change::Drained { .. }
                 | Change::FilePut { .. }
-                | Change::FileDeleted { .. } => {}
+                | Change::FileDeleted { .. }
+                | Change::Pinned { .. }
+                | Change::Unpinned { .. } => {}
             }
         }
     }
