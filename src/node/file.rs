@@ -200,7 +200,8 @@ mod tests {
         assert_eq!(stored("letters"), None);
         assert_eq!(stored("store:a/b"), Some(Ok(("a/b", None))));
         assert_eq!(stored("store:a/b@12"), Some(Ok(("a/b", Some(12)))));
-        for wrong in ["store:", "store:@1", "store:../a", "store:a@", "store:a@x", "store:a@0", "store:a@1@2"] {
+        for wrong in ["store:", "store:@1", "store:../a", "store:a@", "store:a@x", "store:a@0", "store:a@1@2"]
+        {
             assert!(stored(wrong).is_some_and(|read| read.is_err()), "{wrong}");
         }
     }

@@ -192,7 +192,8 @@ impl Worker {
     /// Has data brought, and begins with what has all that it needs.
     fn go_on(&mut self, now: Time, facts: WorkerFacts, out: &mut Outbox) {
         let (waiting, running) = (&self.waiting, self.engine.running().map(|order| order.attempt));
-        let wanted = |attempt| running == Some(attempt) || waiting.iter().any(|order| order.attempt == attempt);
+        let wanted =
+            |attempt| running == Some(attempt) || waiting.iter().any(|order| order.attempt == attempt);
         self.supply.retain(wanted, out);
         self.supply.advance(now, facts, out);
         let supply = &self.supply;

@@ -134,13 +134,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     }
 
     /// A chunk sets out from the first source that has it and can be reached.
-    pub(super) fn travel(
-        &mut self,
-        machine: Machine,
-        chunk: Chunk,
-        mut sources: Vec<NodeId>,
-        goal: For,
-    ) {
+    pub(super) fn travel(&mut self, machine: Machine, chunk: Chunk, mut sources: Vec<NodeId>, goal: For) {
         let mut tried = Span::ZERO;
         while !sources.is_empty() {
             let source = sources.remove(0);

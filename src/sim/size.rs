@@ -1,9 +1,9 @@
 //! How large a message would be on the wire, roughly: what a limited bandwidth is divided by.
 
 use crate::node::{
-    Answer, Body, ClientMessage, Command, Entry, Held, Inputs, JobSpec, Located, LogMessage, MembershipMessage,
-    Message, Outcome, Payload, Progress, Reading, Reply, Request, StandbyMessage, StoreMessage, ViewChange,
-    ViewUpdate, Whole, WorkMessage,
+    Answer, Body, ClientMessage, Command, Entry, Held, Inputs, JobSpec, Located, LogMessage,
+    MembershipMessage, Message, Outcome, Payload, Progress, Reading, Reply, Request, StandbyMessage,
+    StoreMessage, ViewChange, ViewUpdate, Whole, WorkMessage,
 };
 
 /// Frame, authentication and addresses of any message.

@@ -140,7 +140,9 @@ fn a_job_reads_the_version_that_there_was_whatever_becomes_of_the_file() {
 #[test]
 fn data_that_cannot_be_had_fail_with_a_reason_and_hold_up_nobody_else() {
     // Most disks, each with the only copy of what is on it.
-    let lost = |node| format!("[[fault]]\nat = \"3200ms\"\nkind = \"crash\"\ntarget = \"node {node}\"\nwipe = true\n");
+    let lost = |node| {
+        format!("[[fault]]\nat = \"3200ms\"\nkind = \"crash\"\ntarget = \"node {node}\"\nwipe = true\n")
+    };
     let lost: String = (4..=8).map(lost).collect();
     for seed in 0..5 {
         let jobs = run(

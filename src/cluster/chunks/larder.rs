@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ring::digest::{SHA256, digest};
@@ -37,6 +38,10 @@ pub(in super::super) struct Larder {
     porter: Arc<Porter>,
     folder: PathBuf,
     shelf: Mutex<Shelf>,
+    /// Where engines find what was staged. The machine looks at it, which must not wait for a disk.
+    paths: Mutex<BTreeMap<AttemptId, String>>,
+    /// Whether something was fetched since ways to other nodes were let go of last.
+    fetched: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -53,8 +58,6 @@ struct Shelf {
 struct Staged {
     key: Key,
     holds: BTreeSet<u32>,
-    /// Where its engine finds the dataset, once it is at hand.
-    path: Option<String>,
 }
 
 /// One file.
@@ -98,32 +101,33 @@ impl Larder {
         }
         let (present, copies, staged) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let shelf = Shelf { cache: Cache::new(limit), present, copies, staged };
-        Ok(Larder { porter, folder, shelf: Mutex::new(shelf) })
+        let (shelf, paths, fetched) = (Mutex::new(shelf), Mutex::default(), AtomicBool::new(false));
+        Ok(Larder { porter, folder, shelf, paths, fetched })
     }
 
     /// Where the engine finds what was staged for an attempt.
     pub(in super::super) fn path(&self, attempt: AttemptId) -> Option<String> {
-        lock(&self.shelf).staged.get(&attempt)?.path.clone()
+        lock(&self.paths).get(&attempt).cloned()
     }
 
     /// Brings what a query reads, and tells what came of it unless it is unstaged before.
     pub(super) fn stage(self: &Arc<Larder>, stage: Arc<Stage>) {
         let larder = Arc::clone(self);
         let key = key(&stage);
-        let staged = Staged { key, holds: BTreeSet::new(), path: None };
+        let staged = Staged { key, holds: BTreeSet::new() };
         let before = lock(&self.shelf).staged.insert(stage.attempt, staged);
         debug_assert!(before.is_none(), "an attempt is staged once at a time");
         self.porter.handle().spawn(async move {
             let attempt = stage.attempt;
             let brought = larder.bring(key, &stage).await;
             let event = match brought {
-                Ok(path) => match lock(&larder.shelf).staged.get_mut(&attempt) {
-                    Some(staged) => {
-                        staged.path = Some(path);
-                        Some(ChunkEvent::Staged { attempt })
-                    }
-                    None => None,
-                },
+                Ok(path) => {
+                    let shelf = lock(&larder.shelf);
+                    shelf.staged.contains_key(&attempt).then(|| {
+                        lock(&larder.paths).insert(attempt, path);
+                        ChunkEvent::Staged { attempt }
+                    })
+                }
                 Err(reason) => {
                     tracing::debug!(dataset = %stage.dataset, reason, "what a query reads cannot be had");
                     larder.release(attempt).then(|| ChunkEvent::Unstaged { attempt, reason: reason.into() })
@@ -132,7 +136,9 @@ impl Larder {
             if let Some(event) = event {
                 larder.porter.rack.say(event);
             }
-            larder.porter.rest().await;
+            if larder.fetched.swap(false, Ordering::Relaxed) {
+                larder.porter.rest().await;
+            }
         });
     }
 
@@ -144,6 +150,7 @@ impl Larder {
     fn release(&self, attempt: AttemptId) -> bool {
         let mut shelf = lock(&self.shelf);
         let Some(Staged { key, holds, .. }) = shelf.staged.remove(&attempt) else { return false };
+        lock(&self.paths).remove(&attempt);
         for place in holds {
             shelf.let_go((key, place));
         }
@@ -228,7 +235,8 @@ impl Larder {
         common.extend(layout::tables(&places).flat_map(|table| copy.covering(table)));
         self.fill(copy, attempt, holders, &common).await?;
         let path = copy.path.clone();
-        let inputs = aside(move || layout::inputs(&path, &places)).await.map_err(|error| error.to_string())?;
+        let inputs =
+            aside(move || layout::inputs(&path, &places)).await.map_err(|error| error.to_string())?;
         Ok(Layout::Zip { common, inputs: inputs?.into() })
     }
 
@@ -272,7 +280,9 @@ impl Larder {
     /// Brings one chunk.
     async fn fetch(&self, copy: &Copy, place: u32, from: &[NodeId]) -> Result<(), String> {
         let chunk = copy.chunks[place as usize];
-        let bytes = self.porter.carry(chunk, from).await.map_err(|error| format!("chunk {place}: {error}"))?;
+        self.fetched.store(true, Ordering::Relaxed);
+        let bytes =
+            self.porter.carry(chunk, from).await.map_err(|error| format!("chunk {place}: {error}"))?;
         let path = copy.path.clone();
         let at = u64::from(place) * u64::from(CHUNK_BYTES_MAX);
         let written = aside(move || write(&path, at, &bytes)).await.map_err(|error| error.to_string())?;

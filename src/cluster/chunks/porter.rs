@@ -269,6 +269,8 @@ async fn within<T>(done: impl Future<Output = Result<T, CarryError>>) -> Result<
 }
 
 /// Does what waits for the disk elsewhere.
-pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CarryError> {
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CarryError> {
     tokio::task::spawn_blocking(work).await.map_err(broken)
 }

@@ -113,7 +113,8 @@ impl Files {
             self.digest = self.digest.wrapping_add(Fold::of(&("pin", job, pin)));
         }
         let named = self.by_name.values().flat_map(|file| file.versions.iter().cloned());
-        let all: Vec<Arc<Version>> = named.chain(self.pins.values().map(|pin| Arc::clone(&pin.version))).collect();
+        let all: Vec<Arc<Version>> =
+            named.chain(self.pins.values().map(|pin| Arc::clone(&pin.version))).collect();
         for version in &all {
             self.refer(version);
         }

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::config::limits::{STAGED_MAX, STAGE_TRIES_MAX};
+use super::super::config::limits::{STAGE_TRIES_MAX, STAGED_MAX};
 use super::super::config::longer;
 use super::super::file::STORED;
 use super::super::io::{ChunkCommand, Outbox, Stage};
 use super::super::message::{Body, Found, Order, StoreMessage};
 use super::WorkerFacts;
-use crate::base::{AttemptId, JobId, NodeId, Epoch, Span, Time};
+use crate::base::{AttemptId, Epoch, JobId, NodeId, Span, Time};
 
 /// How long the longest wait for the coordinator's answer lasts; the first ones are shorter.
 const WAIT_MAX: Span = Span::secs(1);
@@ -42,7 +42,9 @@ struct Need {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     /// Nobody was asked for it, not before this time.
-    Open { not_before: Time },
+    Open {
+        not_before: Time,
+    },
     Coming,
     Here,
 }
@@ -179,5 +181,120 @@ impl Supply {
             source.again_at = now + REST;
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Incarnation, QueryId};
+    use crate::node::file::{Content, FileKind, Located, Version};
+    use crate::node::io::Effect;
+
+    const FACTS: WorkerFacts = WorkerFacts {
+        epoch: Epoch(3),
+        coordinator: Some(NodeId::new(9)),
+        incarnation: Incarnation(1),
+        member: true,
+    };
+
+    fn attempt(serial: u64) -> AttemptId {
+        AttemptId { epoch: Epoch(3), serial }
+    }
+
+    fn order(serial: u64, dataset: &str) -> Order {
+        let query = QueryId { job: JobId(1), cut: 0, number: serial as u32 };
+        let (model, dataset) = ("m".into(), dataset.into());
+        Order {
+            attempt: attempt(serial),
+            query,
+            model,
+            dataset,
+            from: serial,
+            inputs: 1,
+            limit: Span::secs(1),
+        }
+    }
+
+    fn found(reads: bool) -> Arc<Found> {
+        let content = Arc::new(Content { kind: FileKind::Plain, chunks: Vec::new() });
+        let version = Version { number: 1, at: Time::ZERO, content };
+        let located = reads.then(|| Located { version, holders: Vec::new() });
+        Arc::new(Found { job: JobId(1), inputs_end: 100, located })
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::ZERO + Span::millis(millis)
+    }
+
+    /// What a step wants: how often it asks where data are, whose it wants brought, and whose not any more.
+    fn wants(step: impl FnOnce(&mut Outbox)) -> (usize, Vec<u64>, Vec<u64>) {
+        let mut out = Outbox::new();
+        step(&mut out);
+        let mut all = (0, Vec::new(), Vec::new());
+        for effect in out.drain() {
+            match effect {
+                Effect::Send { message, .. } => {
+                    assert!(matches!(message.body, Body::Store(StoreMessage::Seek { job: JobId(1), .. })));
+                    all.0 += 1;
+                }
+                Effect::Chunk(ChunkCommand::Stage(stage)) => all.1.push(stage.attempt.serial),
+                Effect::Chunk(ChunkCommand::Unstage { attempt }) => all.2.push(attempt.serial),
+                other => panic!("{other:?}"),
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn it_asks_until_it_knows_and_brings_what_is_needed_next() {
+        let mut supply = Supply::default();
+        (1..=6).for_each(|serial| supply.add(&order(serial, "store:a@1")));
+        supply.add(&order(7, "letters"));
+        assert!(supply.has(attempt(7)) && !supply.has(attempt(1)));
+        assert_eq!(wants(|out| supply.advance(at(0), FACTS, out)).0, 1);
+        assert_eq!(wants(|out| supply.advance(at(0), FACTS, out)).0, 0, "it waits for the answer");
+        let again = supply.deadline();
+        assert!(again > at(0) && again <= at(1000));
+        assert_eq!(wants(|out| supply.advance(again, FACTS, out)).0, 1);
+        // Another who leads is asked at once.
+        let other = WorkerFacts { epoch: Epoch(4), coordinator: Some(NodeId::new(8)), ..FACTS };
+        assert_eq!(wants(|out| supply.advance(again, other, out)).0, 1);
+        supply.found(&found(true));
+        assert_eq!(wants(|out| supply.advance(again, FACTS, out)), (0, vec![1, 2, 3, 4], vec![]));
+        assert_eq!(supply.deadline(), Time::NEVER);
+        supply.staged(attempt(2));
+        assert!(supply.has(attempt(2)) && !supply.has(attempt(1)));
+        assert_eq!(wants(|out| supply.advance(again, FACTS, out)).1, [5]);
+        // What leaves the desk is let go of, if it was asked for.
+        assert_eq!(wants(|out| supply.retain(|attempt| attempt.serial == 3, out)).2, [1, 2, 4, 5]);
+        assert_eq!(wants(|out| supply.retain(|_| false, out)).2, [3]);
+        assert!(supply.sources.is_empty());
+    }
+
+    #[test]
+    fn data_that_cannot_be_had_are_looked_for_anew_and_given_up() {
+        let mut supply = Supply::default();
+        supply.add(&order(1, "store:a@1"));
+        let mut now = at(0);
+        for failure in 1..=STAGE_TRIES_MAX {
+            assert_eq!(wants(|out| supply.advance(now, FACTS, out)).0, 1, "failure {failure}");
+            supply.found(&found(true));
+            assert_eq!(wants(|out| supply.advance(now, FACTS, out)).1, [1], "failure {failure}");
+            let given_up = supply.unstaged(attempt(1), now);
+            assert_eq!(given_up, failure == STAGE_TRIES_MAX);
+            assert!(!supply.unstaged(attempt(1), now), "it was said before");
+            now = now + REST;
+            assert!(given_up || supply.deadline() == now, "failure {failure}");
+        }
+    }
+
+    #[test]
+    fn a_job_by_names_may_be_called_like_a_file() {
+        let mut supply = Supply::default();
+        supply.add(&order(1, "store:a"));
+        supply.found(&found(false));
+        assert_eq!(wants(|out| supply.advance(at(0), FACTS, out)), (0, vec![], vec![]));
+        assert!(supply.has(attempt(1)));
     }
 }
