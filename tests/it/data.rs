@@ -82,10 +82,10 @@ fn the_start_of_a_second_job_includes_the_fetch_of_its_data() {
     let text = include_str!("../../scenarios/second_job_stored.toml");
     for seed in 1..6 {
         let jobs = run(text, seed);
-        let (fetched, at_hand) = (jobs.start("second"), jobs.start("again"));
-        // 4 MiB at 1 Gbit/s take 33.5 ms; what more it takes is to write them.
-        assert!((Span::millis(33)..Span::millis(150)).contains(&fetched), "seed {seed}: {fetched}");
-        assert!(at_hand < Span::millis(15), "seed {seed}: {at_hand}");
+        let (fetched, plain) = (jobs.start("second"), jobs.start("plain"));
+        // One chunk at 1 Gbit/s takes 33.5 ms and 8.4 ms to be written; nobody has all five of any query. They come from several nodes.
+        assert!((Span::millis(40)..Span::millis(300)).contains(&fetched), "seed {seed}: {fetched}");
+        assert!(plain < Span::millis(15), "seed {seed}: {plain}");
         assert_eq!(jobs.failed["second"], 0, "seed {seed}");
     }
 }
@@ -139,11 +139,11 @@ fn a_job_reads_the_version_that_there_was_whatever_becomes_of_the_file() {
 
 #[test]
 fn data_that_cannot_be_had_fail_with_a_reason_and_hold_up_nobody_else() {
-    // Most disks, each with the only copy of what is on it.
+    // Three disks, each with the only copy of what is on it.
     let lost = |node| {
         format!("[[fault]]\nat = \"3200ms\"\nkind = \"crash\"\ntarget = \"node {node}\"\nwipe = true\n")
     };
-    let lost: String = (4..=8).map(lost).collect();
+    let lost: String = (4..=6).map(lost).collect();
     for seed in 0..5 {
         let jobs = run(
             &format!(

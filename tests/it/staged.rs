@@ -50,7 +50,7 @@ fn jobs_read_what_was_put_and_keep_it_within_a_limit() {
         run(&["submit", "letters", file, "--range", range, "--batch", "4", "--wait"], code)
     };
     let (said, _) = submit("store:data/pictures", "0..40", 0);
-    assert!(said.contains("40 of 40 done") && said.contains("none failed"), "{said}");
+    assert!(said.contains("40 of 40 inputs done and none failed"), "{said}");
     // Somebody read something, everybody keeps no more than it should, and none of it counts as a copy.
     let mut read = 0;
     for name in ["n1", "n2", "n3"] {
