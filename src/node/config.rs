@@ -335,5 +335,5 @@ pub mod limits {
     /// Queries whose data a worker fetches at the same time; those of the next ones come first.
     pub const STAGED_MAX: usize = 4;
     /// How often a worker fails to get the data of a query before the attempt fails.
-    pub const STAGE_TRIES_MAX: u8 = 3;
+    pub const STAGE_TRIES_MAX: u8 = 2;
 }

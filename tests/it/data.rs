@@ -80,14 +80,18 @@ fn run(text: &str, seed: u64) -> Jobs {
 #[test]
 fn the_start_of_a_second_job_includes_the_fetch_of_its_data() {
     let text = include_str!("../../scenarios/second_job_stored.toml");
+    let mut from_afar = 0;
     for seed in 1..6 {
         let jobs = run(text, seed);
         let (fetched, plain) = (jobs.start("second"), jobs.start("plain"));
-        // One chunk at 1 Gbit/s takes 33.5 ms and 8.4 ms to be written; nobody has all five of any query. They come from several nodes.
-        assert!((Span::millis(40)..Span::millis(300)).contains(&fetched), "seed {seed}: {fetched}");
-        assert!(plain < Span::millis(15), "seed {seed}: {plain}");
+        // One chunk at 1 Gbit/s takes 33.5 ms and 8.4 ms to be written. Seldom a worker happens to hold all five of a query for the
+        // store; then it takes 12.6 ms to copy them.
+        assert!((Span::millis(12)..Span::millis(300)).contains(&fetched), "seed {seed}: {fetched}");
+        from_afar += u32::from(fetched > Span::millis(40));
+        assert!(plain < Span::millis(10), "seed {seed}: {plain}");
         assert_eq!(jobs.failed["second"], 0, "seed {seed}");
     }
+    assert!(from_afar >= 3, "{from_afar} of 5 starts waited for the network");
 }
 
 const MODEL: &str = r#"
@@ -159,12 +163,12 @@ fn data_that_cannot_be_had_fail_with_a_reason_and_hold_up_nobody_else() {
                 at = "1s"
                 kind = "put"
                 file = "a"
-                bytes = 40_000_000
+                bytes = 160_000_000
                 {lost}
                 [[job]]
                 name = "reads"
                 model = "m"
-                inputs = "store:a:0..1000"
+                inputs = "store:a:0..200"
                 batch = 10
                 at = "3s"
                 [[job]]

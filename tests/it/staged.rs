@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::cluster::{Node, ask, folder, formed};
+use crate::cluster::{Node, ask, folder, formed, until};
 
 /// Bytes that the files in and below a folder take on the disk.
 fn taken(folder: &Path) -> u64 {
@@ -54,8 +54,10 @@ fn jobs_read_what_was_put_and_keep_it_within_a_limit() {
     // Somebody read something, everybody keeps no more than it should, and none of it counts as a copy.
     let mut read = 0;
     for name in ["n1", "n2", "n3"] {
-        let taken = taken(&folder.join(name).join("staged"));
-        assert!(taken <= 8 << 20, "{name} keeps {taken} bytes");
+        // What second attempts read goes a little later. Folders take room as well.
+        let least = |taken: &u64| *taken <= (8 << 20) + (64 << 10);
+        let look = || Some(taken(&folder.join(name).join("staged"))).filter(least);
+        let taken = until(&format!("{name} keeps no more than it should"), look);
         read += taken;
     }
     assert!(read >= 4 << 20, "{read} bytes are at hand");

@@ -254,9 +254,10 @@ impl Larder {
             shelf.shrink();
             missing
         };
-        let mut coming = JoinSet::new();
+        let (mut coming, mut failed) = (JoinSet::new(), None);
         loop {
             while coming.len() < AT_ONCE
+                && failed.is_none()
                 && let Some(place) = missing.pop_first()
             {
                 let mut from = holders.get(place as usize).cloned().unwrap_or_default();
@@ -268,11 +269,12 @@ impl Larder {
                 let (larder, copy) = (Arc::clone(self), Arc::clone(copy));
                 coming.spawn(async move { larder.fetch(&copy, place, &from).await });
             }
+            // What is on its way is waited for even so: nothing is written behind anybody's back.
             match coming.join_next().await {
-                None => return Ok(()),
+                None => return failed.map_or(Ok(()), Err),
                 Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(why))) => return Err(why),
-                Some(Err(error)) => return Err(error.to_string()),
+                Some(Ok(Err(why))) => failed = failed.or(Some(why)),
+                Some(Err(error)) => failed = failed.or_else(|| Some(error.to_string())),
             }
         }
     }
@@ -287,7 +289,13 @@ impl Larder {
         let at = u64::from(place) * u64::from(CHUNK_BYTES_MAX);
         let written = aside(move || write(&path, at, &bytes)).await.map_err(|error| error.to_string())?;
         written.map_err(|error| format!("chunk {place} cannot be written: {error}"))?;
-        lock(&self.shelf).present.insert((copy.key, place));
+        let mut shelf = lock(&self.shelf);
+        if !shelf.is_held((copy.key, place)) {
+            // Whoever needed it does so no more, and it is no longer accounted for.
+            dig(&copy.path, at, chunk.bytes);
+            return Err("nobody wants it any more".to_owned());
+        }
+        shelf.present.insert((copy.key, place));
         Ok(())
     }
 }

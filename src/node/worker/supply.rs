@@ -17,7 +17,7 @@ use crate::base::{AttemptId, Epoch, JobId, NodeId, Span, Time};
 /// How long the longest wait for the coordinator's answer lasts; the first ones are shorter.
 const WAIT_MAX: Span = Span::secs(1);
 /// How long an order rests whose data could not be had.
-const REST: Span = Span::millis(200);
+const REST: Span = Span::millis(100);
 
 /// What the orders on the desk read.
 #[derive(Debug, Default)]
