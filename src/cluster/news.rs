@@ -111,7 +111,6 @@ fn changed(change: &Change, name: &dyn Fn(NodeId) -> String) -> Option<(&'static
     Some(match change {
         Change::FilePut { name, version, .. } => ("files", format!("{name} has version {}", version.number)),
         Change::FileDeleted { name, .. } => ("files", format!("{name} is deleted")),
-        Change::Pinned { .. } | Change::Unpinned { .. } => return None,
         Change::JobAdded { job, spec } => {
             let inputs = spec.inputs.count();
             ("job", format!("{job} is accepted: {}, {inputs} inputs of {}", spec.name, spec.model))
@@ -135,7 +134,10 @@ fn changed(change: &Change, name: &dyn Fn(NodeId) -> String) -> Option<(&'static
             ("operator", format!("{} gets no more queries", name(*node)))
         }
         Change::Drained { node, drained: false } => ("operator", format!("{} works again", name(*node))),
-        Change::Counted { .. } | Change::Uncounted { .. } => return None,
+        Change::Counted { .. }
+        | Change::Uncounted { .. }
+        | Change::Pinned { .. }
+        | Change::Unpinned { .. } => return None,
     })
 }
 

@@ -31,11 +31,11 @@ Examples:
       The first 500 files in a zip, in the order of their names.
   idunno submit letters node:/data/images --range 0..10000 --batch 50
       Inputs that are on the workers already.
-  idunno put letters data/letters; idunno submit letters store:data/letters --range 0..26000 --batch 50
-      A folder that was put into the cluster's store: workers fetch what their queries read. store:data/letters@2 is version 2.
+  idunno submit letters store:data/letters --range 0..26000 --batch 50
+      A folder that was put into the cluster's store (idunno put): workers fetch what their queries read.
 
-INPUTS is a number, a file with a name per line, a folder, a zip, store:NAME for a file of the store, or node:/path for what is on the
-workers; a job takes at most 10,000 names. Of folders and zips here only the names travel: networks (engine torch) need store:NAME, or
+INPUTS is a number, a file with a name per line, a folder, a zip, store:NAME for a file of the store (store:NAME@2 is version 2), or node:/path for
+what is on the workers; a job takes at most 10,000 names. Of folders and zips here only the names travel: networks (engine torch) need store:NAME, or
 node:/path where each worker has a copy; to synthetic models numbers are enough.
 
 Exit codes: 0 fine; 1 failed, or with --wait: some inputs failed; 2 usage or a bad file; 5 no quorum;

@@ -191,7 +191,7 @@ impl Larder {
         if let Some(copy) = shelf.copies.get(&key) {
             return Ok(Arc::clone(copy));
         }
-        let folder = self.folder.join(key.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let folder = self.folder.join(format!("{:032x}", u128::from_be_bytes(key)));
         let copy = Copy {
             key,
             path: folder.join(last_part(&stage.dataset)),

@@ -333,7 +333,7 @@ impl Coordinator {
                     self.tallies.end(*job);
                 }
                 Change::JobStopped { job } => self.end_job(*job, facts.now, out),
-                Change::JobForgotten { .. } => {}
+                Change::JobForgotten { .. } | Change::Pinned { .. } => {}
                 Change::PolicySet { .. } => {
                     self.policy = in_force(&self.config, facts);
                     // Whether it places queries is seen when it is asked.
@@ -343,7 +343,6 @@ impl Coordinator {
                 Change::FilePut { .. } | Change::FileDeleted { .. } | Change::Unpinned { .. } => {
                     self.refiled(change);
                 }
-                Change::Pinned { .. } => {}
                 Change::Drained { .. } => {
                     self.reassess(facts);
                     self.clear_drained(facts, out);

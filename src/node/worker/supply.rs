@@ -284,7 +284,7 @@ mod tests {
             let given_up = supply.unstaged(attempt(1), now);
             assert_eq!(given_up, failure == STAGE_TRIES_MAX);
             assert!(!supply.unstaged(attempt(1), now), "it was said before");
-            now = now + REST;
+            now += REST;
             assert!(given_up || supply.deadline() == now, "failure {failure}");
         }
     }
