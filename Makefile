@@ -103,7 +103,7 @@ fuzz-short: $(NEEDED)
 # Drawn scenarios under every profile: a long campaign, which fails also when a kind of fault never took effect or a point of
 # interest was never reached. `make fuzz SEEDS=100000` goes on for longer.
 SEEDS ?= 10000
-PROFILES := swarm elections partitions churn work disks stories
+PROFILES := swarm elections partitions churn work disks stories files
 fuzz:
 	$(CARGO) build --locked --release
 	set -e; for profile in $(PROFILES); do \

@@ -39,8 +39,18 @@ struct Known {
     versions: u32,
     /// On how many disks it had to be when all copies were there last.
     full: usize,
-    /// How many disks that held it were lost since.
+    /// How many disks have lost it since.
     lost: usize,
+    /// The nodes whose disks were lost with it since, and those of earlier times that are members all the same: until they are
+    /// evicted a coordinator may count on them.
+    dead: Vec<NodeId>,
+}
+
+impl Known {
+    /// On how many disks it was that may be counted on although they have it no more.
+    fn missing(&self) -> usize {
+        self.lost + self.dead.len()
+    }
 }
 
 impl Files {
@@ -56,11 +66,12 @@ impl Files {
     /// A process begins.
     pub(super) fn on_up(&mut self, who: Who, findings: &mut Findings) {
         let disk = self.disks.entry(who.machine).or_default();
-        if disk.of.replace(who.id) == Some(who.id) {
+        let of = disk.of.replace(who.id);
+        if of == Some(who.id) {
             return;
         }
         for chunk in std::mem::take(&mut disk.holds) {
-            self.lose(who, chunk, findings);
+            self.lose(who, chunk, of, findings);
         }
     }
 
@@ -75,6 +86,7 @@ impl Files {
         known.on += usize::from(fresh);
         if known.on >= all {
             (known.full, known.lost) = (all, 0);
+            known.dead.retain(|node| self.members.contains(node));
         }
     }
 
@@ -84,9 +96,12 @@ impl Files {
         }
         let Some(known) = self.chunks.get_mut(&chunk) else { return };
         known.on -= 1;
-        if known.on == 0 && known.versions > 0 {
-            let detail =
-                format_args!("the last copy of chunk {chunk:?} was dropped, and a file consists of it");
+        // Another that was counted on may just have been lost.
+        if known.on == 0 && known.versions > 0 && known.missing() < known.full {
+            let (lost, full) = (known.missing(), known.full);
+            let detail = format_args!(
+                "the last copy of chunk {chunk:?} was dropped, and a file consists of it; {lost} of {full} disks that held it were lost"
+            );
             findings.report(Invariant::FilesKept, who.at, &[who.machine], detail);
         }
         self.forget(chunk);
@@ -94,16 +109,20 @@ impl Files {
 
     pub(super) fn on_lost(&mut self, who: Who, chunk: ChunkId, findings: &mut Findings) {
         if self.disks.entry(who.machine).or_default().holds.remove(&chunk) {
-            self.lose(who, chunk, findings);
+            self.lose(who, chunk, None, findings);
         }
     }
 
-    fn lose(&mut self, who: Who, chunk: ChunkId, findings: &mut Findings) {
+    /// A disk has a chunk no more; with it the node is dead whose disk it was.
+    fn lose(&mut self, who: Who, chunk: ChunkId, dead: Option<NodeId>, findings: &mut Findings) {
         let Some(known) = self.chunks.get_mut(&chunk) else { return };
         known.on -= 1;
-        known.lost += 1;
-        if known.on == 0 && known.versions > 0 && known.lost < known.full {
-            let (lost, full) = (known.lost, known.full);
+        match dead {
+            Some(node) => known.dead.push(node),
+            None => known.lost += 1,
+        }
+        if known.on == 0 && known.versions > 0 && known.missing() < known.full {
+            let (lost, full) = (known.missing(), known.full);
             let detail = format_args!(
                 "chunk {chunk:?} of a stored file is gone after {lost} of the {full} disks that held it were lost"
             );
@@ -113,7 +132,8 @@ impl Files {
     }
 
     fn forget(&mut self, chunk: ChunkId) {
-        if self.chunks.get(&chunk).is_some_and(|known| known.on == 0 && known.versions == 0) {
+        // What was lost counts on: a coordinator that does not know of it yet may propose a file of it.
+        if self.chunks.get(&chunk).is_some_and(|known| (known.on, known.missing(), known.versions) == (0, 0, 0)) {
             self.chunks.remove(&chunk);
         }
     }
@@ -135,7 +155,7 @@ impl Files {
             report(format_args!("{name} was proposed for {copies} disks although {wanted} could hold it"));
         }
         for chunk in &content.chunks {
-            let on = self.chunks.get(&chunk.id).map_or(0, |known| known.on + known.lost);
+            let on = self.chunks.get(&chunk.id).map_or(0, |known| known.on + known.missing());
             if on < usize::from(copies) {
                 let id = chunk.id;
                 report(format_args!(
@@ -152,6 +172,7 @@ impl Files {
             let known = self.chunks.entry(chunk.id).or_default();
             if known.versions == 0 {
                 (known.full, known.lost) = (known.on.min(all), 0);
+                known.dead.retain(|node| self.members.contains(node));
             }
             known.versions += 1;
         }

@@ -44,11 +44,14 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         steady(&mut jobs[0], &mut models, until, nodes.len());
     }
     let mut requests = requests(&mut rng.fork("requests"), &mut jobs, until);
+    let mut liveness_within = LIVENESS_WITHIN;
     if profile == Profile::Files {
         let mut rng = rng.fork("files");
         requests.extend(files(&mut rng, until));
         requests.sort_by_key(|request| request.at.mean());
         config.store.copies = pick(&mut rng, &[1, 2, 3, 4, 4, 4]);
+        // A file whose bytes do not come is given up after a minute. And all copies may have to leave through one machine.
+        liveness_within = LIVENESS_WITHIN * 3 + travels(&requests, network.bandwidth, config.store.copies);
     }
     let options = PolicyOptions::default();
     let voters = config.failover.voters_for(nodes.len());
@@ -64,7 +67,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         seed,
         trials: 1,
         until: Until::Done,
-        liveness_within: LIVENESS_WITHIN,
+        liveness_within,
         network,
         disk: disk(&mut rng.fork("disk")),
         config: Arc::new(config),
@@ -338,6 +341,14 @@ fn files(rng: &mut Rng, until: Span) -> Vec<RequestPlan> {
         }
     };
     (0..count).map(one).collect()
+}
+
+/// How long all copies of all files need through one machine of this bandwidth.
+fn travels(requests: &[RequestPlan], bandwidth: Option<u64>, copies: u8) -> Span {
+    let bytes: u64 = (requests.iter())
+        .map(|request| if let Errand::Put { bytes, .. } = request.errand { bytes } else { 0 })
+        .sum();
+    bandwidth.map_or(Span::ZERO, |bandwidth| Span::millis(bytes * u64::from(copies) * 1_000 / bandwidth))
 }
 
 /// A random subset of the profile's families, a random number of times, and some faults that stay.

@@ -132,10 +132,12 @@ pub enum ChunkEvent {
         /// The chunk.
         chunk: Chunk,
     },
-    /// Nobody had it, or it was not what its name says.
+    /// Nobody had it, or it was not what its name says, or it could not be written.
     Failed {
         /// Which.
         chunk: ChunkId,
+        /// Whether it was this node's own disk that could not take it.
+        unwritten: bool,
     },
     /// It is not on the disk any more, or damaged, although nobody dropped it.
     Lost {

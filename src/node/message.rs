@@ -459,6 +459,8 @@ pub struct Holding {
     pub chunk: Chunk,
     /// By which stamp, if it holds it: a new one each time that it was wanted.
     pub stamp: Option<u64>,
+    /// Whether it does not because its disk could not take it.
+    pub unwritten: bool,
 }
 
 /// What a member shall do with single chunks. Nothing is said of all others.

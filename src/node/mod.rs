@@ -171,7 +171,6 @@ impl Node {
         self.membership.planted = planted;
         self.ledger.planted = planted;
         self.worker.planted = planted;
-        self.store.planted = planted;
     }
 
     /// When [`Node::step`] shall be called with [`Input::Wake`].

@@ -72,8 +72,6 @@ pub enum Mutant {
     NobodyIsEvicted,
     /// A view replaces a newer one.
     InstallsOldView,
-    /// A chunk is dropped by whichever stamp it is held.
-    DropsAnyStamp,
     /// A file is written into the log before enough disks hold it.
     PutsUnplaced,
     /// The chunks of a file that is being put are needed by nobody.
@@ -82,7 +80,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 36] = [
+    pub const ALL: [Mutant; 35] = [
         Mutant::VoteBeforeDurable,
         Mutant::StandsBeforeDurable,
         Mutant::AcknowledgesBeforeDurable,
@@ -116,7 +114,6 @@ impl Mutant {
         Mutant::EvictedReturns,
         Mutant::NobodyIsEvicted,
         Mutant::InstallsOldView,
-        Mutant::DropsAnyStamp,
         Mutant::PutsUnplaced,
         Mutant::PutsPinNothing,
     ];

@@ -196,7 +196,7 @@ pub enum Observation {
         /// Why.
         reason: Arc<str>,
     },
-    /// A chunk of the file store is on its disk from now on.
+    /// A chunk of the file store is on its disk: from now on, or since before its process began.
     ChunkHeld {
         /// Which.
         chunk: ChunkId,

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use super::config::limits::{FETCHES_MAX, HOLDS_MAX};
 use super::io::{ChunkCommand, ChunkEvent, Outbox};
 use super::message::{Body, Holding, Holds, StoreMessage, Tend};
-use super::mutant::{Mutant, Planted};
 use super::observation::Observation;
 use super::worker::WorkerFacts;
 use crate::base::{Chunk, ChunkId, Epoch, Incarnation, NodeId, Span, Time};
@@ -27,13 +26,15 @@ const WAIT_MAX: Span = Span::secs(1);
 #[derive(Debug)]
 pub(super) struct Store {
     held: BTreeMap<ChunkId, Held>,
+    /// Whether what the disk held when the process began has been observed.
+    observed: bool,
     /// What is on its way here.
     fetching: BTreeMap<ChunkId, Chunk>,
     /// What the driver was told to drop and has not said to be gone: what it says to have got of these it got before.
     dropping: BTreeSet<ChunkId>,
     stamps: u64,
-    /// What the coordinator has not confirmed to know, each with the number of the change.
-    unreported: BTreeMap<ChunkId, (u64, Chunk)>,
+    /// What the coordinator has not confirmed to know.
+    unreported: BTreeMap<ChunkId, News>,
     changes: u64,
     /// Whom it reports to, in which reign and as whom.
     to: Option<Reader>,
@@ -42,10 +43,19 @@ pub(super) struct Store {
     said: Option<(u64, Vec<(ChunkId, u64)>)>,
     again_at: Time,
     wait: Span,
-    pub(super) planted: Planted,
 }
 
 type Reader = (Epoch, NodeId, Incarnation);
+
+/// That something about a chunk has changed.
+#[derive(Clone, Copy, Debug)]
+struct News {
+    /// The number of the change.
+    number: u64,
+    chunk: Chunk,
+    /// Whether the disk could not take it.
+    unwritten: bool,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -61,6 +71,7 @@ impl Store {
         };
         Store {
             held: chunks.iter().enumerate().map(stamped).collect(),
+            observed: false,
             fetching: BTreeMap::new(),
             dropping: BTreeSet::new(),
             stamps: chunks.len() as u64,
@@ -71,7 +82,6 @@ impl Store {
             said: None,
             again_at: Time::NEVER,
             wait: FIRST_WAIT,
-            planted: Planted::default(),
         }
     }
 
@@ -89,6 +99,12 @@ impl Store {
 
     /// Ends a step: a coordinator of whom this life hears first is told everything, others what is new.
     pub(super) fn settle(&mut self, now: Time, facts: WorkerFacts, out: &mut Outbox) {
+        if !std::mem::replace(&mut self.observed, true) {
+            // Some may have become durable just before the last process ended, which then never heard of it.
+            for &chunk in self.held.keys() {
+                out.observe(Observation::ChunkHeld { chunk });
+            }
+        }
         let to = facts
             .coordinator
             .filter(|_| facts.member)
@@ -112,13 +128,14 @@ impl Store {
         if self.said.is_some() || self.unreported.is_empty() {
             return;
         }
-        let holding = |(id, &(_, chunk)): (&ChunkId, &(u64, Chunk))| Holding {
-            chunk,
+        let holding = |(id, news): (&ChunkId, &News)| Holding {
+            chunk: news.chunk,
             stamp: self.held.get(id).map(|held| held.stamp),
+            unwritten: news.unwritten,
         };
         let chunks: Vec<Holding> = self.unreported.iter().take(HOLDS_MAX).map(holding).collect();
         let changes =
-            self.unreported.iter().take(HOLDS_MAX).map(|(&id, &(change, _))| (id, change)).collect();
+            self.unreported.iter().take(HOLDS_MAX).map(|(&id, news)| (id, news.number)).collect();
         self.serial += 1;
         self.said = Some((self.serial, changes));
         self.again_at = now + self.wait;
@@ -152,7 +169,7 @@ impl Store {
     fn noted(&mut self, serial: u64) {
         let Some((_, changes)) = self.said.take_if(|(said, _)| *said == serial) else { return };
         for (id, change) in changes {
-            if self.unreported.get(&id).is_some_and(|(now, _)| *now == change) {
+            if self.unreported.get(&id).is_some_and(|news| news.number == change) {
                 self.unreported.remove(&id);
             }
         }
@@ -172,9 +189,7 @@ impl Store {
             }
         }
         for (chunk, stamp) in &tend.drop {
-            let held = self.held.get(&chunk.id);
-            let stale = held.is_some_and(|held| held.stamp != *stamp);
-            if held.is_some() && (!stale || self.planted.has(Mutant::DropsAnyStamp)) {
+            if self.held.get(&chunk.id).is_some_and(|held| held.stamp == *stamp) {
                 self.held.remove(&chunk.id);
                 self.dropping.insert(chunk.id);
                 out.chunk(ChunkCommand::Drop { chunk: chunk.id });
@@ -197,9 +212,10 @@ impl Store {
                 }
                 self.stamp(*chunk);
             }
-            ChunkEvent::Failed { chunk } => {
+            ChunkEvent::Failed { chunk, unwritten } => {
                 if let Some(chunk) = self.fetching.remove(chunk) {
                     self.changed(chunk);
+                    self.unreported.entry(chunk.id).and_modify(|news| news.unwritten = *unwritten);
                 }
             }
             ChunkEvent::Lost { chunk } => {
@@ -225,6 +241,7 @@ impl Store {
 
     fn changed(&mut self, chunk: Chunk) {
         self.changes += 1;
-        self.unreported.insert(chunk.id, (self.changes, chunk));
+        let news = News { number: self.changes, chunk, unwritten: false };
+        self.unreported.insert(chunk.id, news);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::book::Address;
 use super::host::{Local, Process};
+use super::network::TRIES;
 use super::world::{Event, World};
 use crate::base::{AttemptId, Chunk, ChunkId, NodeId, Rng, SessionId, Span};
 use crate::history::{Machine, Watcher};
@@ -17,8 +18,6 @@ const WRITES: u64 = 500_000_000;
 const READS: u64 = 1_000_000_000;
 /// How long it takes to find that something is at hand.
 const LOOKS: Span = Span::micros(100);
-/// How long it takes to find out that a source has nothing or cannot be reached.
-const TRIES: Span = Span::millis(50);
 /// How long it takes to remove a chunk.
 const DROPS: Span = Span::micros(100);
 
@@ -140,14 +139,16 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             let source = sources.remove(0);
             let from = self.book.find(source).map(|Address { machine, .. }| machine);
             let from = from.filter(|&from| from != machine && self.lends(from, source, chunk.id));
-            let arrives = from.and_then(|from| {
+            let arrives = from.ok_or(TRIES).and_then(|from| {
                 self.network.transfer(from, machine, u64::from(chunk.bytes), BANDWIDTH, self.now)
             });
-            if let Some(at) = arrives {
-                let number = self.chunks.add(chunk, Stage::Travels { from, others: sources, goal });
-                return self.later(machine, number, tried + at.since(self.now));
+            match arrives {
+                Ok(at) => {
+                    let number = self.chunks.add(chunk, Stage::Travels { from, others: sources, goal });
+                    return self.later(machine, number, tried + at.since(self.now));
+                }
+                Err(in_vain) => tried += in_vain,
             }
-            tried += TRIES;
         }
         let number = self.chunks.add(chunk, Stage::Travels { from: None, others: Vec::new(), goal });
         self.later(machine, number, tried + TRIES);
@@ -167,10 +168,10 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         self.later(machine, number, LOOKS);
     }
 
-    /// Whether a machine runs as `id` and can give a chunk.
+    /// Whether a machine runs as `id` and can give a chunk. One that gets little of its processor gives all the same.
     fn lends(&self, machine: Machine, id: NodeId, chunk: ChunkId) -> bool {
         let host = &self.hosts[machine as usize];
-        host.runs() && host.id == id && !host.stands_still() && self.chunks.has(machine, chunk)
+        host.runs() && host.id == id && !host.paused && self.chunks.has(machine, chunk)
     }
 
     fn later(&mut self, machine: Machine, number: u64, after: Span) {
@@ -194,7 +195,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 match came {
                     true => self.write_chunk(machine, chunk, goal),
                     false if !others.is_empty() => self.travel(machine, chunk, others, goal),
-                    false => self.chunk_fails(machine, chunk.id, goal, "nobody who was asked has it"),
+                    false => self.chunk_fails(machine, chunk.id, goal, false),
                 }
             }
             Stage::Brought { session, number } => {
@@ -215,11 +216,12 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         }
     }
 
-    /// A chunk does not come.
-    fn chunk_fails(&mut self, machine: Machine, chunk: ChunkId, goal: For, why: &str) {
+    /// A chunk does not come; `unwritten` says that it is for want of room.
+    fn chunk_fails(&mut self, machine: Machine, chunk: ChunkId, goal: For, unwritten: bool) {
         match goal {
-            For::Store => self.local(machine, Local::Chunk(ChunkEvent::Failed { chunk })),
-            For::Query => self.unstaged(machine, chunk, why),
+            For::Store => self.local(machine, Local::Chunk(ChunkEvent::Failed { chunk, unwritten })),
+            For::Query if unwritten => self.unstaged(machine, chunk, "the disk has no room for it"),
+            For::Query => self.unstaged(machine, chunk, "nobody who was asked has it"),
         }
     }
 
@@ -228,7 +230,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         if self.disks[machine as usize].is_full() {
             let faults = self.disks[machine as usize].full().to_vec();
             self.took_effect(faults);
-            return self.chunk_fails(machine, chunk.id, goal, "the disk has no room for it");
+            return self.chunk_fails(machine, chunk.id, goal, true);
         }
         let sync = match goal {
             For::Store => self.plan.disk.sync.sample(&mut self.chunks.rng),

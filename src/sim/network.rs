@@ -13,6 +13,12 @@ const HELD_BACK_MAX: f64 = 10.0;
 const SMALL_BYTES: u64 = 1024;
 /// What a machine's send queue holds at most, as the time that it takes to send; what comes on top is lost.
 const BACKLOG_MAX: Span = Span::secs(2);
+/// How long it takes to find out that a source has nothing or cannot be reached.
+pub(super) const TRIES: Span = Span::millis(50);
+/// How long real nodes wait for a piece of 256 KiB before they give a transfer up.
+const STALL: Span = Span::secs(5);
+/// The bytes per second from which on they do not.
+const SLOWEST: u64 = (256 << 10) / 5;
 /// How many messages a jam holds at most; what comes on top is lost.
 const JAM_MAX: u32 = 100_000;
 
@@ -287,8 +293,8 @@ impl Network {
         if self.rules.is_empty() { arrivals } else { self.suffer((from, to), bytes, left, arrivals) }
     }
 
-    /// When `bytes` bytes that `from` sends to `to` at `now` over a connection are there; `None` when nothing passes. Single packets
-    /// that are lost are sent again and are not counted. `usual` is the bandwidth where none is planned.
+    /// When `bytes` bytes that `from` sends to `to` at `now` over a connection are there, or how long it takes to find out that they
+    /// will not come. Single packets that are lost are sent again and are not counted. `usual` is the bandwidth where none is planned.
     pub(super) fn transfer(
         &mut self,
         from: Machine,
@@ -296,12 +302,12 @@ impl Network {
         bytes: u64,
         usual: u64,
         now: Time,
-    ) -> Option<Time> {
+    ) -> Result<Time, Span> {
         if self.is_cut(from, to, now) || self.is_cut(to, from, now) {
-            return None;
+            return Err(TRIES);
         }
         let left = match self.plan.bandwidth {
-            Some(_) => self.leave(from, bytes, now)?,
+            Some(_) => self.leave(from, bytes, now).ok_or(TRIES)?,
             None => now + Span((u128::from(bytes) * 1_000_000_000 / u128::from(usual.max(1))) as u64),
         };
         let mut at = left + self.latency.sample(&mut self.delays);
@@ -309,10 +315,13 @@ impl Network {
             if let Harm::Slow(bandwidth) = rule.harm
                 && rule.scope.concerns(from, to, now)
             {
-                at += rule.slows(bandwidth, (from, to), bytes, left)?;
+                if bandwidth < SLOWEST {
+                    return Err(STALL);
+                }
+                at += rule.slows(bandwidth, (from, to), bytes, left).ok_or(TRIES)?;
             }
         }
-        Some(at)
+        Ok(at)
     }
 
     /// Whether a fault in force lets nothing through from `from` to `to`. For those who watch.

@@ -23,6 +23,8 @@ use crate::node::{
 };
 use crate::scenario::{Plan, Trigger, Until};
 
+/// More events at one moment than any cluster needs: something of no length goes round and round.
+const AT_ONCE_MAX: u64 = 10_000_000;
 /// How many events pass between two questions whether to stop.
 const STOP_EVERY: u64 = 4096;
 /// A node that is due again at the very moment of its step waits this long, so that time goes on.
@@ -169,11 +171,14 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         let mut unfinished = Vec::new();
         let mut stopped = false;
         let mut asked = 0;
+        let mut at_once = 0;
         while let Some((at, sequence, popped)) = self.queue.pop() {
             if at > end {
                 break;
             }
             debug_assert!(at >= self.now, "time went back from {} to {at}", self.now);
+            at_once = if at == self.now { at_once + 1 } else { 0 };
+            assert!(at_once < AT_ONCE_MAX, "time stands still at {at}: {at_once} events, and no end of them");
             self.now = at;
             self.sequence = sequence;
             match popped {

@@ -73,7 +73,6 @@ const CASES: &[Case] = {
         Case(M::InstallsOldView, Churn, &[breaks(ViewsOrdered)]),
         Case(M::PutsUnplaced, Files, &[breaks(FilesKept)]),
         Case(M::PutsPinNothing, Files, &[breaks(FilesKept), breaks(NothingStranded), Failure::Unfinished]),
-        Case(M::DropsAnyStamp, Files, &[breaks(FilesKept)]),
     ]
 };
 

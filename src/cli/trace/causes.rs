@@ -68,7 +68,8 @@ fn chunk(event: &ChunkEvent) -> Told {
     let told = |text: String| Told::new(Kind::Files, format!("disk: {text}"));
     match event {
         ChunkEvent::Got { chunk } => told(format!("has chunk {:?}", chunk.id)),
-        ChunkEvent::Failed { chunk } => told(format!("did not get chunk {chunk:?}")),
+        ChunkEvent::Failed { chunk, unwritten: false } => told(format!("did not get chunk {chunk:?}")),
+        ChunkEvent::Failed { chunk, unwritten: true } => told(format!("could not write chunk {chunk:?}")),
         ChunkEvent::Lost { chunk } => told(format!("has lost chunk {chunk:?}")),
         ChunkEvent::Dropped { chunk } => told(format!("has chunk {chunk:?} no more")),
         ChunkEvent::Staged { attempt } => told(format!("has what {attempt} reads")),

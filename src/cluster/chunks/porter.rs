@@ -94,17 +94,19 @@ impl Porter {
     }
 
     async fn fetched(&self, chunk: Chunk, from: &[NodeId]) {
+        let mut unwritten = false;
         for &node in from {
             match self.fetch_from(chunk, node).await {
                 Ok(()) => return,
-                Err(CarryError::Unkept(Unkept::Full)) => {
-                    tracing::warn!(chunk = ?chunk.id, "the disk has no room for a chunk");
+                Err(CarryError::Unkept(error @ (Unkept::Full | Unkept::Disk(_)))) => {
+                    tracing::warn!(chunk = ?chunk.id, %error, "a chunk cannot be kept");
+                    unwritten = true;
                     break;
                 }
                 Err(error) => tracing::debug!(chunk = ?chunk.id, %node, %error, "a chunk does not come"),
             }
         }
-        self.rack.failed(chunk.id);
+        self.rack.failed(chunk.id, unwritten);
     }
 
     async fn fetch_from(&self, chunk: Chunk, node: NodeId) -> Result<(), CarryError> {

@@ -184,9 +184,9 @@ impl Rack {
         (self.tell)(event);
     }
 
-    /// A chunk could not be had.
-    pub(super) fn failed(&self, id: ChunkId) {
-        (self.tell)(ChunkEvent::Failed { chunk: id });
+    /// A chunk could not be had, or not be written.
+    pub(super) fn failed(&self, chunk: ChunkId, unwritten: bool) {
+        (self.tell)(ChunkEvent::Failed { chunk, unwritten });
     }
 
     /// Opens a chunk to be read; `None` when it is not there.

@@ -21,6 +21,8 @@ pub(super) struct Effort {
     pub(super) avoid: Option<NodeId>,
     /// How often it was refused in this reign, second attempts beside another one left out.
     pub(super) refusals: u32,
+    /// How many attempts beside another one brought nothing in this reign.
+    pub(super) in_vain: u32,
     /// It waits for another attempt, or rests before that.
     pub(super) waiting: bool,
     /// An answer is here and waits for its commit.
@@ -134,13 +136,6 @@ impl JobQueue {
     /// Whether this worker may try it: it did not fail it last, and does not work on it already.
     pub(super) fn suits(&self, query: QueryId, worker: NodeId) -> bool {
         self.efforts.get(&query).is_none_or(|effort| !effort.unsuited(worker))
-    }
-
-    /// Whether this worker has an attempt at it.
-    pub(super) fn is_tried_by(&self, query: QueryId, worker: NodeId) -> bool {
-        self.efforts
-            .get(&query)
-            .is_some_and(|effort| effort.attempts.iter().any(|&(_, other)| other == worker))
     }
 
     /// Whether something waits that dead or suspect workers hold.

@@ -155,13 +155,16 @@ impl Coordinator {
         facts: &Facts<'_>,
         out: &mut Outbox,
     ) {
+        let mut extra = false;
         if let Some(desk) = self.desks.get_mut(&from) {
             desk.view.refusals += 1;
+            extra = desk.slots.get(&attempt).is_some_and(|slot| slot.extra);
         }
         let others = self.roster.len() > 1;
         let Some(queue) = self.queues.get_mut(&query.job) else { return };
         let effort = queue.efforts.entry(query).or_default();
         effort.failures += 1;
+        effort.in_vain += u32::from(extra);
         effort.avoid = others.then_some(from);
         effort.attempts.retain(|&(other, _)| other != attempt);
         let exhausted = effort.failures > self.config.dispatch.retries_max;
@@ -193,6 +196,7 @@ impl Coordinator {
         let Some(queue) = self.queues.get_mut(&query.job) else { return };
         let effort = queue.efforts.entry(query).or_default();
         effort.refusals += u32::from(!extra);
+        effort.in_vain += u32::from(extra);
         effort.attempts.retain(|&(other, _)| other != attempt);
         let exhausted = effort.refusals > self.config.dispatch.retries_max;
         if self.is_forsaken(query) {

@@ -137,16 +137,14 @@ impl Shelves {
             view.member(id).is_some_and(|member| member.incarnation == shelf.incarnation)
         };
         self.members.retain(|&id, shelf| belongs(id, shelf));
+        // A new life says anew what it holds, by stamps of its own, and knows of nothing that the last one was to fetch.
+        for stock in self.stocks.values_mut() {
+            stock.holders.retain(|holder, _| self.members.contains_key(holder));
+        }
         for member in view.members() {
             self.members.entry(member.id).or_insert_with(|| Shelf::new(member.incarnation));
         }
-        for (&id, stock) in &mut self.stocks {
-            let before = stock.holders.len();
-            stock.holders.retain(|holder, _| self.members.contains_key(holder));
-            if stock.holders.len() < before {
-                self.dirty.insert(id);
-            }
-        }
+        self.dirty.extend(self.stocks.keys().copied());
     }
 
     /// Who is suspect has changed.
@@ -282,13 +280,13 @@ impl Shelves {
             let stock = self.stocks.entry(id).or_insert_with(|| Stock::new(bytes));
             let came = shelf.coming.remove(&id);
             shelf.wanted.remove(&id);
-            if came && holding.stamp.is_none() {
+            if came && holding.stamp.is_none() && (holding.unwritten || stock.is_spread(from)) {
                 shelf.failures += 1;
                 if shelf.failures >= FAILURES_MAX {
                     (shelf.failures, shelf.unable_until) = (0, now + UNABLE);
                     self.sweep_at = self.sweep_at.min(shelf.unable_until);
                 }
-            } else if came {
+            } else if came && holding.stamp.is_some() {
                 shelf.failures = 0;
             }
             match holding.stamp {
@@ -344,6 +342,12 @@ impl Shelf {
 }
 
 impl Stock {
+    /// Whether there are several to fetch it from, so that it is hardly their fault when `node` does not get it. The only one that
+    /// holds a chunk may be slow, or out of reach for everyone.
+    fn is_spread(&self, node: NodeId) -> bool {
+        self.holders.keys().filter(|&&holder| holder != node).count() > 1
+    }
+
     fn new(bytes: u32) -> Stock {
         Stock { bytes, holders: BTreeMap::new(), puts: 0, idle_since: None, rests_until: Time::ZERO }
     }
