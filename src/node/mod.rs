@@ -207,7 +207,8 @@ impl Node {
         self.settle(now, out);
         self.last_token = out.last_token;
         self.deadline = match self.life {
-            Life::Living => self.next_deadline(),
+            // What is to be done at once is due now, and not since the process began: nobody has overslept.
+            Life::Living => self.next_deadline().max(now),
             Life::Unborn(_) | Life::Expecting { .. } => Time::NEVER,
         };
     }
