@@ -134,8 +134,7 @@ impl Store {
             unwritten: news.unwritten,
         };
         let chunks: Vec<Holding> = self.unreported.iter().take(HOLDS_MAX).map(holding).collect();
-        let changes =
-            self.unreported.iter().take(HOLDS_MAX).map(|(&id, news)| (id, news.number)).collect();
+        let changes = self.unreported.iter().take(HOLDS_MAX).map(|(&id, news)| (id, news.number)).collect();
         self.serial += 1;
         self.said = Some((self.serial, changes));
         self.again_at = now + self.wait;
