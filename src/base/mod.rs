@@ -1,5 +1,6 @@
 //! Plain values that everything else is made of: time, identities, seeded randomness, model costs.
 
+pub mod cache;
 pub mod chunk;
 pub mod fold;
 pub mod ids;
@@ -10,6 +11,7 @@ pub mod rng;
 pub mod synthetic;
 pub mod time;
 
+pub use cache::Cache;
 pub use chunk::{Chunk, ChunkId};
 pub use fold::Fold;
 pub use ids::{AttemptId, ClusterId, Epoch, Incarnation, JobId, NodeId, QueryId, SessionId, ViewId};

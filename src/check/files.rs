@@ -133,7 +133,11 @@ impl Files {
 
     fn forget(&mut self, chunk: ChunkId) {
         // What was lost counts on: a coordinator that does not know of it yet may propose a file of it.
-        if self.chunks.get(&chunk).is_some_and(|known| (known.on, known.missing(), known.versions) == (0, 0, 0)) {
+        if self
+            .chunks
+            .get(&chunk)
+            .is_some_and(|known| (known.on, known.missing(), known.versions) == (0, 0, 0))
+        {
             self.chunks.remove(&chunk);
         }
     }

@@ -131,7 +131,9 @@ impl Ledger {
             | Change::PolicySet { .. }
             | Change::Drained { .. }
             | Change::FilePut { .. }
-            | Change::FileDeleted { .. } => return false,
+            | Change::FileDeleted { .. }
+            | Change::Pinned { .. }
+            | Change::Unpinned { .. } => return false,
         };
         self.begins_late && !self.jobs.contains_key(&job)
     }
@@ -206,7 +208,11 @@ impl Ledger {
                 Change::JobForgotten { job } => self.forget(who, *job, findings),
                 Change::JobStopped { job } => self.stop(who, *job, true, findings),
                 Change::JobResumed { job } => self.stop(who, *job, false, findings),
-                Change::ViewChanged { .. } | Change::FilePut { .. } | Change::FileDeleted { .. } => {}
+                Change::ViewChanged { .. }
+                | Change::FilePut { .. }
+                | Change::FileDeleted { .. }
+                | Change::Pinned { .. }
+                | Change::Unpinned { .. } => {}
                 Change::PolicySet { policy } => self.policy = Some(Arc::clone(policy)),
                 Change::Drained { node, drained } => {
                     if *drained {

@@ -413,6 +413,8 @@ impl Checker {
                 | Change::Drained { .. } => {}
                 Change::FilePut { version, gone, .. } => self.files.on_put(version, gone),
                 Change::FileDeleted { gone, .. } => self.files.on_gone(gone),
+                Change::Pinned { version, .. } => self.files.on_put(version, &[]),
+                Change::Unpinned { version, .. } => self.files.on_gone(std::slice::from_ref(version)),
             }
         }
         let is_change = matches!(&*entry.payload, Payload::Command(Command::ChangeView(_)));

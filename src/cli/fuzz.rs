@@ -23,10 +23,9 @@ use crate::scenario::{Plan, SEED_MAX, span, to_brief_toml, to_toml};
 
 /// What stands below the help.
 pub(super) fn examples() -> String {
-    let profiles: String = Profile::ALL
-        .iter()
-        .map(|profile| format!("  {:<10}  {}\n", profile.name(), profile.about()))
-        .collect();
+    let profiles: String = Profile::ALL.iter().fold(String::new(), |text, profile| {
+        format!("{text}  {:<10}  {}\n", profile.name(), profile.about())
+    });
     format!(
         "\
 Examples:

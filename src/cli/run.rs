@@ -107,6 +107,10 @@ pub(super) struct Run {
     /// while there are other copies; 0 for none.
     #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = clap::value_parser!(u64).range(0..=65_536))]
     scrub: u64,
+    /// How many MiB of files the node keeps because queries may read them again, beside the copies that it holds for the store; what the
+    /// queries at hand read stays even if that is more [default: what the file says, or 1024].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(0..=1_073_741_824))]
+    cache: Option<u64>,
     /// End at once when the process that started this one ends, however that ends.
     #[arg(long)]
     tied: bool,
@@ -224,6 +228,7 @@ fn options(run: &Run) -> Result<Options> {
     let mut settings = settings(run.config.as_deref())?;
     let mut config = (*settings.config).clone();
     config.failover.voters = run.voters.or(config.failover.voters);
+    config.store.cache = run.cache.map_or(config.store.cache, |cache| cache << 20);
     settings.config = Arc::new(config);
     let record = run.record.clone().map(|file| RecordTo {
         file,

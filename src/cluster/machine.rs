@@ -2,7 +2,7 @@
 //!
 //! Nothing waits here: records go to the disk's thread, messages to the queues of links, orders to the engine's thread.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::chunks::Chunks;
+use super::chunks::{Chunks, Larder};
 use super::clock;
 use super::diary::Diary;
 use super::disk::Writer;
@@ -92,6 +92,9 @@ pub(super) struct Machine {
     pub(super) diary: Diary,
     pub(super) engine: Option<Supervisor>,
     pub(super) chunks: Chunks,
+    pub(super) larder: Arc<Larder>,
+    /// The models that read what is in their inputs.
+    pub(super) networks: BTreeSet<Arc<str>>,
     pub(super) routes: Arc<Routes>,
     pub(super) waiting: Arc<Waiting>,
     pub(super) standing: Arc<Mutex<Standing>>,
@@ -246,7 +249,13 @@ impl Machine {
                     }
                 }
                 Effect::Engine(command) => match &self.engine {
-                    Some(engine) => work::command(engine, command),
+                    Some(engine) => {
+                        let reads = |model: &str| self.networks.contains(model);
+                        let staged = |model: &str, attempt| {
+                            if reads(model) { self.larder.path(attempt) } else { None }
+                        };
+                        work::command(engine, command, staged);
+                    }
                     None => unreachable!("a node that takes no queries gives its engine no commands"),
                 },
                 Effect::Chunk(command) => self.chunks.order(command),

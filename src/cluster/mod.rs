@@ -27,7 +27,7 @@ mod serve;
 mod tests;
 mod work;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use chunks::Unkept;
-use chunks::{Chunks, Porter, Rack};
+use chunks::{Chunks, Larder, Porter, Rack};
 pub use client::{Client, ClientError, Local, LocalError, StoreError};
 pub use collect::{Account, CollectError, Collected, Source, collect};
 use diary::Diary;
@@ -277,9 +277,15 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
     let identity = identity(&options, &ports, id);
     let founds = matches!(start, Start::Found);
     let recorder = recorder(&options, &identity, &start, seed)?;
+    let (porter, cache) = (Arc::clone(&doors.porter), options.config.store.cache);
+    let larder = Larder::open(porter, options.data.join("staged"), cache);
+    let larder = Arc::new(larder.map_err(needs("a place for what queries read"))?);
     let machine = Machine {
         engine: engine(&options, seed, &inbox)?,
-        chunks: Chunks::start(Arc::clone(&doors.porter), options.scrub).map_err(needs("a thread"))?,
+        chunks: Chunks::start(Arc::clone(&doors.porter), Arc::clone(&larder), options.scrub)
+            .map_err(needs("a thread"))?,
+        larder,
+        networks: networks(&options.models),
         node: Node::new(identity, options.config, start, Rng::new(seed)),
         recorder,
         founds,
@@ -370,6 +376,15 @@ fn engine(options: &Options, seed: u64, inbox: &Arc<Inbox>) -> Result<Option<Sup
     let tell = move |event| inbox.put(Item::Engine(event));
     let started = Supervisor::start(options.program.clone(), setup, tell);
     started.map(Some).map_err(needs("the inference engine"))
+}
+
+/// The models that read what is in their inputs.
+fn networks(models: &BTreeMap<Arc<str>, Model>) -> BTreeSet<Arc<str>> {
+    let reads = |(name, model): (&Arc<str>, &Model)| match model {
+        Model::Torch(_) => Some(Arc::clone(name)),
+        Model::Synthetic(_) => None,
+    };
+    models.iter().filter_map(reads).collect()
 }
 
 /// A node's two ports, a third one from which it fetches what is large, and the ways out of them.

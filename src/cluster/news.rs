@@ -134,7 +134,10 @@ fn changed(change: &Change, name: &dyn Fn(NodeId) -> String) -> Option<(&'static
             ("operator", format!("{} gets no more queries", name(*node)))
         }
         Change::Drained { node, drained: false } => ("operator", format!("{} works again", name(*node))),
-        Change::Counted { .. } | Change::Uncounted { .. } => return None,
+        Change::Counted { .. }
+        | Change::Uncounted { .. }
+        | Change::Pinned { .. }
+        | Change::Unpinned { .. } => return None,
     })
 }
 

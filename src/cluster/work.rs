@@ -1,13 +1,21 @@
 //! The border between a node and its engine: what the one says in the words of the other.
 
+use crate::base::AttemptId;
 use crate::engine::{Event, Failed, Order, Said, Supervisor};
-use crate::node::{Answer, Body, EngineCommand, EngineEvent, Failure, Message, WorkMessage};
+use crate::node::{Answer, Body, EngineCommand, EngineEvent, Failure, Message, STORED, WorkMessage};
 
-/// Passes a node's command on.
-pub(super) fn command(engine: &Supervisor, command: EngineCommand) {
+/// Passes a node's command on. What a network reads of the store it is told to find where it was staged; what only takes time, by the
+/// name that is the same everywhere.
+pub(super) fn command(
+    engine: &Supervisor,
+    command: EngineCommand,
+    staged: impl FnOnce(&str, AttemptId) -> Option<String>,
+) {
     match command {
         EngineCommand::Load { model } => engine.order(Order::Load { model }),
         EngineCommand::Infer { attempt, query: _, model, dataset, from, inputs } => {
+            let stored = dataset.starts_with(STORED);
+            let dataset = stored.then(|| staged(&model, attempt)).flatten().map_or(dataset, Into::into);
             engine.order(Order::Infer { attempt, model, dataset, from, inputs });
         }
         EngineCommand::Kill => engine.kill(),
@@ -17,7 +25,7 @@ pub(super) fn command(engine: &Supervisor, command: EngineCommand) {
 /// Lets an engine know what a message will make of it: the node has to decide first, and the engine can decode meanwhile.
 pub(super) fn expect(engine: &Supervisor, message: &Message) {
     if let Body::Work(WorkMessage::Desk(desk)) = &message.body {
-        for order in &desk.orders {
+        for order in desk.orders.iter().filter(|order| !order.dataset.starts_with(STORED)) {
             engine.expect(&order.model, &order.dataset, order.from, order.inputs);
         }
     }

@@ -8,6 +8,7 @@
 //! the next.
 
 mod frame;
+pub mod layout;
 mod serve;
 mod supervisor;
 mod synthetic;

@@ -90,15 +90,21 @@ impl Progress {
                 | Change::PolicySet { .. }
                 | Change::Drained { .. } => {}
                 Change::FilePut { version, gone, .. } => {
-                    for chunk in &version.content.chunks {
-                        *self.chunks.entry(chunk.id).or_default() += 1;
-                    }
+                    self.need(version);
                     self.forget(gone);
                 }
                 Change::FileDeleted { gone, .. } => self.forget(gone),
+                Change::Pinned { version, .. } => self.need(version),
+                Change::Unpinned { version, .. } => self.forget(std::slice::from_ref(version)),
             }
         }
         true
+    }
+
+    fn need(&mut self, version: &Version) {
+        for chunk in &version.content.chunks {
+            *self.chunks.entry(chunk.id).or_default() += 1;
+        }
     }
 
     fn forget(&mut self, gone: &[Arc<Version>]) {
@@ -112,7 +118,7 @@ impl Progress {
         }
     }
 
-    /// The chunks of all files, in order.
+    /// The chunks of all files and of what jobs read, in order.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkId> {
         self.chunks.keys().copied()
     }

@@ -217,11 +217,14 @@ impl Default for Dispatch {
 pub struct Store {
     /// How many members keep each chunk, 1 to 16; fewer where there are fewer. Default 4, so that three disks can be lost at once.
     pub copies: u8,
+    /// Bytes that a worker keeps of what queries read of files, beside its share of the copies. Default 1 GiB. What the queries
+    /// at hand need stays even if that is more.
+    pub cache: u64,
 }
 
 impl Default for Store {
     fn default() -> Store {
-        Store { copies: 4 }
+        Store { copies: 4, cache: 1 << 30 }
     }
 }
 
@@ -329,4 +332,8 @@ pub mod limits {
     pub const HOLDS_MAX: usize = 1_000;
     /// Chunks that a member fetches at the same time.
     pub const FETCHES_MAX: usize = 4;
+    /// Queries whose data a worker fetches at the same time; those of the next ones come first.
+    pub const STAGED_MAX: usize = 4;
+    /// How often a worker fails to get the data of a query before the attempt fails.
+    pub const STAGE_TRIES_MAX: u8 = 2;
 }

@@ -137,6 +137,24 @@ pub struct Shelved {
     pub suspect: bool,
 }
 
+/// What the inputs of a job are called that a file of the store holds, before the file's name.
+pub const STORED: &str = "store:";
+
+/// The file that a dataset names, and its version if it says one: `store:NAME` or `store:NAME@VERSION`. `None` when it names none;
+/// an error says what is wrong with the name.
+pub fn stored(dataset: &str) -> Option<Result<(&str, Option<u64>), String>> {
+    let named = dataset.strip_prefix(STORED)?;
+    let (name, number) = match named.split_once('@') {
+        None => (named, Ok(None)),
+        Some((name, number)) => (name, number.parse().map(Some)),
+    };
+    Some(match (name_flaw(name), number) {
+        (Some(flaw), _) => Err(flaw),
+        (None, Ok(number)) if number != Some(0) => Ok((name, number)),
+        (None, _) => Err(format!("{named:?} ends in no number of a version; wanted NAME or NAME@VERSION")),
+    })
+}
+
 /// What is wrong with the name of a file; `None` when nothing is.
 ///
 /// A name has 1 to 1,024 bytes and consists of parts between slashes, none of which is empty, `.` or `..`; no control characters.
@@ -175,6 +193,17 @@ mod tests {
         }
         assert_eq!(name_flaw(&"x".repeat(NAME_BYTES_MAX)), None);
         assert!(name_flaw(&"x".repeat(10_000)).is_some_and(|flaw| flaw.contains("10000")));
+    }
+
+    #[test]
+    fn a_dataset_names_a_file_of_the_store_and_perhaps_a_version() {
+        assert_eq!(stored("letters"), None);
+        assert_eq!(stored("store:a/b"), Some(Ok(("a/b", None))));
+        assert_eq!(stored("store:a/b@12"), Some(Ok(("a/b", Some(12)))));
+        for wrong in ["store:", "store:@1", "store:../a", "store:a@", "store:a@x", "store:a@0", "store:a@1@2"]
+        {
+            assert!(stored(wrong).is_some_and(|read| read.is_err()), "{wrong}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Answer;
-use super::message::{Body, Message, Reply, Request};
+use super::message::{Body, Found, Message, Reply, Request};
 use super::observation::Observation;
 use super::record::Record;
 use crate::base::{AttemptId, Chunk, ChunkId, ClusterId, NodeId, QueryId, SessionId, Span};
@@ -99,6 +99,29 @@ pub enum ChunkCommand {
         /// Which.
         chunk: ChunkId,
     },
+    /// Have what a query reads at hand, beside the chunks that are kept for the store and never counted among them. Answered by
+    /// [`ChunkEvent::Staged`] or [`ChunkEvent::Unstaged`].
+    Stage(Arc<Stage>),
+    /// What was staged for an attempt need not be at hand any more. Not answered, and neither is its [`Self::Stage`] from now on.
+    Unstage {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+}
+
+/// What a query reads of a file of the store. Which of its bytes these are, only the driver can tell.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stage {
+    /// Who needs it.
+    pub attempt: AttemptId,
+    /// The file and its version, as the order calls them.
+    pub dataset: Arc<str>,
+    /// The first input.
+    pub from: u64,
+    /// How many inputs.
+    pub inputs: u32,
+    /// The file and who holds what of it, and where the job's inputs end.
+    pub found: Arc<Found>,
 }
 
 /// What became of a chunk of the file store.
@@ -125,6 +148,18 @@ pub enum ChunkEvent {
     Dropped {
         /// Which.
         chunk: ChunkId,
+    },
+    /// What a query reads is at hand, and stays so until it is unstaged.
+    Staged {
+        /// Whose.
+        attempt: AttemptId,
+    },
+    /// It could not be had, and nothing is kept for it any more.
+    Unstaged {
+        /// Whose.
+        attempt: AttemptId,
+        /// Why.
+        reason: Arc<str>,
     },
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, Index, JobSpec, Outcome, Position, Seats};
-use super::file::{Expect, Put};
+use super::file::{Expect, Located, Put};
 use super::question::{Question, Reading};
 use super::record::Snapshot;
 use super::update::ViewUpdate;
@@ -417,6 +417,26 @@ pub enum StoreMessage {
         /// The life of the member.
         incarnation: Incarnation,
     },
+    /// A worker to its coordinator: "where are the data of this job?" Repeated until it is answered by [`Self::Found`].
+    Seek {
+        /// The reign whose coordinator it is meant for.
+        epoch: Epoch,
+        /// The job.
+        job: JobId,
+    },
+    /// The coordinator to a worker: where the data of a job are at present.
+    Found(Arc<Found>),
+}
+
+/// Where the data of a job are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Found {
+    /// The job.
+    pub job: JobId,
+    /// The number after that of its last input.
+    pub inputs_end: u64,
+    /// The version of the file that it reads, and who holds what of it; `None` when it reads none.
+    pub located: Option<Located>,
 }
 
 /// What changed of the chunks that a member holds.

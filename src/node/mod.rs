@@ -48,7 +48,7 @@ pub use config::{
 pub use entry::*;
 pub use file::*;
 pub use identity::{Identity, Start, Status};
-pub use io::{ChunkCommand, ChunkEvent, Effect, EngineCommand, EngineEvent, Input, Outbox, Token};
+pub use io::{ChunkCommand, ChunkEvent, Effect, EngineCommand, EngineEvent, Input, Outbox, Stage, Token};
 pub use message::*;
 pub use mutant::{Mutant, Planted};
 pub use observation::*;
@@ -199,12 +199,16 @@ impl Node {
             Input::Engine(event) => self.worker.engine(now, event, self.worker_facts(), out),
             Input::Persisted(token) => self.persisted(now, token, out),
             Input::Leave => self.leave(now, out),
+            Input::Chunk(event @ (ChunkEvent::Staged { .. } | ChunkEvent::Unstaged { .. })) => {
+                self.worker.chunk(now, event, self.worker_facts(), out);
+            }
             Input::Chunk(event) => self.store.event(&event, out),
         }
         self.settle(now, out);
         self.last_token = out.last_token;
         self.deadline = match self.life {
-            Life::Living => self.next_deadline(),
+            // What is to be done at once is due now, and not since the process began: nobody has overslept.
+            Life::Living => self.next_deadline().max(now),
             Life::Unborn(_) | Life::Expecting { .. } => Time::NEVER,
         };
     }

@@ -369,6 +369,20 @@ pub enum Change {
         /// Its versions.
         gone: Vec<Arc<Version>>,
     },
+    /// A job reads this version of a file: its chunks stay until the job has ended, whatever becomes of the file.
+    Pinned {
+        /// The job.
+        job: JobId,
+        /// What it reads.
+        version: Arc<Version>,
+    },
+    /// A job that read a file has ended.
+    Unpinned {
+        /// The job.
+        job: JobId,
+        /// What it read.
+        version: Arc<Version>,
+    },
 }
 
 /// Why a completion was not counted.

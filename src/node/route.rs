@@ -196,6 +196,12 @@ impl Node {
                     coordinator.tends(from, (*epoch, *incarnation), now);
                 }
             }
+            StoreMessage::Seek { epoch, job } => {
+                if let Some(coordinator) = &self.coordinator {
+                    coordinator.sought(from, (*epoch, *job), &coordinator_facts!(self, now), out);
+                }
+            }
+            StoreMessage::Found(found) => self.worker.found(now, found, self.worker_facts(), out),
             StoreMessage::Holds(holds) => {
                 self.log.hear(now, holds.epoch, None, out, &mut self.log_events);
                 self.route(now, out);

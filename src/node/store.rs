@@ -134,8 +134,7 @@ impl Store {
             unwritten: news.unwritten,
         };
         let chunks: Vec<Holding> = self.unreported.iter().take(HOLDS_MAX).map(holding).collect();
-        let changes =
-            self.unreported.iter().take(HOLDS_MAX).map(|(&id, news)| (id, news.number)).collect();
+        let changes = self.unreported.iter().take(HOLDS_MAX).map(|(&id, news)| (id, news.number)).collect();
         self.serial += 1;
         self.said = Some((self.serial, changes));
         self.again_at = now + self.wait;
@@ -159,7 +158,10 @@ impl Store {
                     self.tend(tend, out);
                 }
             }
-            StoreMessage::Holds(_) | StoreMessage::Tending { .. } => {}
+            StoreMessage::Holds(_)
+            | StoreMessage::Tending { .. }
+            | StoreMessage::Seek { .. }
+            | StoreMessage::Found(_) => {}
         }
     }
 
@@ -224,6 +226,8 @@ impl Store {
             ChunkEvent::Dropped { chunk } => {
                 self.dropping.remove(chunk);
             }
+            // That is for the worker: what is at hand for a query is no copy of the store's.
+            ChunkEvent::Staged { .. } | ChunkEvent::Unstaged { .. } => {}
         }
     }
 

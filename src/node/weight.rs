@@ -145,7 +145,11 @@ fn store(message: &StoreMessage) -> usize {
             let fetch = |fetch: &Fetch| CHUNK + 8 * fetch.from.len();
             tend.fetch.iter().map(fetch).sum::<usize>() + (CHUNK + 8) * tend.drop.len()
         }
-        StoreMessage::Noted { .. } | StoreMessage::Tending { .. } => 0,
+        StoreMessage::Found(found) => found.located.as_ref().map_or(0, |located| {
+            let holders = located.holders.iter().map(|holders| 24 + 8 * holders.len()).sum::<usize>();
+            holders + CHUNK * located.version.content.chunks.len()
+        }),
+        StoreMessage::Noted { .. } | StoreMessage::Tending { .. } | StoreMessage::Seek { .. } => 0,
     }
 }
 

@@ -8,6 +8,7 @@
 //! with room reports again after the back-off.
 
 mod engine;
+mod supply;
 #[cfg(test)]
 mod tests;
 
@@ -15,11 +16,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use self::engine::{Engine, Task};
+use self::supply::Supply;
 use super::config::limits::{UNSETTLED_MAX, WINDOW_MAX};
 use super::config::{Dispatch, DispatchMode, longer};
 use super::entry::{Answer, Failure, Outcome};
-use super::io::{EngineEvent, Outbox};
-use super::message::{Body, Desk, Held, Order, Progress, Report, WorkMessage};
+use super::io::{ChunkEvent, EngineEvent, Outbox};
+use super::message::{Body, Desk, Found, Held, Order, Progress, Report, WorkMessage};
 use super::mutant::{Mutant, Planted};
 use super::observation::Observation;
 use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Rng, Span, Time};
@@ -62,6 +64,8 @@ pub(super) struct Worker {
     followed: (Epoch, u64),
     /// Orders that have not begun, in order.
     waiting: VecDeque<Order>,
+    /// What orders read of the file store.
+    supply: Supply,
     engine: Engine,
     /// Results that nobody was told of.
     fresh: Vec<Unsettled>,
@@ -111,6 +115,7 @@ impl Worker {
             reign: (Epoch(0), None),
             followed: (Epoch(0), 0),
             waiting: VecDeque::new(),
+            supply: Supply::default(),
             engine: Engine::default(),
             fresh: Vec::new(),
             told: VecDeque::new(),
@@ -121,7 +126,8 @@ impl Worker {
 
     /// When to call [`Self::wake`].
     pub(super) fn deadline(&self) -> Time {
-        self.repeat_at().min(self.engine.stuck_at(!self.waiting.is_empty())).min(self.ask_at())
+        let engine = self.engine.stuck_at(!self.waiting.is_empty());
+        self.repeat_at().min(engine).min(self.ask_at()).min(self.supply.deadline())
     }
 
     /// When it asks for work because none came.
@@ -147,9 +153,51 @@ impl Worker {
             return;
         }
         self.engine.check(now, !self.waiting.is_empty(), out);
+        self.supply.advance(now, facts, out);
         if self.repeat_at() <= now || self.ask_at() <= now {
             self.report_unasked(now, facts, out);
         }
+    }
+
+    /// Takes in where the data of a job are.
+    pub(super) fn found(&mut self, now: Time, found: &Arc<Found>, facts: WorkerFacts, out: &mut Outbox) {
+        self.supply.found(found);
+        self.go_on(now, facts, out);
+    }
+
+    /// Takes in whether what an order reads is at hand.
+    pub(super) fn chunk(&mut self, now: Time, event: ChunkEvent, facts: WorkerFacts, out: &mut Outbox) {
+        match event {
+            ChunkEvent::Staged { attempt } => self.supply.staged(attempt),
+            ChunkEvent::Unstaged { attempt, reason } => {
+                if self.supply.unstaged(attempt, now)
+                    && let Some(place) = self.waiting.iter().position(|order| order.attempt == attempt)
+                {
+                    let order = self.waiting.remove(place).expect("the place is from this list");
+                    let reason = format!("the data of {} cannot be had: {reason}", order.dataset);
+                    self.end(&order, Outcome::Failed(shorten(&reason.into())), Span::ZERO, out);
+                }
+            }
+            ChunkEvent::Got { .. }
+            | ChunkEvent::Failed { .. }
+            | ChunkEvent::Lost { .. }
+            | ChunkEvent::Dropped { .. } => {}
+        }
+        self.go_on(now, facts, out);
+        if !self.fresh.is_empty() {
+            self.report_unasked(now, facts, out);
+        }
+    }
+
+    /// Has data brought, and begins with what has all that it needs.
+    fn go_on(&mut self, now: Time, facts: WorkerFacts, out: &mut Outbox) {
+        let (waiting, running) = (&self.waiting, self.engine.running().map(|order| order.attempt));
+        let wanted =
+            |attempt| running == Some(attempt) || waiting.iter().any(|order| order.attempt == attempt);
+        self.supply.retain(wanted, out);
+        self.supply.advance(now, facts, out);
+        let supply = &self.supply;
+        self.engine.go_on(now, &mut self.waiting, |order| supply.has(order.attempt), out);
     }
 
     /// Takes in what a coordinator says. Reports and [`WorkMessage::Deposed`] are not for workers and change nothing.
@@ -208,7 +256,7 @@ impl Worker {
             }
             EngineEvent::Died { reason } => self.on_death(now, &reason, out),
         }
-        self.engine.go_on(now, &mut self.waiting, out);
+        self.go_on(now, facts, out);
         if !self.fresh.is_empty() {
             self.report_unasked(now, facts, out);
         }
@@ -226,6 +274,7 @@ impl Worker {
         if let Some(order) = self.engine.abandon(|_| true) {
             out.observe(Observation::Dropped { query: order.query, attempt: order.attempt });
         }
+        self.supply.retain(|_| false, out);
         self.engine.kill_inference(out);
         self.gone.clear();
         self.latest = None;
@@ -262,7 +311,7 @@ impl Worker {
             self.drop_unkept(&desk.keep, out);
             self.accept(desk, out);
             self.engine.check(now, !self.waiting.is_empty(), out);
-            self.engine.go_on(now, &mut self.waiting, out);
+            self.go_on(now, facts, out);
         }
         self.report(now, from, Results::Due, facts, out);
     }
@@ -306,6 +355,7 @@ impl Worker {
                 self.fresh.push(Unsettled::fresh(Held { attempt, query, progress }));
             } else {
                 out.observe(Observation::Accepted { query, attempt, epoch });
+                self.supply.add(order);
                 self.waiting.push_back(order.clone());
             }
         }

@@ -215,6 +215,8 @@ impl Work {
                 | Change::Drained { .. }
                 | Change::FilePut { .. }
                 | Change::FileDeleted { .. }
+                | Change::Pinned { .. }
+                | Change::Unpinned { .. }
                 | Change::ViewChanged { .. } => {}
             }
         }

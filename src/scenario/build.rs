@@ -199,7 +199,10 @@ fn config(root: &Section<'_>, options: &policy::Options) -> Config {
             options: options.clone(),
             rate_window: scheduler.span("rate_window"),
         },
-        store: StoreConfig { copies: small(&root.table("store"), "copies") },
+        store: StoreConfig {
+            copies: small(&root.table("store"), "copies"),
+            cache: root.table("store").whole("cache") as u64,
+        },
         planted: Planted::default(),
     }
 }

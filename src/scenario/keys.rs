@@ -408,6 +408,7 @@ static KEYS: &[Key] = &[
     key("failover.snapshot_every", Whole(1, 1_000_000_000), Value("4096"), "Entries of the log between two snapshots."),
 
     key("store.copies", Whole(1, 16), Value("4"), "How many members keep each chunk of a file; fewer where there are fewer."),
+    key("store.cache", Whole(0, 1 << 50), Value("1073741824"), "Bytes of files that a worker keeps because queries may read them again, beside the copies; what the queries at hand read stays even if that is more."),
 
     key("network.latency", Draw(MOMENT, MINUTE), Value("lognormal(150us, 0.3)"), "How long a message travels, one way."),
     key("network.loss", Rate, Value("0"), "Probability that a message is lost; less than 1."),

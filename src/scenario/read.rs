@@ -8,7 +8,7 @@ use super::error::{Complaint, Place, Problem, Wrong, nearest};
 use super::keys::{BANDWIDTH_RANGE, Key, Kind, Preset, key_at};
 use super::units::{self, UnitError};
 use crate::base::{Draw, Span};
-use crate::node::{Inputs, limits};
+use crate::node::{Inputs, limits, stored};
 
 /// The most bytes of a path to a dataset.
 const PATH_BYTES_MAX: usize = 1_000;
@@ -398,7 +398,10 @@ fn inputs_in(item: &Item) -> Reading<Inputs> {
                 Some((dataset.trim(), from.trim().parse::<u64>().ok()?, to.trim().parse::<u64>().ok()?))
             });
             let Some((dataset, from, to)) = parts else { return complain("is not a range") };
-            if !is_name(dataset) && !is_on_nodes(dataset) {
+            if let Some(Err(flaw)) = stored(dataset) {
+                return complain(format!("names no file of the store: {flaw}"));
+            }
+            if !is_name(dataset) && !is_on_nodes(dataset) && stored(dataset).is_none() {
                 return complain("does not begin with the name of a dataset");
             }
             if to <= from {

@@ -34,6 +34,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         "rolling_restart",
         "second_job",
         "second_job_busy",
+        "second_job_stored",
         "second_job_swapped",
         "standby_lagging_backup",
         "standby_partition",

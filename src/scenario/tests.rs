@@ -150,6 +150,7 @@ beat = "30ms"
 snapshot_every = 100
 [store]
 copies = 3
+cache = 5
 [network]
 latency = "100us..300us"
 loss = 0.25

@@ -311,9 +311,10 @@ fn config(file: &mut File, config: &Config, options: &Options) {
     file.quoted("election", election);
     file.quoted("beat", beat);
     file.put("snapshot_every", snapshot_every);
-    let StoreConfig { copies } = store;
+    let StoreConfig { copies, cache } = store;
     file.table("store");
     file.put("copies", copies);
+    file.put("cache", cache);
 }
 
 fn model(file: &mut File, name: &str, model: &ModelPlan) {

@@ -6,7 +6,7 @@ use super::book::Address;
 use super::host::{Local, Process};
 use super::network::TRIES;
 use super::world::{Event, World};
-use crate::base::{Chunk, ChunkId, NodeId, Rng, SessionId, Span};
+use crate::base::{AttemptId, Chunk, ChunkId, NodeId, Rng, SessionId, Span};
 use crate::history::{Machine, Watcher};
 use crate::node::{ChunkCommand, ChunkEvent, Content};
 
@@ -14,6 +14,10 @@ use crate::node::{ChunkCommand, ChunkEvent, Content};
 const BANDWIDTH: u64 = 1_250_000_000;
 /// Bytes per second that a disk writes, beside its syncs.
 const WRITES: u64 = 500_000_000;
+/// Bytes per second that a disk reads.
+const READS: u64 = 1_000_000_000;
+/// How long it takes to find that something is at hand.
+const LOOKS: Span = Span::micros(100);
 /// How long it takes to remove a chunk.
 const DROPS: Span = Span::micros(100);
 
@@ -35,16 +39,27 @@ struct Move {
     stage: Stage,
 }
 
+/// What a chunk comes for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum For {
+    /// To be kept for the store.
+    Store,
+    /// Because a query reads it.
+    Query,
+}
+
 #[derive(Debug)]
 enum Stage {
     /// It comes from this machine, and if nothing comes of that, from one of these.
-    Travels { from: Option<Machine>, others: Vec<NodeId> },
+    Travels { from: Option<Machine>, others: Vec<NodeId>, goal: For },
     /// A client brings it, as part of this request.
     Brought { session: SessionId, number: u64 },
     /// It is written.
-    Written,
+    Written { goal: For },
     /// It is removed.
     Dropped,
+    /// Everything that a query reads was found to be at hand.
+    AtHand { attempt: AttemptId },
 }
 
 impl Chunks {
@@ -84,7 +99,11 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     /// A node wants something done with a chunk.
     pub(super) fn chunk_command(&mut self, machine: Machine, command: &ChunkCommand) {
         match command {
-            ChunkCommand::Fetch { chunk, from } => self.travel(machine, *chunk, from.to_vec()),
+            ChunkCommand::Fetch { chunk, from } => {
+                self.travel(machine, *chunk, from.to_vec(), For::Store);
+            }
+            ChunkCommand::Stage(stage) => self.stage(machine, stage),
+            ChunkCommand::Unstage { attempt } => self.unstage(machine, *attempt),
             ChunkCommand::Drop { chunk } => {
                 self.chunks.disks[machine as usize].remove(chunk);
                 let number = self.chunks.add(Chunk { id: *chunk, bytes: 1 }, Stage::Dropped);
@@ -114,7 +133,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
     }
 
     /// A chunk sets out from the first source that has it and can be reached.
-    fn travel(&mut self, machine: Machine, chunk: Chunk, mut sources: Vec<NodeId>) {
+    pub(super) fn travel(&mut self, machine: Machine, chunk: Chunk, mut sources: Vec<NodeId>, goal: For) {
         let mut tried = Span::ZERO;
         while !sources.is_empty() {
             let source = sources.remove(0);
@@ -125,14 +144,28 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             });
             match arrives {
                 Ok(at) => {
-                    let number = self.chunks.add(chunk, Stage::Travels { from, others: sources });
+                    let number = self.chunks.add(chunk, Stage::Travels { from, others: sources, goal });
                     return self.later(machine, number, tried + at.since(self.now));
                 }
                 Err(in_vain) => tried += in_vain,
             }
         }
-        let number = self.chunks.add(chunk, Stage::Travels { from: None, others: Vec::new() });
+        let number = self.chunks.add(chunk, Stage::Travels { from: None, others: Vec::new(), goal });
         self.later(machine, number, tried + TRIES);
+    }
+
+    /// A chunk is read from the machine's own disk, for a query.
+    pub(super) fn copy(&mut self, machine: Machine, chunk: Chunk, others: Vec<NodeId>) {
+        let stage = Stage::Travels { from: Some(machine), others, goal: For::Query };
+        let number = self.chunks.add(chunk, stage);
+        self.later(machine, number, takes(chunk.bytes, READS));
+    }
+
+    /// Nothing has to be brought for a query, which takes a look.
+    pub(super) fn at_hand(&mut self, machine: Machine, attempt: AttemptId) {
+        let none = Chunk { id: ChunkId([0; 32]), bytes: 1 };
+        let number = self.chunks.add(none, Stage::AtHand { attempt });
+        self.later(machine, number, LOOKS);
     }
 
     /// Whether a machine runs as `id` and can give a chunk. One that gets little of its processor gives all the same.
@@ -154,46 +187,56 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             return;
         }
         match stage {
-            Stage::Travels { from, others } => {
+            Stage::Travels { from, others, goal } => {
                 let came = from.is_some_and(|from| {
                     let source = self.hosts[from as usize].id;
                     self.lends(from, source, chunk.id) && !self.network.is_cut(from, machine, self.now)
                 });
                 match came {
-                    true => self.write_chunk(machine, chunk),
-                    false if !others.is_empty() => self.travel(machine, chunk, others),
-                    false => self.misses(machine, chunk.id, false),
+                    true => self.write_chunk(machine, chunk, goal),
+                    false if !others.is_empty() => self.travel(machine, chunk, others, goal),
+                    false => self.chunk_fails(machine, chunk.id, goal, false),
                 }
             }
             Stage::Brought { session, number } => {
                 // Whoever has given up brings nothing more.
                 if self.network.admits_clients(machine) && self.clients.waits_for(session, number) {
-                    self.write_chunk(machine, chunk);
+                    self.write_chunk(machine, chunk, For::Store);
                 }
             }
-            Stage::Written => {
+            Stage::Written { goal: For::Query } => self.staged(machine, chunk.id),
+            Stage::Written { goal: For::Store } => {
                 self.chunks.disks[machine as usize].insert(chunk.id, chunk.bytes);
                 self.local(machine, Local::Chunk(ChunkEvent::Got { chunk }));
             }
+            Stage::AtHand { attempt } => self.local(machine, Local::Chunk(ChunkEvent::Staged { attempt })),
             Stage::Dropped => {
                 self.local(machine, Local::Chunk(ChunkEvent::Dropped { chunk: chunk.id }));
             }
         }
     }
 
-    fn misses(&mut self, machine: Machine, chunk: ChunkId, unwritten: bool) {
-        self.local(machine, Local::Chunk(ChunkEvent::Failed { chunk, unwritten }));
+    /// A chunk does not come; `unwritten` says that it is for want of room.
+    fn chunk_fails(&mut self, machine: Machine, chunk: ChunkId, goal: For, unwritten: bool) {
+        match goal {
+            For::Store => self.local(machine, Local::Chunk(ChunkEvent::Failed { chunk, unwritten })),
+            For::Query if unwritten => self.unstaged(machine, chunk, "the disk has no room for it"),
+            For::Query => self.unstaged(machine, chunk, "nobody who was asked has it"),
+        }
     }
 
-    /// A chunk is written, where there is room for it.
-    fn write_chunk(&mut self, machine: Machine, chunk: Chunk) {
+    /// A chunk is written, where there is room for it. What a query reads need not be durable.
+    pub(super) fn write_chunk(&mut self, machine: Machine, chunk: Chunk, goal: For) {
         if self.disks[machine as usize].is_full() {
             let faults = self.disks[machine as usize].full().to_vec();
             self.took_effect(faults);
-            return self.misses(machine, chunk.id, true);
+            return self.chunk_fails(machine, chunk.id, goal, true);
         }
-        let sync = self.plan.disk.sync.sample(&mut self.chunks.rng);
-        let number = self.chunks.add(chunk, Stage::Written);
+        let sync = match goal {
+            For::Store => self.plan.disk.sync.sample(&mut self.chunks.rng),
+            For::Query => Span::ZERO,
+        };
+        let number = self.chunks.add(chunk, Stage::Written { goal });
         self.later(machine, number, sync + takes(chunk.bytes, WRITES));
     }
 }

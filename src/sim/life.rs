@@ -46,6 +46,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let process = P::start(identity, Arc::clone(&self.plan.config), start, rng);
         let host = &mut self.hosts[index];
         assert!(!host.runs(), "machine {machine} runs two processes");
+        self.staging.forget(machine, self.plan.config.store.cache);
         host.life = life;
         host.suspended = false;
         host.clock = Clock::new(self.now, host.rate());

@@ -19,6 +19,7 @@ mod queue;
 mod sampler;
 mod size;
 mod spare;
+mod staging;
 mod starvation;
 mod storage;
 #[cfg(test)]

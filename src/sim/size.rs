@@ -1,9 +1,9 @@
 //! How large a message would be on the wire, roughly: what a limited bandwidth is divided by.
 
 use crate::node::{
-    Answer, Body, ClientMessage, Command, Entry, Held, Inputs, JobSpec, LogMessage, MembershipMessage,
-    Message, Outcome, Payload, Progress, Reading, Reply, Request, StandbyMessage, StoreMessage, ViewChange,
-    ViewUpdate, Whole, WorkMessage,
+    Answer, Body, ClientMessage, Command, Entry, Held, Inputs, JobSpec, Located, LogMessage,
+    MembershipMessage, Message, Outcome, Payload, Progress, Reading, Reply, Request, StandbyMessage,
+    StoreMessage, ViewChange, ViewUpdate, Whole, WorkMessage,
 };
 
 /// Frame, authentication and addresses of any message.
@@ -25,9 +25,10 @@ pub(super) fn of_message(message: &Message) -> u64 {
                 update + 16 * (announcement.seats.voters.len() + announcement.seats.learners.len()) as u64
             }
             Body::Membership(MembershipMessage::Join(_)) => MEMBER,
-            Body::Membership(_) | Body::Store(StoreMessage::Noted { .. } | StoreMessage::Tending { .. }) => {
-                24
-            }
+            Body::Membership(_)
+            | Body::Store(
+                StoreMessage::Noted { .. } | StoreMessage::Tending { .. } | StoreMessage::Seek { .. },
+            ) => 24,
             Body::Log(LogMessage::Append(append)) => 48 + of_entries(&append.entries),
             Body::Log(LogMessage::Suffix(suffix)) => 32 + of_entries(&suffix.entries),
             Body::Log(LogMessage::Part(part)) => 48 + part.bytes.len() as u64,
@@ -42,6 +43,7 @@ pub(super) fn of_message(message: &Message) -> u64 {
             Body::Work(WorkMessage::Report(report)) => 32 + report.held.iter().map(of_held).sum::<u64>(),
             Body::Work(_) => 8,
             Body::Store(StoreMessage::Holds(holds)) => 32 + 44 * holds.chunks.len() as u64,
+            Body::Store(StoreMessage::Found(found)) => 32 + found.located.as_ref().map_or(0, of_located),
             Body::Store(StoreMessage::Tend(tend)) => 32 + 52 * (tend.fetch.len() + tend.drop.len()) as u64,
             Body::Client(ClientMessage::Forward { request, .. }) => of_request(request),
             Body::Client(ClientMessage::Answer { reply, .. }) => match &**reply {
@@ -96,12 +98,14 @@ fn of_reading(reading: &Reading) -> u64 {
         Reading::Versions(versions) => {
             versions.iter().map(|version| 16 + CHUNK * version.content.chunks.len() as u64).sum()
         }
-        Reading::Located(located) => {
-            let holders: usize = located.holders.iter().map(Vec::len).sum();
-            8 * holders as u64 + CHUNK * located.version.content.chunks.len() as u64
-        }
+        Reading::Located(located) => of_located(located),
         Reading::Shelves(shelves) => 48 * shelves.len() as u64,
     }
+}
+
+fn of_located(located: &Located) -> u64 {
+    let holders: usize = located.holders.iter().map(Vec::len).sum();
+    8 * holders as u64 + CHUNK * located.version.content.chunks.len() as u64
 }
 
 fn of_request(request: &Request) -> u64 {

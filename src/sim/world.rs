@@ -12,6 +12,7 @@ use super::faults::FaultStep;
 use super::host::{Host, Local, Process, Waiting};
 use super::network::Network;
 use super::queue::{Popped, Queue};
+use super::staging::Staging;
 use super::trace::Trace;
 use super::{Outcome, Traffic, size};
 use crate::base::{ClusterId, Incarnation, NodeId, Rng, Span, Time, ViewId};
@@ -65,6 +66,7 @@ pub(super) struct World<'a, P, W> {
     pub(super) disks: Vec<Disk>,
     pub(super) engines: Vec<Engine>,
     pub(super) chunks: Chunks,
+    pub(super) staging: Staging,
     pub(super) book: Book,
     pub(super) network: Network,
     pub(super) clients: Clients,
@@ -122,6 +124,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             disks: ids.iter().enumerate().map(formed).collect(),
             engines: plan.nodes.iter().enumerate().map(engine).collect(),
             chunks: Chunks::new(ids.len(), rng.fork("chunks")),
+            staging: Staging::new(ids.len(), plan.config.store.cache),
             hosts: ids.iter().map(|&id| Host::new(id)).collect(),
             waiting: std::collections::BTreeMap::new(),
             book,

@@ -9,6 +9,7 @@ mod cluster;
 mod collect;
 mod command;
 mod compare;
+mod data;
 #[cfg(target_os = "linux")]
 mod drill;
 mod fairness;
@@ -28,6 +29,8 @@ mod rehearsals;
 mod requests;
 mod shares;
 mod shells;
+#[cfg(target_os = "linux")]
+mod staged;
 mod starving;
 #[cfg(target_os = "linux")]
 mod store;

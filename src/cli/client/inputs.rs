@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use super::Misuse;
-use crate::node::{Inputs, limits};
+use crate::node::{Inputs, limits, stored};
 
 /// The dataset of inputs that are only counted.
 const COUNTED: &str = "synthetic";
@@ -35,6 +35,15 @@ pub(super) fn inputs(what: &str, range: Option<&Range<u64>>) -> Result<Inputs> {
         if path.is_empty() {
             return wrong("node: needs a path on the workers, such as node:/data/images".to_owned());
         }
+        return Ok(Inputs::Range { dataset: what.into(), from: range.start, count: range.end - range.start });
+    }
+    if let Some(named) = stored(what) {
+        named.map_err(|flaw| Misuse(format!("{what}: {flaw}")))?;
+        let Some(range) = range else {
+            return wrong(format!(
+                "{what} is in the store, and only those who read it know how many inputs it holds; say with --range A..B which ones are meant"
+            ));
+        };
         return Ok(Inputs::Range { dataset: what.into(), from: range.start, count: range.end - range.start });
     }
     if let Ok(count) = what.parse::<u64>() {
@@ -167,6 +176,17 @@ mod tests {
         zip.start_file("d/x.png", stored).unwrap();
         zip.finish().unwrap();
         assert_eq!(named(&inputs(&path("some.zip"), None).unwrap()), ["d/x.png", "d/y.png"]);
+    }
+
+    #[test]
+    fn a_file_of_the_store_needs_a_sound_name_and_a_range() {
+        let found = inputs("store:letters/train@3", Some(&(10..30))).unwrap();
+        let dataset = "store:letters/train@3".into();
+        assert_eq!(found, Inputs::Range { dataset, from: 10, count: 20 });
+        let said = |what: &str, range: Option<&Range<u64>>| inputs(what, range).unwrap_err().to_string();
+        assert!(said("store:letters", None).contains("--range A..B"));
+        assert!(said("store:../letters", Some(&(0..1))).contains("store:../letters: "));
+        assert!(said("store:letters@x", Some(&(0..1))).contains("NAME@VERSION"));
     }
 
     #[test]

@@ -31,10 +31,12 @@ Examples:
       The first 500 files in a zip, in the order of their names.
   idunno submit letters node:/data/images --range 0..10000 --batch 50
       Inputs that are on the workers already.
+  idunno submit letters store:data/letters --range 0..26000 --batch 50
+      A folder that was put into the cluster's store (idunno put): workers fetch what their queries read.
 
-INPUTS is a number, a file with a name per line, a folder, a zip, or node:/path for what is on the workers; a job
-takes at most 10,000 names. Names travel and contents do not yet: networks (engine torch) need node:/path, where each worker
-has a copy; to synthetic models numbers are enough.
+INPUTS is a number, a file with a name per line, a folder, a zip, store:NAME for a file of the store (store:NAME@2 is version 2), or node:/path for
+what is on the workers; a job takes at most 10,000 names. Of folders and zips here only the names travel: networks (engine torch) need store:NAME, or
+node:/path where each worker has a copy; to synthetic models numbers are enough.
 
 Exit codes: 0 fine; 1 failed, or with --wait: some inputs failed; 2 usage or a bad file; 5 no quorum;
 130 interrupted, the job goes on.";
@@ -86,7 +88,7 @@ pub(in crate::cli) struct Submit {
     /// The model to run; every node that takes queries has to know it by its configuration.
     #[arg(value_name = "MODEL")]
     model: String,
-    /// What to run it on: a number of inputs, a list of names, a folder, a zip, or `node:/path`.
+    /// What to run it on: a number of inputs, a list of names, a folder, a zip, `store:NAME`, or `node:/path`.
     #[arg(value_name = "INPUTS")]
     inputs: String,
     /// What people call the job [default: the model's name].
@@ -99,7 +101,7 @@ pub(in crate::cli) struct Submit {
 /// What `idunno predict` is told.
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Predict {
-    /// What to run the models on: a number of inputs, a list of names, a folder, a zip, or `node:/path`.
+    /// What to run the models on: a number of inputs, a list of names, a folder, a zip, `store:NAME`, or `node:/path`.
     #[arg(value_name = "INPUTS")]
     inputs: String,
     /// The models, a job for each.

@@ -72,6 +72,8 @@ fn chunk(event: &ChunkEvent) -> Told {
         ChunkEvent::Failed { chunk, unwritten: true } => told(format!("could not write chunk {chunk:?}")),
         ChunkEvent::Lost { chunk } => told(format!("has lost chunk {chunk:?}")),
         ChunkEvent::Dropped { chunk } => told(format!("has chunk {chunk:?} no more")),
+        ChunkEvent::Staged { attempt } => told(format!("has what {attempt} reads")),
+        ChunkEvent::Unstaged { attempt, reason } => told(format!("has not what {attempt} reads: {reason}")),
     }
 }
 

@@ -227,6 +227,12 @@ fn applied(entry: &Entry, changes: &Arc<[Change]>, first: bool, names: &Names) -
                 kind = Kind::Files;
                 said.push(format!("{name} is deleted"));
             }
+            Change::Pinned { job, version } => {
+                said.push(format!("{} reads version {} of its file", names.job(*job), version.number));
+            }
+            Change::Unpinned { job, version: _ } => {
+                said.push(format!("{} needs its file no more", names.job(*job)));
+            }
             Change::ViewChanged { view, change } => {
                 kind = Kind::Membership;
                 let joined = change.joined.iter().map(|member| (member.id, format!("+{}", member.name)));
@@ -270,7 +276,7 @@ pub(super) fn effect(effect: &Effect, names: &Names) -> Option<Told> {
     match effect {
         Effect::Send { .. }
         | Effect::Observe(_)
-        | Effect::Chunk(ChunkCommand::Drop { .. })
+        | Effect::Chunk(ChunkCommand::Drop { .. } | ChunkCommand::Unstage { .. })
         | Effect::Engine(EngineCommand::Load { .. } | EngineCommand::Infer { .. }) => None,
         Effect::Reply { session, number: _, reply: answer } => {
             let text = format!("→ {}  {}", names.client(*session), reply(answer, names));
@@ -281,6 +287,10 @@ pub(super) fn effect(effect: &Effect, names: &Names) -> Option<Told> {
         Effect::Chunk(ChunkCommand::Fetch { chunk, from }) => {
             let from = names.nodes(from.iter().copied());
             Some(Told::new(Kind::Files, format!("fetches chunk {:?} from {from}", chunk.id)))
+        }
+        Effect::Chunk(ChunkCommand::Stage(stage)) => {
+            let text = format!("needs {} for {}", stage.dataset, stage.attempt);
+            Some(Told::new(Kind::Files, text))
         }
         Effect::Left => Some(Told::new(Kind::Membership, "has left")),
     }

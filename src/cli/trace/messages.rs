@@ -31,6 +31,11 @@ fn store(message: &StoreMessage) -> Told {
         }
         StoreMessage::Noted { serial, .. } => told(format!("knows {serial}")),
         StoreMessage::Tending { .. } => told("sees to it".to_owned()),
+        StoreMessage::Seek { job, .. } => told(format!("where are the data of {job}?")),
+        StoreMessage::Found(found) => told(match &found.located {
+            Some(located) => format!("{} reads version {}", found.job, located.version.number),
+            None => format!("{} reads no file", found.job),
+        }),
         StoreMessage::Tend(tend) => {
             let fetch = some(tend.fetch.len() as u64, "chunk", "chunks");
             told(format!("shall hold {fetch} more and drop {}", tend.drop.len()))

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use quinn::{Connection, RecvStream, SendStream};
+use ring::digest::{SHA256, digest};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -109,6 +110,12 @@ impl Porter {
     }
 
     async fn fetch_from(&self, chunk: Chunk, node: NodeId) -> Result<(), CarryError> {
+        let mut receive = self.asked(chunk, node).await?;
+        self.take_in(chunk, &mut receive).await
+    }
+
+    /// Asks a node for a chunk: its bytes follow on the stream.
+    async fn asked(&self, chunk: Chunk, node: NodeId) -> Result<RecvStream, CarryError> {
         let way = self.way(node).await?;
         let asked = async {
             let (mut send, mut receive) = way.open_bi().await.map_err(broken)?;
@@ -117,12 +124,59 @@ impl Porter {
             let Held(bytes) = wire::read(&mut receive).await.map_err(broken)?;
             Ok((receive, bytes))
         };
-        let (mut receive, bytes) = within(asked).await?;
+        let (receive, bytes) = within(asked).await?;
         match bytes {
             None => Err(CarryError::NotThere),
             Some(bytes) if bytes != chunk.bytes => Err(Unkept::Untrue.into()),
-            Some(_) => self.take_in(chunk, &mut receive).await,
+            Some(_) => Ok(receive),
         }
+    }
+
+    /// What runs the moves of chunks.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits until ways that were used just now may be let go of.
+    pub(super) async fn rest(&self) {
+        sleep(KEPT).await;
+        self.tidy();
+    }
+
+    /// The bytes of a chunk, from this node's own disk or one of these nodes. Nothing is kept.
+    pub(super) async fn carry(&self, chunk: Chunk, from: &[NodeId]) -> Result<Vec<u8>, CarryError> {
+        let rack = Arc::clone(&self.rack);
+        let own = move || rack.read(chunk.id).and_then(|outgoing| outgoing.whole().ok());
+        if let Some(bytes) = aside(own).await? {
+            return Ok(bytes);
+        }
+        if !aside({
+            let rack = Arc::clone(&self.rack);
+            move || rack.has_room()
+        })
+        .await?
+        .map_err(broken)?
+        {
+            return Err(Unkept::Full.into());
+        }
+        let mut last = broken("nobody is known to hold it");
+        for &node in from {
+            match self.carry_from(chunk, node).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn carry_from(&self, chunk: Chunk, node: NodeId) -> Result<Vec<u8>, CarryError> {
+        let mut receive = self.asked(chunk, node).await?;
+        let mut bytes = vec![0; chunk.bytes as usize];
+        for piece in bytes.chunks_mut(PIECE_BYTES) {
+            within(async { receive.read_exact(piece).await.map_err(broken) }).await?;
+        }
+        let sound = move || (digest(&SHA256, &bytes).as_ref() == chunk.id.0).then_some(bytes);
+        aside(sound).await?.ok_or(Unkept::Untrue.into())
     }
 
     /// Lets go of the ways that were not used of late. One that is in use lasts until it is not.
@@ -217,6 +271,8 @@ async fn within<T>(done: impl Future<Output = Result<T, CarryError>>) -> Result<
 }
 
 /// Does what waits for the disk elsewhere.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CarryError> {
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CarryError> {
     tokio::task::spawn_blocking(work).await.map_err(broken)
 }

@@ -158,7 +158,7 @@ impl Rack {
     }
 
     /// Whether the disk has room for all that is coming.
-    fn has_room(&self) -> io::Result<bool> {
+    pub(super) fn has_room(&self) -> io::Result<bool> {
         #[cfg(target_os = "linux")]
         {
             let disk = nix::sys::statvfs::statvfs(&self.folder)?;
@@ -177,6 +177,11 @@ impl Rack {
         shard.remove(&id);
         self.remove(id);
         (self.tell)(ChunkEvent::Dropped { chunk: id });
+    }
+
+    /// Tells something that has nothing to do with what is there.
+    pub(super) fn say(&self, event: ChunkEvent) {
+        (self.tell)(event);
     }
 
     /// A chunk could not be had, or not be written.
@@ -307,6 +312,15 @@ pub(super) struct Outgoing {
 pub(super) struct Damaged;
 
 impl Outgoing {
+    /// All of it.
+    pub(super) fn whole(mut self) -> Result<Vec<u8>, Damaged> {
+        let mut all = Vec::with_capacity(self.chunk.bytes as usize);
+        while let Some(piece) = self.piece()? {
+            all.extend(piece);
+        }
+        Ok(all)
+    }
+
     /// The next piece; `None` after the last one. The last one comes only if the whole is right.
     pub(super) fn piece(&mut self) -> Result<Option<Vec<u8>>, Damaged> {
         if self.left == 0 {
@@ -405,12 +419,7 @@ mod tests {
     }
 
     fn whole(rack: &Arc<Rack>, id: ChunkId) -> Result<Vec<u8>, Damaged> {
-        let mut outgoing = rack.read(id).ok_or(Damaged)?;
-        let mut all = Vec::new();
-        while let Some(piece) = outgoing.piece()? {
-            all.extend(piece);
-        }
-        Ok(all)
+        rack.read(id).ok_or(Damaged)?.whole()
     }
 
     #[test]

@@ -122,7 +122,7 @@ fn dataset(
     datasets: &Mutex<VecDeque<Arc<Dataset>>>,
 ) -> Result<Arc<Dataset>, String> {
     let Some(path) = called.strip_prefix(HERE).map(Path::new) else {
-        return Err(format!("contents do not travel yet; submit {HERE}/path"));
+        return Err(format!("its name says no path; submit store:NAME or {HERE}/path"));
     };
     let mut datasets = datasets.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(place) = datasets.iter().position(|dataset| dataset.path() == path)

@@ -116,7 +116,11 @@ impl Coordinator {
         let (from, inputs) = job.range(query).expect("an open query has a range");
         let spec = job.spec();
         let (dataset, first) = match &spec.inputs {
-            Inputs::Range { dataset, from, .. } => (Arc::clone(dataset), *from),
+            // What a file was called when the job came may mean another version by now.
+            Inputs::Range { dataset, from, .. } => {
+                let pin = facts.ledger.files().pinned(query.job);
+                (Arc::clone(pin.map_or(dataset, |pin| &pin.dataset)), *from)
+            }
             Inputs::Names(_) => (Arc::clone(&spec.name), 0),
         };
         self.serial += 1;

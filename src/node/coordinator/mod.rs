@@ -333,14 +333,16 @@ impl Coordinator {
                     self.tallies.end(*job);
                 }
                 Change::JobStopped { job } => self.end_job(*job, facts.now, out),
-                Change::JobForgotten { .. } => {}
+                Change::JobForgotten { .. } | Change::Pinned { .. } => {}
                 Change::PolicySet { .. } => {
                     self.policy = in_force(&self.config, facts);
                     // Whether it places queries is seen when it is asked.
                     self.places = false;
                     self.replan = true;
                 }
-                Change::FilePut { .. } | Change::FileDeleted { .. } => self.refiled(change),
+                Change::FilePut { .. } | Change::FileDeleted { .. } | Change::Unpinned { .. } => {
+                    self.refiled(change);
+                }
                 Change::Drained { .. } => {
                     self.reassess(facts);
                     self.clear_drained(facts, out);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::super::ledger::Job;
 use super::super::observation::Dispatch;
 use super::pace::Pace;
-use crate::base::{AttemptId, NodeId, QueryId, Time};
+use crate::base::{AttemptId, NodeId, QueryId, Span, Time};
 
 /// How far from the front a worker looks for a query that it has not failed before.
 const LOOK_AHEAD: usize = 16;
@@ -21,8 +21,9 @@ pub(super) struct Effort {
     pub(super) avoid: Option<NodeId>,
     /// How often it was refused in this reign, second attempts beside another one left out.
     pub(super) refusals: u32,
-    /// How many attempts beside another one brought nothing in this reign.
+    /// How many attempts beside another one brought nothing in this reign, and until when there is no further one for that.
     pub(super) in_vain: u32,
+    pub(super) alone_until: Time,
     /// It waits for another attempt, or rests before that.
     pub(super) waiting: bool,
     /// An answer is here and waits for its commit.
@@ -30,6 +31,14 @@ pub(super) struct Effort {
 }
 
 impl Effort {
+    /// An attempt beside another one brought nothing: idle workers that fail at once would try it again and again, in no time at all.
+    /// Each pause is twice as long as the last one, from the back-off, but 1 ms at least, to a second.
+    pub(super) fn leave_alone(&mut self, now: Time, backoff: Span) {
+        let pause = backoff.max(Span::millis(1)) * (1 << self.in_vain.min(10));
+        self.alone_until = now + pause.min(Span::secs(1));
+        self.in_vain += 1;
+    }
+
     /// Whether this worker failed it last, or works on it already.
     fn unsuited(&self, worker: NodeId) -> bool {
         self.avoid == Some(worker) || self.attempts.iter().any(|&(_, other)| other == worker)
@@ -136,6 +145,13 @@ impl JobQueue {
     /// Whether this worker may try it: it did not fail it last, and does not work on it already.
     pub(super) fn suits(&self, query: QueryId, worker: NodeId) -> bool {
         self.efforts.get(&query).is_none_or(|effort| !effort.unsuited(worker))
+    }
+
+    /// Whether this worker has an attempt at it.
+    pub(super) fn is_tried_by(&self, query: QueryId, worker: NodeId) -> bool {
+        self.efforts
+            .get(&query)
+            .is_some_and(|effort| effort.attempts.iter().any(|&(_, other)| other == worker))
     }
 
     /// Whether something waits that dead or suspect workers hold.

@@ -164,7 +164,9 @@ impl Coordinator {
         let Some(queue) = self.queues.get_mut(&query.job) else { return };
         let effort = queue.efforts.entry(query).or_default();
         effort.failures += 1;
-        effort.in_vain += u32::from(extra);
+        if extra {
+            effort.leave_alone(facts.now, self.config.dispatch.backoff);
+        }
         effort.avoid = others.then_some(from);
         effort.attempts.retain(|&(other, _)| other != attempt);
         let exhausted = effort.failures > self.config.dispatch.retries_max;
@@ -196,7 +198,9 @@ impl Coordinator {
         let Some(queue) = self.queues.get_mut(&query.job) else { return };
         let effort = queue.efforts.entry(query).or_default();
         effort.refusals += u32::from(!extra);
-        effort.in_vain += u32::from(extra);
+        if extra {
+            effort.leave_alone(facts.now, self.config.dispatch.backoff);
+        }
         effort.attempts.retain(|&(other, _)| other != attempt);
         let exhausted = effort.refusals > self.config.dispatch.retries_max;
         if self.is_forsaken(query) {

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::super::config::limits::{FETCHES_MAX, HOLDS_MAX, PUTS_MAX};
-use super::super::entry::Command;
+use super::super::entry::{Command, Inputs};
 use super::super::file::{Located, Put, Shelved, Version};
 use super::super::io::Outbox;
-use super::super::message::{Body, Fetch, Holds, Refusal, Reply, Request, StoreMessage, Tend};
+use super::super::message::{Body, Fetch, Found, Holds, Refusal, Reply, Request, StoreMessage, Tend};
 use super::super::mutant::Mutant;
 use super::super::observation::{Change, Observation};
 use super::{Coordinator, Facts, Wish};
-use crate::base::{Chunk, ChunkId, Epoch, Fold, Incarnation, NodeId, SessionId, Span, Time};
+use crate::base::{Chunk, ChunkId, Epoch, Fold, Incarnation, JobId, NodeId, SessionId, Span, Time};
 
 /// How long members have to say what they hold before chunks are copied in a new reign, so that nothing is copied for want of a word.
 const SETTLES: Span = Span::millis(300);
@@ -413,8 +413,9 @@ impl Coordinator {
     /// The ledger has changed: chunks may be needed that were not, or the other way round.
     pub(super) fn refiled(&mut self, change: &Change) {
         let (new, gone) = match change {
-            Change::FilePut { version, gone, .. } => (Some(version), gone),
-            Change::FileDeleted { gone, .. } => (None, gone),
+            Change::FilePut { version, gone, .. } => (Some(version), gone.as_slice()),
+            Change::FileDeleted { gone, .. } => (None, gone.as_slice()),
+            Change::Unpinned { version, .. } => (None, std::slice::from_ref(version)),
             _ => return,
         };
         let chunks = new.into_iter().chain(gone).flat_map(|version| &version.content.chunks);
@@ -595,6 +596,24 @@ impl Coordinator {
             }
         };
         self.shelves.members.iter().map(shelved).collect()
+    }
+
+    /// A worker asks where the data of a job are. Of one that has ended it will hear otherwise.
+    pub(in super::super) fn sought(
+        &self,
+        from: NodeId,
+        (epoch, job): (Epoch, JobId),
+        facts: &Facts<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(state) = facts.ledger.job(job).filter(|_| epoch == self.epoch) else { return };
+        let pin = facts.ledger.files().pinned(job);
+        let inputs_end = match &state.spec().inputs {
+            Inputs::Range { from, count, .. } => from + count,
+            Inputs::Names(names) => names.len() as u64,
+        };
+        let located = pin.map(|pin| self.locate(&pin.version));
+        out.send(from, Body::Store(StoreMessage::Found(Arc::new(Found { job, inputs_end, located }))));
     }
 
     /// Where the chunks of a version are; live holders come first.

@@ -19,7 +19,7 @@ impl Coordinator {
             && let Some(&(0, idle)) = self.free.first()
             && let Some((_, query)) = late.pop()
         {
-            if self.queues.get(&query.job).is_some_and(|queue| !queue.suits(query, idle)) {
+            if self.queues.get(&query.job).is_some_and(|queue| queue.is_tried_by(query, idle)) {
                 continue;
             }
             self.give(idle, query, Dispatch::Hedge, true, facts, out);
@@ -47,9 +47,7 @@ impl Coordinator {
             let effort = self.queues.get(&query.job).and_then(|queue| queue.efforts.get(query));
             effort.is_some_and(|effort| {
                 let all = effort.attempts.len() == attempts && attempts < ATTEMPTS_MAX;
-                // Idle workers that fail at once would try it for ever.
-                let promising = effort.in_vain <= self.config.dispatch.retries_max;
-                all && promising && !effort.completing && !effort.waiting
+                all && now >= effort.alone_until && !effort.completing && !effort.waiting
             })
         };
         late.retain(|query, (attempts, _)| helps(query, *attempts));

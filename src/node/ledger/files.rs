@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::config::limits::{CHUNKS_MAX, FILES_MAX, LISTED_MAX};
-use super::super::file::{Expect, Listed, Put, Version};
+use super::super::entry::Inputs;
+use super::super::file::{Expect, Listed, Put, STORED, Version, stored};
 use super::super::message::Refusal;
 use super::super::observation::Change;
-use crate::base::{ChunkId, Fold, Time};
+use crate::base::{ChunkId, Fold, JobId, Time};
 
 /// The files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,7 +19,9 @@ pub(in super::super) struct Files {
     /// The highest version number of any file that was deleted: what is put anew goes on above, so that no version of a name is
     /// ever named like another.
     floor: u64,
-    /// How many versions refer to each chunk; follows from the files.
+    /// What jobs that have not ended read.
+    pins: BTreeMap<JobId, Pin>,
+    /// How many versions and jobs refer to each chunk; follows from the files and the pins.
     #[serde(skip)]
     references: BTreeMap<ChunkId, Reference>,
     /// The sum of the digests of all files; follows from them.
@@ -30,6 +33,15 @@ pub(in super::super) struct Files {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct File {
     versions: VecDeque<Arc<Version>>,
+}
+
+/// What a job reads. It does not change when the file does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(in super::super) struct Pin {
+    /// The file and the version, as workers are told.
+    pub dataset: Arc<str>,
+    /// The version.
+    pub version: Arc<Version>,
 }
 
 /// That versions refer to a chunk.
@@ -56,6 +68,39 @@ impl Files {
         if self.is_unused() { 0 } else { Fold::of(&("files", self.floor)).wrapping_add(self.digest) }
     }
 
+    /// What a job with these inputs would read; `None` when that is no file.
+    pub(super) fn pin_of(&self, inputs: &Inputs) -> Result<Option<Pin>, Refusal> {
+        let Inputs::Range { dataset, .. } = inputs else { return Ok(None) };
+        // What is wrong with a name was said before.
+        let Some(Ok((name, number))) = stored(dataset) else { return Ok(None) };
+        let unknown = || Refusal::UnknownFile(dataset[STORED.len()..].into());
+        let version = Arc::clone(self.version(name, number).ok_or_else(unknown)?);
+        let dataset = format!("{STORED}{name}@{}", version.number).into();
+        Ok(Some(Pin { dataset, version }))
+    }
+
+    /// A job reads this from now on.
+    pub(super) fn pin(&mut self, job: JobId, pin: Pin) -> Change {
+        let version = Arc::clone(&pin.version);
+        self.refer(&version);
+        self.digest = self.digest.wrapping_add(Fold::of(&("pin", job, &pin)));
+        self.pins.insert(job, pin);
+        Change::Pinned { job, version }
+    }
+
+    /// A job has ended, and reads nothing any more.
+    pub(super) fn unpin(&mut self, job: JobId) -> Option<Change> {
+        let pin = self.pins.remove(&job)?;
+        self.digest = self.digest.wrapping_sub(Fold::of(&("pin", job, &pin)));
+        self.unrefer(&pin.version);
+        Some(Change::Unpinned { job, version: pin.version })
+    }
+
+    /// What a job reads, if that is a file and it has not ended.
+    pub(in super::super) fn pinned(&self, job: JobId) -> Option<&Pin> {
+        self.pins.get(&job)
+    }
+
     /// Works out what follows from what was read; false when that makes no sense.
     pub(super) fn restore(&mut self) -> bool {
         if self.by_name.values().any(|file| file.versions.is_empty()) {
@@ -64,8 +109,12 @@ impl Files {
         for (name, file) in &self.by_name {
             self.digest = self.digest.wrapping_add(Fold::of(&(name, file)));
         }
+        for (job, pin) in &self.pins {
+            self.digest = self.digest.wrapping_add(Fold::of(&("pin", job, pin)));
+        }
+        let named = self.by_name.values().flat_map(|file| file.versions.iter().cloned());
         let all: Vec<Arc<Version>> =
-            self.by_name.values().flat_map(|file| file.versions.iter().cloned()).collect();
+            named.chain(self.pins.values().map(|pin| Arc::clone(&pin.version))).collect();
         for version in &all {
             self.refer(version);
         }
@@ -152,12 +201,12 @@ impl Files {
         }
     }
 
-    /// Whether any version refers to this chunk.
+    /// Whether any version or job refers to this chunk.
     pub(in super::super) fn refer_to(&self, chunk: ChunkId) -> bool {
         self.references.contains_key(&chunk)
     }
 
-    /// Every chunk that versions refer to, in order, with its length.
+    /// Every chunk that is referred to, in order, with its length.
     pub(in super::super) fn chunks(&self) -> impl Iterator<Item = (ChunkId, u32)> {
         self.references.iter().map(|(&id, reference)| (id, reference.bytes))
     }

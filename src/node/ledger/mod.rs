@@ -103,7 +103,20 @@ impl Ledger {
                 reply = Some((*session, *number, self.answer(*session, *number, request, &mut changes)));
             }
         }
+        if !self.files.is_unused() {
+            self.unpin_ended(&mut changes);
+        }
         Applied { changes: changes.into(), reply }
+    }
+
+    /// What jobs have read that have just ended may go.
+    fn unpin_ended(&mut self, changes: &mut Vec<Change>) {
+        let ended = |change: &Change| match change {
+            Change::JobEnded { job, .. } => Some(*job),
+            _ => None,
+        };
+        let ended: Vec<JobId> = changes.iter().filter_map(ended).collect();
+        changes.extend(ended.into_iter().filter_map(|job| self.files.unpin(job)));
     }
 
     /// A digest of the whole state: equal states have equal digests, whatever path led to them.
@@ -264,11 +277,13 @@ impl Ledger {
         }
         match request {
             Request::Submit(spec) => {
+                let pin = self.files.pin_of(&spec.inputs)?;
                 self.last_job = self.last_job.next();
                 let job = Job::new(self.last_job, Arc::new(spec.clone()), self.now);
                 changes.push(Change::JobAdded { job: self.last_job, spec: Arc::clone(job.spec()) });
                 self.jobs_digest = self.jobs_digest.wrapping_add(job.digest());
                 self.jobs.insert(self.last_job, job);
+                changes.extend(pin.map(|pin| self.files.pin(self.last_job, pin)));
                 Ok(Reply::Submitted(self.last_job))
             }
             Request::Cancel(id) => {

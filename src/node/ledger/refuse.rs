@@ -4,7 +4,7 @@ use super::super::config::limits::{
     BATCH_MAX, INPUTS_MAX, JOBS_MAX, NAMES_MAX, QUERIES_MAX, RESULT_BYTES_MAX, SPEC_BYTES_MAX,
 };
 use super::super::entry::{Inputs, JobSpec};
-use super::super::file::name_flaw;
+use super::super::file::{name_flaw, stored};
 use super::super::message::{Refusal, Request};
 use crate::policy::{self, Options};
 
@@ -52,6 +52,9 @@ fn spec_flaw(spec: &JobSpec) -> Option<String> {
     match &spec.inputs {
         Inputs::Range { dataset, from, .. } => {
             text += dataset.len();
+            if let Some(Err(flaw)) = stored(dataset) {
+                return Some(flaw);
+            }
             if count == 0 || count > INPUTS_MAX || from.checked_add(count).is_none() {
                 return Some(format!("a job has 1 to {INPUTS_MAX} inputs, not {count} from {from}"));
             }

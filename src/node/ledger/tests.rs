@@ -1,5 +1,7 @@
 //! Tests of the ledger: each rule by itself, and all of them under random commands against a naive count.
 
+mod pins;
+
 use super::*;
 use crate::base::{AttemptId, Epoch, Incarnation, NodeId, QueryId, Rng};
 use crate::node::config::limits::{CUTS_MAX, JOBS_MAX, PAGE_QUERIES_MAX, QUERIES_MAX, SESSIONS_MAX};
@@ -608,7 +610,9 @@ impl Count {
                 | Change::PolicySet { .. }
                 | Change::Drained { .. }
                 | Change::FilePut { .. }
-                | Change::FileDeleted { .. } => {}
+                | Change::FileDeleted { .. }
+                | Change::Pinned { .. }
+                | Change::Unpinned { .. } => {}
             }
         }
     }

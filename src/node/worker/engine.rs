@@ -96,14 +96,24 @@ impl Engine {
         out.engine(EngineCommand::Kill);
     }
 
-    /// Begins with the first of `waiting`, if the engine is free.
-    pub(super) fn go_on(&mut self, now: Time, waiting: &mut VecDeque<Order>, out: &mut Outbox) {
+    /// Begins with the first of `waiting` that is ready, if the engine is free. While none is, models that will be needed load.
+    pub(super) fn go_on(
+        &mut self,
+        now: Time,
+        waiting: &mut VecDeque<Order>,
+        ready: impl Fn(&Order) -> bool,
+        out: &mut Outbox,
+    ) {
         if self.busy.is_some() {
             return;
         }
-        let Some(order) = waiting.front() else { return };
+        let cold = |order: &Order| !self.warm.contains(&order.model);
+        let Some(place) = waiting.iter().position(ready).or_else(|| waiting.iter().position(cold)) else {
+            return;
+        };
+        let order = &waiting[place];
         let task = if self.touch(&order.model) {
-            let order = waiting.pop_front().expect("there is a first one");
+            let order = waiting.remove(place).expect("the place is from this list");
             out.observe(Observation::Began { query: order.query, attempt: order.attempt });
             out.engine(EngineCommand::Infer {
                 attempt: order.attempt,
