@@ -142,7 +142,7 @@ fn a_chunk_is_fetched_once_and_a_failure_is_told() {
     assert_eq!(hear(&mut store, &tend(&[7], &[])).len(), 1);
     assert_eq!(hear(&mut store, &tend(&[7], &[])), [], "it is on its way");
     step(&mut store, |store, out| {
-        store.event(&ChunkEvent::Failed { chunk: chunk(7).id, unwritten: true }, out)
+        store.event(&ChunkEvent::Failed { chunk: chunk(7).id, unwritten: true }, out);
     });
     let said = settle(&mut store, 5);
     assert_eq!(told(&said), [(7, None)]);
