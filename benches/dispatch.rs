@@ -10,12 +10,13 @@
 //!
 //! `cargo bench --bench dispatch -- --queries 500000` takes another number of queries, `--test` very few.
 
+mod nodes;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,47 +24,18 @@ use std::time::{Duration, Instant};
 use idunno::base::JobId;
 use idunno::cluster::{Client, Key};
 use idunno::node::{Inputs, JobReport, JobSpec, Question, Reading, Reply, Request};
+use nodes::{IDUNNO, Node, PATIENCE};
 
-const IDUNNO: &str = env!("CARGO_BIN_EXE_idunno");
 const MODELS: &str = "[model.null]\nload = \"0s\"\nper_input = \"0s\"\n";
-/// How long anything here may take before something is wrong.
-const PATIENCE: Duration = Duration::from_mins(5);
-
-/// A node that ends with the benchmark.
-struct Node {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn start(folder: &Path, name: &str, join: Option<SocketAddr>) -> Node {
-    let mut command = Command::new(IDUNNO);
-    command.args(["run", "--listen", "127.0.0.1:0", "--key", "key", "--data", name, "--name", name]);
-    command.args(["--log", "error"]);
-    command.args(join.map(|address| format!("--join={address}")));
-    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut process = command.spawn().expect("a node can be started");
-    let mut line = String::new();
-    let stdout = process.stdout.take().expect("it is piped");
-    BufReader::new(stdout).read_line(&mut line).expect("it is text");
-    let address = line.trim().rsplit(' ').next().and_then(|address| address.parse().ok());
-    Node { process, address: address.expect("it says where it listens") }
-}
 
 /// Three nodes, of which all vote.
 fn cluster(folder: &Path) -> (Vec<Node>, Client) {
     fs::write(folder.join("idunno.toml"), MODELS).expect("the folder is writable");
     let made = Command::new(IDUNNO).args(["key", "new", "key"]).current_dir(folder).output();
     assert!(made.expect("it can be started").status.success());
-    let first = start(folder, "n1", None);
+    let first = Node::start(folder, "n1", true, None);
     let join = Some(first.address);
-    let nodes = vec![first, start(folder, "n2", join), start(folder, "n3", join)];
+    let nodes = vec![first, Node::start(folder, "n2", true, join), Node::start(folder, "n3", true, join)];
     let key = Key::read(&folder.join("key")).expect("it was just made");
     let addresses: Vec<SocketAddr> = nodes.iter().map(|node| node.address).collect();
     let mut client = Client::new(&key, &addresses, PATIENCE).expect("a client needs a port");

@@ -10,63 +10,45 @@
 //!
 //! `cargo bench --bench store -- --rounds 5` repeats each so often, `--test` does very little.
 
+mod nodes;
+
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use idunno::base::{NodeId, Rng};
 use idunno::cluster::{Client, Key};
 use idunno::node::{Question, Reading};
+use nodes::{IDUNNO, Node, PATIENCE};
 
-const IDUNNO: &str = env!("CARGO_BIN_EXE_idunno");
-/// How long anything here may take before something is wrong.
-const PATIENCE: Duration = Duration::from_mins(5);
 const COPIES: usize = 4;
 
-/// A node that ends with the benchmark.
-struct Node {
+/// A node and what it is called.
+struct Named {
     name: String,
-    process: Child,
-    address: SocketAddr,
+    node: Node,
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn start(folder: &Path, name: &str, join: Option<SocketAddr>) -> Node {
-    let mut command = Command::new(IDUNNO);
-    command.args(["run", "--listen", "127.0.0.1:0", "--key", "key", "--data", name, "--name", name]);
-    command.args(["--log", "error", "--no-worker"]);
-    command.args(join.map(|address| format!("--join={address}")));
-    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut process = command.spawn().expect("a node can be started");
-    let mut line = String::new();
-    let stdout = process.stdout.take().expect("it is piped");
-    BufReader::new(stdout).read_line(&mut line).expect("it is text");
-    let address = line.trim().rsplit(' ').next().and_then(|address| address.parse().ok());
-    Node { name: name.to_owned(), process, address: address.expect("it says where it listens") }
+fn start(folder: &Path, name: &str, join: Option<SocketAddr>) -> Named {
+    Named { name: name.to_owned(), node: Node::start(folder, name, false, join) }
 }
 
 /// So many nodes, and a client that knows all of them.
-fn cluster(folder: &Path, count: usize) -> (Vec<Node>, Client) {
+fn cluster(folder: &Path, count: usize) -> (Vec<Named>, Client) {
     fs::write(folder.join("idunno.toml"), "").expect("the folder is writable");
     let made = Command::new(IDUNNO).args(["key", "new", "key"]).current_dir(folder).output();
     assert!(made.expect("it can be started").status.success());
     let mut nodes = vec![start(folder, "n1", None)];
     for number in 2..=count {
-        let join = Some(nodes[0].address);
+        let join = Some(nodes[0].node.address);
         nodes.push(start(folder, &format!("n{number}"), join));
     }
     let key = Key::read(&folder.join("key")).expect("it was just made");
-    let addresses: Vec<SocketAddr> = nodes.iter().map(|node| node.address).collect();
+    let addresses: Vec<SocketAddr> = nodes.iter().map(|node| node.node.address).collect();
     let mut client = Client::new(&key, &addresses, PATIENCE).expect("a client needs a port");
     wait("the nodes form a cluster", || {
         let standing = client.standing().expect("a node answers");
@@ -93,9 +75,9 @@ fn peak(pid: u32) -> u64 {
 }
 
 /// Carries a command out; says how long it took, and the most memory that it had.
-fn command(folder: &Path, nodes: &[Node], words: &[&str]) -> (Duration, u64) {
+fn command(folder: &Path, nodes: &[Named], words: &[&str]) -> (Duration, u64) {
     let began = Instant::now();
-    let addresses: Vec<String> = nodes.iter().map(|node| node.address.to_string()).collect();
+    let addresses: Vec<String> = nodes.iter().map(|node| node.node.address.to_string()).collect();
     let mut command = Command::new(IDUNNO);
     command.args(words).args(["--quiet", "--key", "key", "--node", &addresses.join(",")]).current_dir(folder);
     let mut process = command.spawn().expect("it can be started");
@@ -178,7 +160,7 @@ fn files(megabytes: usize, rounds: usize, rng: &mut Rng) {
     report("update", megabytes, &updates);
     report("get", megabytes, &gets);
     let most: Vec<String> =
-        nodes.iter().map(|node| format!("{} {}", node.name, peak(node.process.id()) >> 20)).collect();
+        nodes.iter().map(|node| format!("{} {}", node.name, peak(node.node.process.id()) >> 20)).collect();
     println!("  most memory in MiB: {}; client {}", most.join(", "), clients >> 20);
     client.standing().expect("all nodes are well");
 }
@@ -205,7 +187,7 @@ fn healing(megabytes: usize, rounds: usize, rng: &mut Rng) {
         let gone = nodes.remove(dead);
         let mut left = Vec::new();
         for node in &nodes {
-            left.push(node.address);
+            left.push(node.node.address);
         }
         let key = Key::read(&folder.join("key")).expect("it was just made");
         let mut client = Client::new(&key, &left, PATIENCE).expect("a client needs a port");
