@@ -13,6 +13,8 @@
 //! than there are cores) and of pairs (10), `--device cuda:0` a GPU; `--test` shows only that it works. `--pytorch python3` puts the
 //! same loop in `PyTorch` (`serving.py`) beside them, where that Python has torch and torchvision.
 
+mod nodes;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -29,13 +31,11 @@ use idunno::dataset::Dataset;
 use idunno::dataset::letters::{Layout, Letters};
 use idunno::engine::torch::prepare;
 use idunno::node::{Inputs, JobSpec, Question, Reading, Reply, Request};
+use nodes::{IDUNNO, Node, PATIENCE};
 use tch::nn::{self, ModuleT, VarStore};
 use tch::vision::resnet;
 use tch::{Device, Kind, Tensor};
 
-const IDUNNO: &str = env!("CARGO_BIN_EXE_idunno");
-/// How long anything here may take before something is wrong.
-const PATIENCE: Duration = Duration::from_mins(5);
 /// How often the client looks whether the job has ended.
 const EVERY: Duration = Duration::from_millis(10);
 /// Inputs per query, and per step of the plain loop.
@@ -316,37 +316,6 @@ fn alexnet(root: &nn::Path<'_>) -> impl ModuleT + use<> {
         .add(linear(4096, 4096))
         .add_fn(Tensor::relu)
         .add(linear(4096, 1000))
-}
-
-/// A node that ends with the benchmark.
-struct Node {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Node {
-    fn start(folder: &Path, name: &str, works: bool, join: Option<SocketAddr>) -> Node {
-        let mut command = Command::new(IDUNNO);
-        command.args(["run", "--listen", "127.0.0.1:0", "--key", "key", "--data", name, "--name", name]);
-        command.args(["--log", "error"]).args((!works).then_some("--no-worker"));
-        // Who interrupts the benchmark is not to be left with its nodes.
-        command.args(cfg!(target_os = "linux").then_some("--tied"));
-        command.args(join.map(|address| format!("--join={address}")));
-        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut process = command.spawn().expect("a node can be started");
-        let mut line = String::new();
-        let stdout = process.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("it is text");
-        let address = line.trim().rsplit(' ').next().and_then(|address| address.parse().ok());
-        Node { process, address: address.expect("it says where it listens") }
-    }
 }
 
 /// Three nodes or more, of which the last ones work.
