@@ -8,13 +8,16 @@ use super::lasting;
 use super::profile::Profile;
 use crate::base::{CostProfile, Draw, Rng, Span};
 use crate::scenario::{
-    Arrivals, Config, Detector, DiskPlan, DispatchConfig, DispatchMode, Errand, Failover, Fault, Inputs,
-    JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions, RequestPlan,
-    Scheduler, Until, policies, to_toml,
+    Arrivals, Config, Detector, DiskPlan, DispatchConfig, DispatchMode, Errand, Failover, Fault, FaultKind,
+    Inputs, JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions,
+    RequestPlan, Scheduler, Until, policies, to_toml,
 };
 
 /// The bound on liveness: generous, so that what breaks it is stuck and not slow.
 const LIVENESS_WITHIN: Span = Span::secs(60);
+
+/// A machine that is away for so long can lose its seat.
+const SEAT_GOES: Span = Span::secs(5);
 
 /// From this loss on, settings have to be patient.
 const LOSSY: f64 = 0.05;
@@ -376,8 +379,26 @@ fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize, wor
         }
         faults.extend(faults::draw(family, ground, rng));
     }
+    if spare == 0 {
+        spare_a_disk(&mut faults);
+    }
     faults.extend(lasting::draw(rng, ground, spare, workers));
     faults
+}
+
+/// Where several disks are lost, as many as the voters survive, and a machine may be away for so long that its seat goes to another one:
+/// one less. Until the other one has learnt, there is a voter less, and the machine cannot help when it comes back.
+fn spare_a_disk(faults: &mut Vec<Fault>) {
+    let loses = |fault: &Fault| matches!(fault.kind, FaultKind::Corrupt | FaultKind::Crash { wipe: true });
+    let is_long =
+        |fault: &Fault| fault.repeat.is_some() || fault.lasting.is_some_and(|draw| draw.mean() >= SEAT_GOES);
+    let away = faults.iter().any(|fault| !loses(fault) && is_long(fault));
+    let lost: Vec<usize> = (0..faults.len()).filter(|place| loses(&faults[*place])).collect();
+    if let [_, .., last] = lost[..]
+        && away
+    {
+        faults.remove(last);
+    }
 }
 
 #[cfg(test)]

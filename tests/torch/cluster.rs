@@ -88,7 +88,7 @@ impl Drop for Node {
     }
 }
 
-/// Nodes n1 to n3.
+/// Nodes n1 to n3. Where a test fails, what they said last is printed.
 pub(crate) struct Cluster {
     folder: PathBuf,
     nodes: Vec<Node>,
@@ -136,6 +136,19 @@ impl Cluster {
         until("a node that starts again is a member", || {
             client.standing().unwrap().status.filter(|status| status.member)
         });
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        for node in 1..=NODES {
+            let said = fs::read_to_string(self.folder.join(format!("n{node}.log"))).unwrap_or_default();
+            let lines: Vec<&str> = said.lines().collect();
+            println!("n{node} said last:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
     }
 }
 

@@ -181,7 +181,7 @@ fn checks(findings: &[Findings]) -> String {
     let broken = findings.iter().enumerate().filter(|(_, one)| one.violations_found > 0);
     let broken: Vec<String> = broken.map(|(point, _)| point.to_string()).take(20).collect();
     let verdict = if violations == 0 {
-        "Invariants 1 to 8 and 11 held at every point".to_owned()
+        "Invariants 1 to 12 held at every point".to_owned()
     } else {
         let points = if broken.len() == 1 { "point" } else { "points" };
         format!("{} found at {points} {}", some(violations, "violation", "violations"), list(&broken))
