@@ -28,7 +28,7 @@ impl Node {
     pub(crate) fn start(folder: &Path, name: &str, works: bool, join: Option<SocketAddr>) -> Node {
         let mut command = Command::new(IDUNNO);
         command.args(["run", "--listen", "127.0.0.1:0", "--key", "key", "--data", name, "--name", name]);
-        command.args(["--log", "error"]).args((!works).then_some("--no-worker"));
+        command.args(["--log", "error", "--no-results"]).args((!works).then_some("--no-worker"));
         // Who interrupts the benchmark is not to be left with its nodes.
         command.args(cfg!(target_os = "linux").then_some("--tied"));
         command.args(join.map(|address| format!("--join={address}")));

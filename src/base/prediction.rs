@@ -48,6 +48,16 @@ impl Prediction {
     }
 }
 
+/// A prediction for people and programs: of a network the likeliest classes with their probabilities, of another engine its bytes in
+/// hexadecimal digits.
+pub fn text(bytes: &[u8]) -> String {
+    let Some(prediction) = Prediction::decode(bytes) else {
+        return bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    };
+    let one = |(class, probability): &(u16, f32)| format!("{class}:{probability:.4}");
+    prediction.top.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
 /// How often predictions are right, of those whose right answer is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Score {

@@ -107,6 +107,10 @@ pub(super) struct Run {
     /// while there are other copies; 0 for none.
     #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = clap::value_parser!(u64).range(0..=65_536))]
     scrub: u64,
+    /// Do not put the predictions of complete jobs into the file store while this node leads; otherwise they come to stand there as
+    /// results/JOB.csv.
+    #[arg(long)]
+    no_results: bool,
     /// How many MiB of files the node keeps because queries may read them again, beside the copies that it holds for the store; what the
     /// queries at hand read stays even if that is more [default: what the file says, or 1024].
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(0..=1_073_741_824))]
@@ -261,6 +265,7 @@ fn options(run: &Run) -> Result<Options> {
         models,
         program: std::env::current_exe().context("where this program is")?,
         scrub: run.scrub << 20,
+        results: !run.no_results,
         record,
     })
 }

@@ -22,6 +22,7 @@ mod measure;
 mod net;
 mod news;
 mod recording;
+mod results;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ use news::Board;
 pub use news::News;
 use recording::Recorder;
 pub use recording::{Beginning, Given, Next, RecordTo, RecordingEnd, RecordingError, Replay, Stepped};
+use results::Publisher;
 use serve::Doors;
 
 use crate::base::{Chunk, NodeId, Rng};
@@ -104,6 +106,8 @@ pub struct Options {
     pub program: PathBuf,
     /// How many bytes of the chunks on its disk it reads and verifies per second, again and again; 0 for none. 8 MiB is usual.
     pub scrub: u64,
+    /// Whether it puts the predictions of complete jobs into the file store while it leads.
+    pub results: bool,
     /// Where everything that its machine is given is recorded, if anywhere.
     pub record: Option<RecordTo>,
 }
@@ -179,6 +183,7 @@ pub struct Running {
     machine: Option<JoinHandle<Ended>>,
     diallers: [Dialler; 3],
     lanes: [Lane; 3],
+    publisher: Option<Publisher>,
 }
 
 impl Running {
@@ -199,6 +204,8 @@ impl Running {
 
     fn end(&mut self) -> Ended {
         let Some(machine) = self.machine.take() else { return Ended::Stopped };
+        // It waits for no answers of a node that ends.
+        self.publisher = None;
         let ended = machine.join().unwrap_or_else(|_| Ended::Broken("its machine panicked".to_owned()));
         for (dialler, lane) in self.diallers.iter().zip(&self.lanes) {
             dialler.endpoint.close(0_u32.into(), b"it ends");
@@ -249,6 +256,9 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
     }));
     let waiting: Arc<Waiting> = Arc::default();
     let board: Arc<Mutex<Board>> = Arc::default();
+    // What results need, if they are to be put.
+    let key = options.results.then(|| options.key.clone());
+    let (asked, told, folder) = (Arc::clone(&standing), Arc::clone(&board), options.data.clone());
     let doors = Doors {
         inbox: Arc::clone(&inbox),
         routes: Arc::clone(&ports.routes),
@@ -309,7 +319,12 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
     let thread = thread::Builder::new().name("machine".to_owned()).spawn(|| machine.run());
     let thread = thread.map_err(needs("a thread"))?;
     let Ports { address, diallers, lanes, .. } = ports;
-    Ok(Running { id, address, inbox, machine: Some(thread), diallers, lanes })
+    let mut running = Running { id, address, inbox, machine: Some(thread), diallers, lanes, publisher: None };
+    if let Some(key) = key {
+        let publisher = Publisher::start(key, address, asked, told, folder).map_err(needs("a thread"))?;
+        running.publisher = Some(publisher);
+    }
+    Ok(running)
 }
 
 /// What a node needs of the machine that it runs on, and did not get.

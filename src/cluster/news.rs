@@ -45,6 +45,11 @@ impl Board {
         }
     }
 
+    /// The number of the newest news about this that is kept; 0 without any.
+    pub(super) fn newest(&self, about: &str) -> u64 {
+        self.kept.iter().rev().find(|news| news.about == about).map_or(0, |news| news.number)
+    }
+
     /// What came after the news of this number, as far as it is kept.
     pub(super) fn after(&self, number: u64) -> Vec<News> {
         self.kept.iter().filter(|news| news.number > number).cloned().collect()

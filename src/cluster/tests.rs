@@ -51,6 +51,7 @@ fn target() -> Target {
         settings: "".into(),
         program: "none".into(),
         scrub: 0,
+        results: false,
         record: None,
     };
     let node = start(options, &|| false).unwrap();

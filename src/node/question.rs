@@ -130,6 +130,31 @@ pub struct Counted {
     pub failed: Arc<[Failure]>,
 }
 
+impl Counted {
+    /// How many inputs have a prediction.
+    pub fn answered(&self) -> usize {
+        (self.inputs as usize).saturating_sub(self.failed.len())
+    }
+
+    /// What became of each input, by its number within the job: its prediction, or why there is none. All predictions of an engine have
+    /// the same length.
+    pub fn outcomes(&self) -> Vec<(u64, Result<&[u8], &str>)> {
+        let width = self.predictions.len() / self.answered().max(1);
+        let mut failed = self.failed.iter().peekable();
+        let mut place = 0;
+        let one = |input: u32| {
+            let outcome = if let Some(failure) = failed.next_if(|failure| failure.input == input) {
+                Err(&*failure.reason)
+            } else {
+                place += width;
+                Ok(self.predictions.get(place - width..place).unwrap_or_default())
+            };
+            (self.from + u64::from(input), outcome)
+        };
+        (0..self.inputs).map(one).collect()
+    }
+}
+
 /// How far and how fast every job is. Numbers of queries and inputs come from the ledger; durations and the recent rate are what
 /// this coordinator has seen since its reign began.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -27,6 +27,7 @@ mod readme;
 mod regressions;
 mod rehearsals;
 mod requests;
+mod results;
 mod shares;
 mod shells;
 #[cfg(target_os = "linux")]

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::sheet::{Cell, Sheet};
 use super::{Look, Reach, Show, ended, read};
-use crate::base::{JobId, Prediction, Score};
+use crate::base::{JobId, Prediction, Score, prediction};
 use crate::cli::text::{count, duration, some};
 use crate::cli::{Exit, Format};
 use crate::cluster::Client;
@@ -181,7 +181,7 @@ pub(super) fn score(client: &mut Client, job: JobId) -> Result<Score> {
     let (mut score, mut from) = (Score::default(), Some(0));
     while let Some(at) = from {
         let page = results(client, job, at)?;
-        let of = |query: &Counted| Score::of(&query.predictions, answered(query));
+        let of = |query: &Counted| Score::of(&query.predictions, query.answered());
         score = page.queries.iter().map(of).fold(score, Score::with);
         from = page.next.filter(|_| score.known > 0);
     }
@@ -317,7 +317,7 @@ fn page_shown(page: &Page, inputs: &Inputs, format: Format, first: bool) -> Stri
     ];
     let mut sheet = Sheet::new(&columns);
     for query in &page.queries {
-        for (input, outcome) in outcomes(query) {
+        for (input, outcome) in query.outcomes() {
             let (prediction, failure) = match outcome {
                 Ok(bytes) => (Some(bytes), None),
                 Err(reason) => (None, Some(reason)),
@@ -326,7 +326,7 @@ fn page_shown(page: &Page, inputs: &Inputs, format: Format, first: bool) -> Stri
             sheet.row(vec![
                 Cell::number(input),
                 Cell::maybe(inputs.name(input), |name| Cell::text(&*name)),
-                Cell::maybe(prediction, |bytes| Cell::text(predicted(bytes))),
+                Cell::maybe(prediction, |bytes| Cell::text(prediction::text(bytes))),
                 Cell::maybe(failure, Cell::text),
                 Cell::maybe(label, Cell::number),
             ]);
@@ -344,42 +344,6 @@ fn page_shown(page: &Page, inputs: &Inputs, format: Format, first: bool) -> Stri
             }
         }
     }
-}
-
-/// What became of each input of a query. All predictions of an engine have the same length.
-fn outcomes(query: &Counted) -> Vec<(u64, Result<&[u8], &str>)> {
-    let width = query.predictions.len() / answered(query).max(1);
-    let mut failed = query.failed.iter().peekable();
-    let mut place = 0;
-    let one = |input: u32| {
-        let outcome = if let Some(failure) = failed.next_if(|failure| failure.input == input) {
-            Err(&*failure.reason)
-        } else {
-            place += width;
-            Ok(query.predictions.get(place - width..place).unwrap_or_default())
-        };
-        (query.from + u64::from(input), outcome)
-    };
-    (0..query.inputs).map(one).collect()
-}
-
-/// How many inputs of a query have a prediction.
-fn answered(query: &Counted) -> usize {
-    (query.inputs as usize).saturating_sub(query.failed.len())
-}
-
-/// A prediction for people and programs: of a network the likeliest classes with their probabilities, of another engine its bytes.
-fn predicted(bytes: &[u8]) -> String {
-    let Some(prediction) = Prediction::decode(bytes) else { return hex(bytes) };
-    let one = |(class, probability): &(u16, f32)| format!("{class}:{probability:.4}");
-    prediction.top.iter().map(one).collect::<Vec<_>>().join(" ")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Does what `idunno cancel`, `stop`, `resume` and `remove` are told: `ask` is the request, `done` what has become of the job.
