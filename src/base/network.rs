@@ -92,6 +92,8 @@ impl FromStr for Architecture {
 pub enum Weights {
     /// From this file: `.safetensors` or `.ot`, with torchvision's names; of a script the script itself.
     File(Arc<str>),
+    /// From this file of the cluster's store, `store:NAME` or `store:NAME@VERSION`, which the node fetches before the network is loaded.
+    Stored(Arc<str>),
     /// They are drawn with this seed: for measurements, since such a network knows nothing.
     Random(u64),
     /// Those that were imported on the machine under the model's name; layers and input are what was said then.

@@ -23,6 +23,8 @@ pub(super) enum Item {
     Disk(Result<Token, DiskError>),
     /// The engine.
     Engine(engine::Event),
+    /// The weights of a network, which the engine shall load, are on the disk; or why they cannot be had.
+    Weights { model: Arc<str>, fetched: Result<(), Arc<str>> },
     /// What became of a chunk.
     Chunk(ChunkEvent),
     /// A client asks.

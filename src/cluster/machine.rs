@@ -18,12 +18,13 @@ use super::inbox::{Inbox, Item};
 use super::net::link::{Links, lock};
 use super::news::Board;
 use super::recording::Recorder;
+use super::weights::Weights;
 use super::{Standing, work};
 use crate::base::{NodeId, SessionId, Time};
-use crate::engine::{Event, Supervisor};
+use crate::engine::{Event, Said, Supervisor};
 use crate::node::{
-    Body, Effect, Input, Member, MembershipMessage, Message, Node, Observation, Outbox, Record, Reply,
-    Request, Seats, Token, View,
+    Body, Effect, EngineCommand, Input, Member, MembershipMessage, Message, Node, Observation, Outbox,
+    Record, Reply, Request, Seats, Token, View,
 };
 
 /// Who waits for an answer, by session and number of the request. A client that asks again takes the place of its earlier self.
@@ -93,6 +94,7 @@ pub(super) struct Machine {
     pub(super) engine: Option<Supervisor>,
     pub(super) chunks: Chunks,
     pub(super) larder: Arc<Larder>,
+    pub(super) weights: Weights,
     /// The models that read what is in their inputs.
     pub(super) networks: BTreeSet<Arc<str>>,
     pub(super) routes: Arc<Routes>,
@@ -145,8 +147,19 @@ impl Machine {
                 Some(Item::Engine(event)) => {
                     if let (Event::Died { .. }, Some(engine)) = (&event, &mut self.engine) {
                         engine.heard_of_death();
+                        self.weights.forget();
                     }
                     Input::Engine(work::event(event))
+                }
+                Some(Item::Weights { model, .. }) if !self.weights.came(&model) => continue,
+                Some(Item::Weights { model, fetched: Ok(()) }) => {
+                    if let Some(engine) = &self.engine {
+                        work::load(engine, model);
+                    }
+                    continue;
+                }
+                Some(Item::Weights { model, fetched: Err(reason) }) => {
+                    Input::Engine(work::event(Event::Said(Said::LoadFailed { model, reason })))
                 }
                 Some(Item::Chunk(event)) => Input::Chunk(event),
                 Some(Item::Client { session, number, request }) => Input::Client { session, number, request },
@@ -248,6 +261,8 @@ impl Machine {
                         self.ended = Some(Ended::Broken("the disk does not keep up".to_owned()));
                     }
                 }
+                // The engine is told once it can find what it needs.
+                Effect::Engine(EngineCommand::Load { model }) if self.weights.fetch(&model) => {}
                 Effect::Engine(command) => match &self.engine {
                     Some(engine) => {
                         let reads = |model: &str| self.networks.contains(model);

@@ -26,6 +26,7 @@ mod results;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod weights;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -59,6 +60,7 @@ use recording::Recorder;
 pub use recording::{Beginning, Given, Next, RecordTo, RecordingEnd, RecordingError, Replay, Stepped};
 use results::Publisher;
 use serve::Doors;
+use weights::Weights;
 
 use crate::base::{Chunk, NodeId, Rng};
 use crate::engine::{Model, Setup, Supervisor};
@@ -227,7 +229,7 @@ impl Drop for Running {
 }
 
 /// Starts a node. Joining takes until one of `options.join` answers; `stop` is asked now and then whether to give up.
-pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, StartError> {
+pub fn start(mut options: Options, stop: &dyn Fn() -> bool) -> Result<Running, StartError> {
     let seed = random()?;
     let folder = Folder::open(&options.data, NodeId::new(random()?))?;
     let id = folder.id;
@@ -290,11 +292,15 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
     let (porter, cache) = (Arc::clone(&doors.porter), options.config.store.cache);
     let larder = Larder::open(porter, options.data.join("staged"), cache);
     let larder = Arc::new(larder.map_err(needs("a place for what queries read"))?);
+    let wanted = weights::relocate(&mut options.models, &options.data.join("weights"))?;
+    let weights =
+        Weights::new(wanted, options.key.clone(), ports.address, Arc::clone(&standing), Arc::clone(&inbox));
     let machine = Machine {
         engine: engine(&options, seed, &inbox)?,
         chunks: Chunks::start(Arc::clone(&doors.porter), Arc::clone(&larder), options.scrub)
             .map_err(needs("a thread"))?,
         larder,
+        weights,
         networks: networks(&options.models),
         node: Node::new(identity, options.config, start, Rng::new(seed)),
         recorder,

@@ -424,7 +424,7 @@ static KEYS: &[Key] = &[
     key("model.NAME.setup", Draw(Span::ZERO, DAY), Value("0s"), "The part of a query's time that does not depend on its size."),
     key("model.NAME.per_input", Draw(Span::ZERO, DAY), Required, "The part of a query's time that each input adds; drawn once per query."),
     key("model.NAME.network", Choice(networks), Derived("the model's name"), "torch: the layers of the network; script is whatever its file says. Without network, weights and random_weights it is the model of that name that was imported (idunno models)."),
-    key("model.NAME.weights", Text, Value(""), "torch: the file of the weights as nodes find it: .safetensors or .ot with torchvision's names, or TorchScript."),
+    key("model.NAME.weights", Text, Value(""), "torch: the file of the weights as nodes find it: .safetensors or .ot with torchvision's names, or TorchScript. store:NAME or store:NAME@VERSION is a file of the cluster's store."),
     key("model.NAME.random_weights", Whole(0, u32::MAX as i128), Value("none"), "torch: the seed from which weights are drawn instead; such a network knows nothing, and is as fast as any.").or("none"),
     key("model.NAME.classes", Whole(1, 65_535), Value("1000"), "torch: how many classes random weights tell apart; a file says so itself."),
     key("model.NAME.input", Text, Derived("image:32x32 for mlp and lenet, else image:224"), "torch: what the network takes: image:224 (shrunk to 256 and cut to the middle), image:32x32 (stretched), or tensor:f32[3,224,224] (arrays)."),

@@ -3,6 +3,7 @@
 use super::error::Wrong;
 use super::read::Section;
 use crate::base::{Architecture, Network, Weights};
+use crate::node::stored;
 
 /// The network of a model that is a real one.
 pub(super) fn read(section: &Section<'_>, name: &str, engine: &str) -> Option<Network> {
@@ -33,7 +34,14 @@ pub(super) fn read(section: &Section<'_>, name: &str, engine: &str) -> Option<Ne
             refuse("weights", why.to_owned());
             return None;
         }
-        (file, None) => Weights::File(file.into()),
+        (file, None) => match stored(file) {
+            None => Weights::File(file.into()),
+            Some(Ok(_)) => Weights::Stored(file.into()),
+            Some(Err(flaw)) => {
+                refuse("weights", format!("{file:?}: {flaw}"));
+                return None;
+            }
+        },
         (_, Some(_)) => {
             refuse(
                 "random_weights",

@@ -337,7 +337,7 @@ fn network(file: &mut File, network: &Network) {
         file.quoted("network", architecture.name());
     }
     match weights {
-        Weights::File(path) => file.quoted("weights", path),
+        Weights::File(path) | Weights::Stored(path) => file.quoted("weights", path),
         Weights::Random(seed) => file.put("random_weights", seed),
         Weights::Imported => {}
     }

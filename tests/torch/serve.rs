@@ -75,10 +75,12 @@ fn what_a_network_has_learnt_is_what_three_nodes_answer() {
              load = \"1s\"\nper_input = \"1ms\"\n"
         )
     };
-    let models = table("letters", &letters, &format!("weights = {weights:?}"))
+    let models = table("letters", &letters, "weights = \"store:models/letters.safetensors\"")
         + &table("drawn", &drawn, "random_weights = 7\nclasses = 10");
     let mut cluster = Cluster::start(folder, &models);
     let ask = |words: &str| idunno(folder, &format!("{words} --key key --node {}", cluster.address(0)));
+    // What it has learnt travels through the store.
+    assert!(ask("put w.safetensors models/letters.safetensors --quiet").status.success());
     let test = folder.join("test");
     let submitted =
         ask(&format!("submit letters node:{} --range 0..202 --batch {BATCH} --wait", test.display()));

@@ -68,6 +68,9 @@ impl Model {
                 script.f_set_eval().map_err(|error| format!("{file}: {}", first_line(&error)))?;
                 Runs::Script(script)
             }
+            (Weights::Stored(file), _) => {
+                return Err(format!("{file} is in the store of a cluster, and only its nodes fetch it"));
+            }
             (Weights::Imported, _) => {
                 return Err("it was imported, and nobody has looked up where its weights are".to_owned());
             }
