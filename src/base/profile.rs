@@ -41,6 +41,18 @@ impl Draw {
             Draw::Exponential(mean) => mean,
         }
     }
+
+    /// What about one sample in a million exceeds; nothing, where there is a longest.
+    pub fn rarely_exceeded(self) -> Span {
+        match self {
+            Draw::Fixed(span) => span,
+            Draw::Uniform(_, high) => high,
+            // 4.75 standard deviations of a normal distribution.
+            Draw::LogNormal(median, sigma) => median.scaled(libm::exp(4.75 * sigma)),
+            // -ln(10^-6).
+            Draw::Exponential(mean) => mean.scaled(13.8),
+        }
+    }
 }
 
 /// The cost of one model on a worker of speed 1: a load when it is cold, and per query a fixed part and a part per input.
@@ -72,5 +84,10 @@ impl CostProfile {
     /// The expected duration of a query of `inputs` inputs at speed 1.
     pub fn query_mean(&self, inputs: u32) -> Span {
         self.setup.mean() + self.per_input.mean() * u64::from(inputs)
+    }
+
+    /// How long a query with so many inputs takes at speed 1 where its parts take what is rarely exceeded.
+    pub fn query_rarely_exceeded(&self, inputs: u32) -> Span {
+        self.setup.rarely_exceeded() + self.per_input.rarely_exceeded() * u64::from(inputs)
     }
 }

@@ -173,12 +173,14 @@ impl Plan {
             .batches_max()
             .filter_map(|(spec, batch)| {
                 let profile = self.models.get(&spec.model)?.profile;
-                Some(profile.load.mean() + profile.query_mean(batch))
+                let usual = profile.load.mean() + profile.query_mean(batch);
+                let rare = profile.load.rarely_exceeded() + profile.query_rarely_exceeded(batch);
+                Some(usual.scaled(WORK_FACTOR).max(rare))
             })
             .max()
             .unwrap_or(Span::ZERO);
         let injected = self.stall_max().scaled(WORK_FACTOR) + self.put_off_max();
-        let longest = longest.scaled(WORK_FACTOR / pace);
+        let longest = longest.scaled(1.0 / pace);
         longest + injected + self.stuck_max(longest)
     }
 }
