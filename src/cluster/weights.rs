@@ -27,12 +27,14 @@ use crate::node::{Content, stored};
 /// How long the cluster has to answer, and the next chunk to come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// For each model whose weights stand in the store: the file there, and where the engine looks for it.
+type Wanted = BTreeMap<Arc<str>, (Arc<str>, PathBuf)>;
+
 /// What a node's models need of the store.
 #[derive(Debug)]
 pub(super) struct Weights {
     pantry: Arc<Pantry>,
-    /// For each model that needs something: the file of the store, and where the engine looks for it.
-    wanted: BTreeMap<Arc<str>, (Arc<str>, PathBuf)>,
+    wanted: Wanted,
     /// The model that the engine shall load once its weights are there.
     loading: Option<Arc<str>>,
 }
@@ -59,12 +61,8 @@ enum Unfetched {
     Io(#[from] io::Error),
 }
 
-/// Has each of these models whose weights stand in the store look for them below `folder`; says which files that concerns, and where each
-/// is looked for.
-pub(super) fn relocate(
-    models: &mut BTreeMap<Arc<str>, Model>,
-    folder: &Path,
-) -> Result<BTreeMap<Arc<str>, (Arc<str>, PathBuf)>, StartError> {
+/// Has each of these models whose weights stand in the store look for them below `folder`, and says which these are.
+pub(super) fn relocate(models: &mut BTreeMap<Arc<str>, Model>, folder: &Path) -> Result<Wanted, StartError> {
     let mut wanted = BTreeMap::new();
     for (name, model) in models {
         let Model::Torch(network) = model else { continue };
@@ -81,15 +79,15 @@ pub(super) fn relocate(
 /// Where this file of the store is kept.
 fn place(folder: &Path, file: &str) -> PathBuf {
     let key = digest(&SHA256, file.as_bytes());
-    let key: String = key.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = u64::from_be_bytes(key.as_ref()[..8].try_into().expect("a digest is longer"));
     let name = file.split_once('@').map_or(file, |(name, _)| name);
-    folder.join(key).join(name.rsplit(['/', ':']).next().unwrap_or(name))
+    folder.join(format!("{key:016x}")).join(name.rsplit(['/', ':']).next().unwrap_or(name))
 }
 
 impl Weights {
     /// For models that were relocated. `me` is where the node is reached.
     pub(super) fn new(
-        wanted: BTreeMap<Arc<str>, (Arc<str>, PathBuf)>,
+        wanted: Wanted,
         key: Key,
         me: SocketAddr,
         standing: Arc<Mutex<Standing>>,
