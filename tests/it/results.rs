@@ -27,7 +27,7 @@ fn results_of_complete_jobs_come_to_stand_in_the_store_whoever_leads() {
     let others = ["n2", "n3"].map(|name| Node::start(folder, name, &[&first]));
     let all = [&first, &others[0], &others[1]];
     formed(folder, &all, 3, 3);
-    said(folder, &all, &["submit", "letters", "data", "--range", "0..60", "--batch", "10", "--wait"]);
+    said(folder, &all, &["submit", "letters", "60", "--batch", "10", "--wait"]);
     let shown = said(folder, &all, &["result", "1", "--format", "csv"]);
     let wanted: Vec<String> = shown.lines().skip(1).map(|line| format!("{line},,")).collect();
     assert_eq!(wanted.len(), 60);
@@ -38,8 +38,8 @@ fn results_of_complete_jobs_come_to_stand_in_the_store_whoever_leads() {
     assert_eq!(lines[61..], ["# job 1: 60 inputs, 0 failed"]);
 
     // Its successor puts what the first leader did not come to; what is cancelled has no results.
-    said(folder, &all, &["submit", "letters", "data", "--range", "0..3000", "--batch", "10"]);
-    said(folder, &all, &["submit", "letters", "data", "--range", "0..3000", "--batch", "10"]);
+    said(folder, &all, &["submit", "letters", "3000", "--batch", "10"]);
+    said(folder, &all, &["submit", "letters", "3000", "--batch", "10"]);
     said(folder, &all, &["cancel", "3"]);
     drop(first);
     let left = [&others[0], &others[1]];
