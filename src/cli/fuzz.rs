@@ -37,7 +37,7 @@ Examples:
 Profiles:
 {profiles}
 Exit codes: 0 nothing broke; 1 failed, or tested less than it should; 2 usage, nothing changed; 3 a safety invariant broke;
-4 a liveness bound broke; 130 interrupted."
+4 a liveness bound broke; 130 interrupted before anything broke."
     )
 }
 
@@ -62,7 +62,8 @@ pub(super) struct Fuzz {
     /// Print the scenario of the first seed as it is drawn, and run nothing.
     #[arg(long)]
     show: bool,
-    /// Fail when a kind of fault never took effect or a point of interest was never reached; from 10,000 seeds on this is always so.
+    /// Fail when a kind of fault of the profile never took effect, or a point of interest that it aims at was never reached; from 10,000
+    /// seeds on this is always so.
     #[arg(long)]
     require_coverage: bool,
     /// How many scenarios to run at the same time [default: one per core]. What is found does not depend on it.
@@ -215,7 +216,6 @@ pub(super) fn run(fuzz: &Fuzz, stop: &AtomicBool) -> Exit {
     let took = began.elapsed();
     let shown = report(fuzz, &pool, &campaign, halt.as_ref(), took, stop);
     match shown {
-        Ok(_) if matches!(halt, Some(Halt::Interrupted)) => Exit::Interrupted,
         Ok(exit) => exit,
         Err(error) => {
             screen::error(&error);
@@ -345,9 +345,9 @@ fn again(fuzz: &Fuzz, seed: u64) -> String {
 fn summary(fuzz: &Fuzz, campaign: &Campaign, took: Duration) -> String {
     let rate = campaign.seeds as f64 / took.as_secs_f64().max(0.001);
     let mut text = format!(
-        "{}: {} scenarios in {:.1} s ({rate:.0} per second), {:.1} simulated hours, {} events.\n\n",
+        "{}: {} in {:.1} s ({rate:.0} per second), {:.1} simulated hours, {} events.\n\n",
         fuzz.profile.name(),
-        count(campaign.seeds),
+        some(campaign.seeds, "scenario", "scenarios"),
         took.as_secs_f64(),
         campaign.seconds / 3_600.0,
         count(campaign.events)
@@ -360,7 +360,9 @@ fn summary(fuzz: &Fuzz, campaign: &Campaign, took: Duration) -> String {
     }
     text.push_str("\n  Points of interest                                       times\n");
     for (point, times) in POINTS.iter().zip(campaign.reached.points) {
-        writeln!(text, "  {point:<50} {:>11}", count(times)).expect("memory takes it");
+        // What the profile does not aim at need not be reached.
+        let times = if times == 0 && !fuzz.profile.expects(point) { "-".to_owned() } else { count(times) };
+        writeln!(text, "  {point:<50} {times:>11}").expect("memory takes it");
     }
     text
 }
@@ -369,7 +371,9 @@ fn summary(fuzz: &Fuzz, campaign: &Campaign, took: Duration) -> String {
 fn outcome(campaign: &Campaign) -> String {
     match campaign.failures.len() as u64 {
         0 => "Nothing broke.".to_owned(),
-        failed => format!("{} of {} scenarios failed.", count(failed), count(campaign.seeds)),
+        failed => {
+            format!("{} of {} failed.", count(failed), some(campaign.seeds, "scenario", "scenarios"))
+        }
     }
 }
 
@@ -408,14 +412,18 @@ fn smaller(
     let others = Others::of(pool, &shrunk.plan, failure, &|| within(fuzz.shrink_for));
     let path = write(fuzz, seed, failure, detail, &shrunk.plan, others)?;
     let plan = &shrunk.plan;
-    let how = if shrunk.complete { "nothing more can be left out" } else { "the time was over" };
+    let how = match (shrunk.complete, stop.load(Ordering::Relaxed)) {
+        (true, _) => "nothing more can be left out",
+        (false, true) => "interrupted",
+        (false, false) => "the time was over",
+    };
     Ok(format!(
-        "  shrunk to {} nodes, {} jobs, {} faults in {} tries ({how}): {}\n  \
-         it fails with {others} too\n  look at it: idunno sim {}{}\n",
-        plan.nodes.len(),
-        plan.jobs.len() + plan.arrivals.len(),
-        plan.faults.len(),
-        shrunk.tried,
+        "  shrunk to {}, {}, {} in {} ({how}): {}\n  \
+         {others}\n  look at it: idunno sim {}{}\n",
+        some(plan.nodes.len() as u64, "node", "nodes"),
+        some((plan.jobs.len() + plan.arrivals.len()) as u64, "job", "jobs"),
+        some(plan.faults.len() as u64, "fault", "faults"),
+        some(shrunk.tried.into(), "try", "tries"),
         path.display(),
         path.display(),
         fuzz.flaw()
@@ -444,7 +452,10 @@ impl Others {
 
 impl fmt::Display for Others {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} other seeds", self.failed, self.tried)
+        match self.tried {
+            0 => f.write_str("whether it fails with other seeds was not tried"),
+            tried => write!(f, "it fails with {} of {tried} other seeds too", self.failed),
+        }
     }
 }
 
@@ -476,7 +487,7 @@ fn write(
     plan.about = format!("{}{}.", statement[..1].to_uppercase(), statement[1..].trim_end_matches('.'));
     let comment: String = detail.lines().fold(String::new(), |text, line| format!("{text}# {line}\n"));
     let text = format!(
-        "# Found by {} and made smaller.\n{comment}# Under its own seed it fails every time, and under {others} too.\n\n{}",
+        "# Found by {} and made smaller. Before that:\n{comment}# Under its own seed it fails every time; {others}.\n\n{}",
         again(fuzz, seed),
         to_brief_toml(&plan)
     );

@@ -15,6 +15,8 @@ use crate::scenario::{FaultKind, Plan, Target};
 const JOBS_MAX: usize = 12;
 /// More groups of faults than this are shown by kind alone.
 const GROUPS_MAX: usize = 4;
+/// The most trials that were given up of which it is said what was left to do.
+const GIVEN_UP_SHOWN: usize = 10;
 
 /// An error, with what led to it.
 pub(super) fn error(error: &anyhow::Error) {
@@ -389,13 +391,18 @@ pub(super) fn complaints(
             some(hidden, "more violation", "more violations")
         ));
     }
-    for (seed, left) in findings.unfinished.iter().take(10) {
+    for (seed, left) in findings.unfinished.iter().take(GIVEN_UP_SHOWN) {
         let left = list(left);
         lines.push(format!(
             "{}: the trial with seed {seed} was given up; still to do: {left}.\n  {}",
             plan.name,
             repeat(*seed)
         ));
+    }
+    let hidden = findings.unfinished.len().saturating_sub(GIVEN_UP_SHOWN) as u64;
+    if hidden > 0 {
+        let trials = some(hidden, "more trial was", "more trials were");
+        lines.push(format!("{}: {trials} given up.", plan.name));
     }
     let missed = findings.census.faults_missed;
     if missed > 0 {

@@ -19,7 +19,7 @@ use super::{Exit, Format, scenarios, screen, seed, sim, trials};
 use crate::base::Span;
 use crate::report::tune::{Choice, Limits, Point, Sample, Stage, Timing, Tuning, choose};
 use crate::report::{Rare, ReportError, Width};
-use crate::scenario::{Plan, Target, span, to_toml};
+use crate::scenario::{FailoverMode, Plan, Target, span, to_toml};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -80,7 +80,7 @@ pub(super) struct Tune {
 fn above_zero(text: &str) -> std::result::Result<f64, String> {
     let number =
         text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0 && *number <= 1e9);
-    number.ok_or_else(|| "wanted a number above 0, such as 0.5".to_owned())
+    number.ok_or_else(|| "wanted a number above 0, to a billion, such as 0.5".to_owned())
 }
 
 fn pause(text: &str) -> std::result::Result<Span, String> {
@@ -154,6 +154,12 @@ pub(super) fn run(tune: &Tune, stop: &AtomicBool) -> Exit {
 fn prepare(tune: &Tune) -> Result<(Plan, ThreadPool, Tuning)> {
     let mut plan = scenarios::plan(&tune.scenario, &tune.set)?;
     plan.seed = tune.seed.unwrap_or(plan.seed);
+    if plan.config.failover.mode == FailoverMode::Standby {
+        bail!(
+            "{} has failover.mode = \"standby\", where nobody is elected; tune needs failover.mode = \"log\"",
+            tune.scenario
+        );
+    }
     let voters = plan.config.failover.voters_for(plan.nodes.len());
     if voters < 3 {
         bail!(

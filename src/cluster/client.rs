@@ -25,6 +25,8 @@ use crate::node::{Question, Reading, Refusal, Reply, Request};
 
 /// How long one node has to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a client that ends waits for its farewell to be on its way.
+const FAREWELL: Duration = Duration::from_millis(20);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -308,7 +310,7 @@ async fn connected(
 impl Drop for Client {
     fn drop(&mut self) {
         self.dialler.endpoint.close(0_u32.into(), b"");
-        let idle = async { timeout(PAUSE, self.dialler.endpoint.wait_idle()).await };
+        let idle = async { timeout(FAREWELL, self.dialler.endpoint.wait_idle()).await };
         // A node that does not hear of it finds out by itself.
         let _ = self.lane.handle.block_on(idle);
     }

@@ -60,7 +60,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
     let voters = config.failover.voters_for(nodes.len());
     let spare = (voters - 1) / 2;
     let hedges = config.dispatch.hedge;
-    let observers = u32::from(config.membership.observers);
+    let observers = u32::from(config.membership.observers_each());
     let ground = Ground { nodes: nodes.len() as u32, voters: voters as u32, until, hedges, observers };
     let workers: Vec<bool> = nodes.iter().map(|node| node.worker).collect();
     let faults = all_faults(&mut rng.fork("faults"), profile, ground, spare, &workers);

@@ -45,7 +45,13 @@ impl Advice<'_> {
     fn table(&self) -> String {
         let mut parts = vec![self.heading()];
         parts.extend(self.staged.iter().map(|stage| self.stage(stage)));
-        parts.push(format!("Settings to use, as part of a scenario:\n\n{}", self.advised.toml().trim_end()));
+        let kept = self.staged.iter().all(|stage| stage.choice.alarms_kept && stage.choice.messages_kept);
+        let what = if kept {
+            "Settings to use, as part of a scenario:"
+        } else {
+            "No settings keep all limits, as is said below. Those that come nearest, as part of a scenario:"
+        };
+        parts.push(format!("{what}\n\n{}", self.advised.toml().trim_end()));
         parts.push(self.try_them());
         parts.extend(self.cost());
         parts.extend(self.staged.iter().map(|stage| wrapped(&self.why(stage), "  ")));
