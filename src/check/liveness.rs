@@ -415,6 +415,7 @@ impl Work {
                 | FaultKind::FullDisk
                 | FaultKind::Corrupt
                 | FaultKind::Rollback
+                | FaultKind::Rot
                 | FaultKind::RepeatOutput => {}
             }
         }

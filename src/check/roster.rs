@@ -215,6 +215,7 @@ fn severs(kind: &FaultKind) -> bool {
         | FaultKind::FullDisk
         | FaultKind::Corrupt
         | FaultKind::Rollback
+        | FaultKind::Rot
         | FaultKind::BadOutput(_)
         | FaultKind::RepeatOutput => false,
     }

@@ -242,6 +242,7 @@ fn what(kind: &FaultKind) -> (&'static str, &'static str) {
         FaultKind::FullDisk => ("full disk", "of"),
         FaultKind::Corrupt => ("damaged disk", "of"),
         FaultKind::Rollback => ("return to an old disk", "of"),
+        FaultKind::Rot => ("rotten chunk", "of"),
         FaultKind::BadOutput(_) => ("wrong answers", "of"),
         FaultKind::RepeatOutput => ("repeated answers", "of"),
     }

@@ -90,6 +90,7 @@ pub(super) enum Family {
     FullDisk,
     /// A disk is damaged, and its machine starts again.
     Corrupt,
+    Rot,
     /// A machine that does not vote goes back to an old copy of its disk, and may have died in the meantime.
     Rollback,
     /// One voter after the other dies for a moment, while the others choose a leader.
@@ -113,7 +114,7 @@ use Profile::{Churn, Disks, Elections, Files, Partitions, Stories, Work};
 /// Every family, with the kind of its faults as scenario files call it, and the profiles that aim at it beside
 /// [`Profile::Swarm`], which takes all.
 #[rustfmt::skip] // One family, one line: it is a table.
-pub(super) const FAMILIES: [(Family, &str, &[Profile]); 49] = [
+pub(super) const FAMILIES: [(Family, &str, &[Profile]); 50] = [
     (Family::Kill, "crash", &[Elections, Churn, Work, Disks, Files]),
     (Family::KillLeader, "crash", &[Elections, Churn, Work, Files]),
     (Family::Wipe, "crash", &[Churn, Disks, Files]),
@@ -156,6 +157,7 @@ pub(super) const FAMILIES: [(Family, &str, &[Profile]); 49] = [
     (Family::FullDisk, "full_disk", &[Disks, Files]),
     (Family::Corrupt, "corrupt", &[Churn, Disks, Files]),
     (Family::Rollback, "rollback", &[Churn, Disks]),
+    (Family::Rot, "rot", &[Files]),
     (Family::Storm, "crash", &[Elections, Stories]),
     (Family::OldLeader, "cut", &[Elections, Partitions, Stories]),
     (Family::LastCopies, "crash", &[Churn, Disks, Stories]),
@@ -168,8 +170,12 @@ pub(super) const FAMILIES: [(Family, &str, &[Profile]); 49] = [
 impl Family {
     /// The families at which `profile` aims.
     pub(super) fn of(profile: Profile) -> Vec<Family> {
-        let aims = |profiles: &[Profile]| profile == Profile::Swarm || profiles.contains(&profile);
-        FAMILIES.iter().filter(|(.., profiles)| aims(profiles)).map(|(family, ..)| *family).collect()
+        // Only files rot.
+        let aims = |family: Family, profiles: &[Profile]| {
+            profile == Profile::Swarm && family != Family::Rot || profiles.contains(&profile)
+        };
+        let all = FAMILIES.iter().filter(|(family, _, profiles)| aims(*family, profiles));
+        all.map(|(family, ..)| *family).collect()
     }
 
     /// Whether machines leave on purpose.
@@ -177,9 +183,9 @@ impl Family {
         matches!(self, Family::Leave | Family::Rejoin)
     }
 
-    /// Whether it costs a machine its disk.
+    /// Whether it costs a machine its disk, or a part of it.
     pub(super) fn loses_disks(self) -> bool {
-        matches!(self, Family::Wipe | Family::Corrupt | Family::LastCopies)
+        matches!(self, Family::Wipe | Family::Corrupt | Family::LastCopies | Family::Rot)
     }
 }
 
@@ -286,7 +292,7 @@ pub(super) fn draw(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> 
         | Family::Stuck
         | Family::BadOutput
         | Family::RepeatOutput => engines(family, ground, rng),
-        Family::SlowDisk | Family::FullDisk | Family::Corrupt | Family::Rollback => {
+        Family::SlowDisk | Family::FullDisk | Family::Corrupt | Family::Rollback | Family::Rot => {
             disks(family, ground, rng)
         }
         Family::Storm
@@ -448,6 +454,7 @@ fn disks(family: Family, ground: Ground, rng: &mut Rng) -> Vec<Fault> {
         Family::FullDisk => vec![fault(at, lasting, FaultKind::FullDisk, someone)],
         // One at a time, like wipes.
         Family::Corrupt => vec![fault(at, lasting, FaultKind::Corrupt, node)],
+        Family::Rot => vec![moment(at, FaultKind::Rot, node)],
         _ => {
             let mut faults = vec![fault(at, lasting, FaultKind::Rollback, node.clone())];
             // What the copy does not know of makes it an old one: lives that began since.

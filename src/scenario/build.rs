@@ -423,6 +423,7 @@ fn fault(section: &Section<'_>, nodes: &[NodePlan], batches: &Batches) -> Option
         "full_disk" => FaultKind::FullDisk,
         "corrupt" => FaultKind::Corrupt,
         "rollback" => FaultKind::Rollback,
+        "rot" => FaultKind::Rot,
         "bad_output" => FaultKind::BadOutput(match section.choice("flaw") {
             Some("count") => Flaw::Count,
             _ => Flaw::Nan,

@@ -242,7 +242,10 @@ impl Check<'_> {
             refuse("factor", "clocks run at least half and at most twice as fast; wanted 0.5 to 2");
         }
         if let Some(repeat) = fault.repeat {
-            let moment = matches!(fault.kind, FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck);
+            let moment = matches!(
+                fault.kind,
+                FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck | FaultKind::Rot
+            );
             if fault.lasting.is_none() && !moment {
                 refuse("every", "what lasts for ever cannot happen again; wanted for = \"1s\" or the like");
             }

@@ -288,7 +288,7 @@ fn triggers() -> Vec<&'static str> {
 pub(super) const FAULT_KEYS: [&str; 7] = ["at", "on", "after", "every", "times", "kind", "target"];
 
 /// The kinds of faults, each with the keys that it has beside [`FAULT_KEYS`].
-pub(super) const FAULT_KINDS: [(&str, &[&str]); 26] = [
+pub(super) const FAULT_KINDS: [(&str, &[&str]); 27] = [
     ("crash", &["for", "wipe"]),
     ("restart", &[]),
     ("leave", &["for"]),
@@ -313,6 +313,7 @@ pub(super) const FAULT_KINDS: [(&str, &[&str]); 26] = [
     ("full_disk", &["for"]),
     ("corrupt", &["for"]),
     ("rollback", &["for"]),
+    ("rot", &[]),
     ("bad_output", &["for", "flaw"]),
     ("repeat_output", &["for"]),
 ];
@@ -469,7 +470,7 @@ static KEYS: &[Key] = &[
     key("fault.N.times", Whole(1, 1_000_000), Value("ever"), "How often it happens in all when it has an every; \"ever\": until the trial ends.").or("ever"),
     key("fault.N.kind", Choice(fault_kinds), Required, "What happens."),
     key("fault.N.target", Target, Required, "Whom it hits; roles are looked up when it happens. \"spare\" is a machine without which a majority of the voters, and a worker, are left; \"each\": every machine on its own, each with times of its own; \"concerned\": the machine in the midst of what the fault waited for."),
-    key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash or corrupt, the time until the process starts again; a rollback, a jam and a swizzle must have one. Not for restart, engine_death, stuck.").or("ever"),
+    key("fault.N.for", Draw(Span::ZERO, LONGEST), Value("ever"), "How long it lasts; after a crash or corrupt, the time until the process starts again; a rollback, a jam and a swizzle must have one. Not for restart, engine_death, stuck, rot.").or("ever"),
     key("fault.N.wipe", Switch, Value("false"), "crash: whether the disk is lost as well."),
     key("fault.N.other", Target, Value("rest"), "cut: the other side; \"rest\" is everyone else.").or("rest"),
     key("fault.N.direction", Choice(directions), Value("both"), "cut: which direction, as seen from the target."),

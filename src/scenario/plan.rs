@@ -558,6 +558,9 @@ pub enum FaultKind {
     /// The target's disk is copied when the fault begins, and when it ends the process crashes and finds the copy. Nobody who
     /// votes is hit.
     Rollback,
+    /// Bits of one chunk of a file flip on the target's disk, any one of those that are there. The node notices when it reads the
+    /// chunk: for somebody else, for a query, or on its walk through all of them.
+    Rot,
     /// The engine's answers are wrong in this way.
     BadOutput(Flaw),
     /// The engine gives each answer twice.
@@ -592,6 +595,7 @@ impl FaultKind {
             FaultKind::FullDisk => "full_disk",
             FaultKind::Corrupt => "corrupt",
             FaultKind::Rollback => "rollback",
+            FaultKind::Rot => "rot",
             FaultKind::BadOutput(_) => "bad_output",
             FaultKind::RepeatOutput => "repeat_output",
         }

@@ -412,7 +412,7 @@ fn fault(file: &mut File, fault: &Fault) {
     let lasting = |draw: Draw| string(&draw_text(draw));
     match &fault.kind {
         // What happens in a moment has no end to write.
-        FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck => return,
+        FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Stuck | FaultKind::Rot => return,
         FaultKind::Leave
         | FaultKind::Jam
         | FaultKind::Suspend

@@ -1,12 +1,12 @@
 //! The chunks of files on the machines' disks, and their way there: it takes bandwidth, and time to write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Address;
 use super::host::{Local, Process};
 use super::network::TRIES;
 use super::world::{Event, World};
-use crate::base::{AttemptId, Chunk, ChunkId, NodeId, Rng, SessionId, Span};
+use crate::base::{AttemptId, Chunk, ChunkId, Draw, NodeId, Rng, SessionId, Span};
 use crate::history::{Machine, Watcher};
 use crate::node::{ChunkCommand, ChunkEvent, Content};
 
@@ -16,6 +16,10 @@ const BANDWIDTH: u64 = 1_250_000_000;
 const WRITES: u64 = 500_000_000;
 /// Bytes per second that a disk reads.
 const READS: u64 = 1_000_000_000;
+/// Bytes per second that a node reads of its chunks to see whether they are sound, and how long a walk through all of them takes at
+/// least: what real nodes do unless they are told otherwise.
+const SCRUBS: u64 = 8 << 20;
+const WALK_MIN: Span = Span::secs(1);
 /// How long it takes to find that something is at hand.
 const LOOKS: Span = Span::micros(100);
 /// How long it takes to remove a chunk.
@@ -26,6 +30,8 @@ const DROPS: Span = Span::micros(100);
 pub(super) struct Chunks {
     /// By machine: what is durable there.
     disks: Vec<BTreeMap<ChunkId, u32>>,
+    /// What is not any more what it was on a machine's disk, and nobody has noticed.
+    rotten: BTreeSet<(Machine, ChunkId)>,
     /// What is under way.
     moves: BTreeMap<u64, Move>,
     last: u64,
@@ -58,6 +64,8 @@ enum Stage {
     Written { goal: For },
     /// It is removed.
     Dropped,
+    /// It is read to see whether it is sound.
+    Scrubbed,
     /// Everything that a query reads was found to be at hand.
     AtHand { attempt: AttemptId },
 }
@@ -65,7 +73,8 @@ enum Stage {
 impl Chunks {
     /// No chunks on `machines` machines.
     pub(super) fn new(machines: usize, rng: Rng) -> Chunks {
-        Chunks { disks: vec![BTreeMap::new(); machines], moves: BTreeMap::new(), last: 0, rng }
+        let (disks, rotten) = (vec![BTreeMap::new(); machines], BTreeSet::new());
+        Chunks { disks, rotten, moves: BTreeMap::new(), last: 0, rng }
     }
 
     /// What is durable on a machine.
@@ -78,9 +87,32 @@ impl Chunks {
         self.disks[machine as usize].contains_key(&chunk)
     }
 
+    /// Whether a chunk is durable on a machine, and what it was.
+    pub(super) fn is_sound(&self, machine: Machine, chunk: ChunkId) -> bool {
+        self.has(machine, chunk) && !self.rotten.contains(&(machine, chunk))
+    }
+
+    /// The chunks on a machine that are what they were.
+    fn sound(&self, machine: Machine) -> impl Iterator<Item = ChunkId> {
+        self.disks[machine as usize].keys().copied().filter(move |&id| self.is_sound(machine, id))
+    }
+
+    /// Whether a chunk on a machine can rot.
+    pub(super) fn can_rot(&self, machine: Machine) -> bool {
+        self.sound(machine).next().is_some()
+    }
+
     /// The disk of a machine is lost.
     pub(super) fn wipe(&mut self, machine: Machine) {
-        self.disks[machine as usize].clear();
+        for chunk in std::mem::take(&mut self.disks[machine as usize]).into_keys() {
+            self.rotten.remove(&(machine, chunk));
+        }
+    }
+
+    /// A chunk is removed from a machine's disk.
+    fn remove(&mut self, machine: Machine, chunk: ChunkId) {
+        self.disks[machine as usize].remove(&chunk);
+        self.rotten.remove(&(machine, chunk));
     }
 
     fn add(&mut self, chunk: Chunk, stage: Stage) -> u64 {
@@ -105,7 +137,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             ChunkCommand::Stage(stage) => self.stage(machine, stage),
             ChunkCommand::Unstage { attempt } => self.unstage(machine, *attempt),
             ChunkCommand::Drop { chunk } => {
-                self.chunks.disks[machine as usize].remove(chunk);
+                self.chunks.remove(machine, *chunk);
                 let number = self.chunks.add(Chunk { id: *chunk, bytes: 1 }, Stage::Dropped);
                 self.later(machine, number, DROPS);
             }
@@ -168,6 +200,43 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         self.later(machine, number, LOOKS);
     }
 
+    /// Bits of a chunk on a machine's disk flip: any one that is sound, of which there is one. It is noticed when it is read.
+    pub(super) fn rot(&mut self, machine: Machine, rng: &mut Rng) {
+        let sound: Vec<ChunkId> = self.chunks.sound(machine).collect();
+        let chunk = sound[rng.below(sound.len() as u64) as usize];
+        self.chunks.rotten.insert((machine, chunk));
+        self.scrub(machine, chunk);
+    }
+
+    /// A process begins, and with it the walk through the chunks on its disk.
+    pub(super) fn scrub_all(&mut self, machine: Machine) {
+        let of = (machine, ChunkId([0; 32]))..=(machine, ChunkId([u8::MAX; 32]));
+        let rotten: Vec<ChunkId> = self.chunks.rotten.range(of).map(|(_, chunk)| *chunk).collect();
+        for chunk in rotten {
+            self.scrub(machine, chunk);
+        }
+    }
+
+    /// A process that runs comes by a chunk some time within its walk.
+    fn scrub(&mut self, machine: Machine, id: ChunkId) {
+        let disk = &self.chunks.disks[machine as usize];
+        let all: u64 = disk.values().map(|&bytes| u64::from(bytes)).sum();
+        let walk = WALK_MIN.max(Span::millis(all * 1_000 / SCRUBS));
+        let after = Draw::Uniform(Span::ZERO, walk).sample(&mut self.chunks.rng);
+        let number = self.chunks.add(Chunk { id, bytes: 1 }, Stage::Scrubbed);
+        self.later(machine, number, after);
+    }
+
+    /// A chunk is read on a machine, which notices if it is not what it was; whether it is.
+    fn read_chunk(&mut self, machine: Machine, chunk: ChunkId) -> bool {
+        let sound = self.chunks.is_sound(machine, chunk);
+        if !sound && self.chunks.has(machine, chunk) {
+            self.chunks.remove(machine, chunk);
+            self.local(machine, Local::Chunk(ChunkEvent::Lost { chunk }));
+        }
+        sound
+    }
+
     /// Whether a machine runs as `id` and can give a chunk. One that gets little of its processor gives all the same.
     fn lends(&self, machine: Machine, id: NodeId, chunk: ChunkId) -> bool {
         let host = &self.hosts[machine as usize];
@@ -190,7 +259,9 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             Stage::Travels { from, others, goal } => {
                 let came = from.is_some_and(|from| {
                     let source = self.hosts[from as usize].id;
-                    self.lends(from, source, chunk.id) && !self.network.is_cut(from, machine, self.now)
+                    self.lends(from, source, chunk.id)
+                        && self.read_chunk(from, chunk.id)
+                        && !self.network.is_cut(from, machine, self.now)
                 });
                 match came {
                     true => self.write_chunk(machine, chunk, goal),
@@ -207,9 +278,13 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             Stage::Written { goal: For::Query } => self.staged(machine, chunk.id),
             Stage::Written { goal: For::Store } => {
                 self.chunks.disks[machine as usize].insert(chunk.id, chunk.bytes);
+                self.chunks.rotten.remove(&(machine, chunk.id));
                 self.local(machine, Local::Chunk(ChunkEvent::Got { chunk }));
             }
             Stage::AtHand { attempt } => self.local(machine, Local::Chunk(ChunkEvent::Staged { attempt })),
+            Stage::Scrubbed => {
+                self.read_chunk(machine, chunk.id);
+            }
             Stage::Dropped => {
                 self.local(machine, Local::Chunk(ChunkEvent::Dropped { chunk: chunk.id }));
             }

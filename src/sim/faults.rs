@@ -79,6 +79,7 @@ fn breaks(kind: &FaultKind) -> bool {
         | FaultKind::FullDisk
         | FaultKind::Corrupt
         | FaultKind::Rollback
+        | FaultKind::Rot
         | FaultKind::BadOutput(_)
         | FaultKind::RepeatOutput => false,
     }
@@ -151,6 +152,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                 let reason = match self.planned(fault).kind {
                     FaultKind::Rollback => "nothing that it aims at runs without a vote",
                     FaultKind::Corrupt => "nothing is on the disks that it aims at",
+                    FaultKind::Rot => "no chunk of a file is on the disks that it aims at",
                     _ => "nothing that it aims at runs",
                 };
                 self.miss(fault, reason.to_owned());
@@ -208,6 +210,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                 FaultKind::Pause | FaultKind::Suspend => host.runs() && !host.paused,
                 FaultKind::Leave => host.runs() && !host.stands_still(),
                 FaultKind::Corrupt => !self.disks[*machine as usize].is_empty(),
+                FaultKind::Rot => self.chunks.can_rot(*machine),
                 FaultKind::Rollback => {
                     let disk = &self.disks[*machine as usize];
                     disk.has_lived() && host.status().is_some_and(|status| !status.votes)
@@ -249,7 +252,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         course.arrive();
         let lasting = match kind {
             // These are over as soon as they have begun, whatever the plan says.
-            FaultKind::Restart | FaultKind::EngineDeath => Some(Span::ZERO),
+            FaultKind::Restart | FaultKind::EngineDeath | FaultKind::Rot => Some(Span::ZERO),
             _ => course.turns.lasting,
         };
         self.watch.progress = self.now;
@@ -331,6 +334,13 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                         .fork_number(u64::from(machine));
                     self.disks[machine as usize].fall_ill(fault, kind, rng);
                 }
+            }
+            FaultKind::Rot => {
+                let rng = self.faults.all[fault as usize].turns.rng.fork("rot");
+                for &machine in machines {
+                    self.rot(machine, &mut rng.fork_number(u64::from(machine)));
+                }
+                self.took_effect(vec![fault]);
             }
             FaultKind::EngineDeath => {
                 for &machine in machines {
@@ -444,7 +454,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
                 }
             }
             FaultKind::Rollback => self.roll_back(fault, &machines),
-            FaultKind::EngineDeath => {}
+            FaultKind::EngineDeath | FaultKind::Rot => {}
         }
         self.report(fault, FaultPhase::Ended);
     }

@@ -55,6 +55,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         host.process = Some(process);
         self.queue.push_bare(self.now, machine);
         self.note(Some(machine), What::Up(id));
+        self.scrub_all(machine);
     }
 
     /// The process on `machine` dies without a word; false, with nothing changed, when none runs.
@@ -256,7 +257,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let wanted = usize::from(self.plan.config.store.copies).min(all.iter().filter(sound).count());
         let mut left = Vec::new();
         for chunk in self.watch.chunks() {
-            let copies = all.iter().filter(|&&machine| self.chunks.has(machine, chunk)).count();
+            let copies = all.iter().filter(|&&machine| self.chunks.is_sound(machine, chunk)).count();
             if copies < wanted && copies > 0 {
                 left.push(format!("{copies} disks and not {wanted} hold chunk {chunk:?}"));
             }

@@ -15,6 +15,8 @@ struct Disks {
     hold: BTreeMap<Machine, BTreeSet<ChunkId>>,
     files: BTreeMap<ChunkId, u32>,
     puts: BTreeSet<u64>,
+    /// How often a chunk was found to be lost or damaged.
+    lost: usize,
 }
 
 impl Sink for Disks {
@@ -27,7 +29,11 @@ impl Sink for Disks {
             What::Node(Observation::ChunkHeld { chunk }) => {
                 self.hold.entry(machine).or_default().insert(*chunk);
             }
-            What::Node(Observation::ChunkDropped { chunk } | Observation::ChunkLost { chunk }) => {
+            What::Node(Observation::ChunkDropped { chunk }) => {
+                self.hold.entry(machine).or_default().remove(chunk);
+            }
+            What::Node(Observation::ChunkLost { chunk }) => {
+                self.lost += 1;
                 self.hold.entry(machine).or_default().remove(chunk);
             }
             What::Node(Observation::Applied { entry, changes, .. }) => {
@@ -106,6 +112,36 @@ fn any_three_of_ten_disks_can_be_lost_at_once_and_the_copies_come_back() {
         );
         let copies = disks.copies();
         // What is on the disks of the dead counts no more: nobody came back.
+        assert_eq!(copies.len(), 10, "seed {seed}");
+        assert!(copies.iter().all(|&copies| copies >= 4), "seed {seed}: {copies:?}");
+    }
+}
+
+#[test]
+fn what_rots_on_disks_is_found_and_copied_anew() {
+    for seed in 0..10 {
+        let disks = run(
+            r#"
+            name = "rot"
+            nodes = 5
+            [[request]]
+            at = "1s"
+            kind = "put"
+            file = "letters"
+            bytes = 40_000_000
+            [[fault]]
+            at = "3s"
+            kind = "rot"
+            target = "random 3"
+            [[fault]]
+            at = "12s"
+            kind = "rot"
+            target = "random 3"
+            "#,
+            seed,
+        );
+        assert_eq!(disks.lost, 6, "seed {seed}");
+        let copies = disks.copies();
         assert_eq!(copies.len(), 10, "seed {seed}");
         assert!(copies.iter().all(|&copies| copies >= 4), "seed {seed}: {copies:?}");
     }

@@ -60,6 +60,7 @@ fn hindrance(fault: &Fault, netns: bool) -> Option<&'static str> {
         | FaultKind::SlowDisk(_)
         | FaultKind::Corrupt
         | FaultKind::Rollback
+        | FaultKind::Rot
         | FaultKind::BadOutput(_)
         | FaultKind::RepeatOutput => Some(SIMULATED),
     }
