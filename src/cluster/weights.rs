@@ -105,7 +105,11 @@ impl Weights {
         let (file, path) = (Arc::clone(file), path.clone());
         let inbox = Arc::clone(&self.pantry.inbox);
         let fetch = move || {
-            let fetched = pantry.fetch(&file, &path).map_err(|error| format!("{file}: {error}").into());
+            let fetched = pantry.fetch(&file, &path).map_err(|error| match error {
+                // Which names the file. Few letters are left where it is shown.
+                Unfetched::Client(ClientError::Refused(why)) => why.to_string().into(),
+                other => format!("{file}: {other}").into(),
+            });
             pantry.inbox.put(Item::Weights { model, fetched });
         };
         if let Err(error) = thread::Builder::new().name("weights".to_owned()).spawn(fetch) {
