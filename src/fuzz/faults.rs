@@ -90,9 +90,9 @@ pub(super) enum Family {
     FullDisk,
     /// A disk is damaged, and its machine starts again.
     Corrupt,
-    Rot,
     /// A machine that does not vote goes back to an old copy of its disk, and may have died in the meantime.
     Rollback,
+    Rot,
     /// One voter after the other dies for a moment, while the others choose a leader.
     Storm,
     /// A coordinator that was cut off is back when its successor dies.
