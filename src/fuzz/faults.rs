@@ -92,6 +92,7 @@ pub(super) enum Family {
     Corrupt,
     /// A machine that does not vote goes back to an old copy of its disk, and may have died in the meantime.
     Rollback,
+    /// Bits of a chunk of a file flip on one disk.
     Rot,
     /// One voter after the other dies for a moment, while the others choose a leader.
     Storm,
