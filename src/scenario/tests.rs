@@ -403,6 +403,10 @@ target = "worker"
 for = "5s"
 [[fault]]
 at = "1s"
+kind = "rot"
+target = "worker"
+[[fault]]
+at = "1s"
 kind = "bad_output"
 target = "worker"
 flaw = "count"
