@@ -154,7 +154,7 @@ impl Machine {
                 Some(Item::Weights { model, .. }) if !self.weights.came(&model) => continue,
                 Some(Item::Weights { model, fetched: Ok(()) }) => {
                     if let Some(engine) = &self.engine {
-                        work::load(engine, model);
+                        work::command(engine, EngineCommand::Load { model }, |_, _| None);
                     }
                     continue;
                 }

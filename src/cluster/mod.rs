@@ -206,9 +206,8 @@ impl Running {
 
     fn end(&mut self) -> Ended {
         let Some(machine) = self.machine.take() else { return Ended::Stopped };
-        // It waits for no answers of a node that ends.
-        self.publisher = None;
         let ended = machine.join().unwrap_or_else(|_| Ended::Broken("its machine panicked".to_owned()));
+        self.publisher = None;
         for (dialler, lane) in self.diallers.iter().zip(&self.lanes) {
             dialler.endpoint.close(0_u32.into(), b"it ends");
             let idle = async { tokio::time::timeout(CLOSING, dialler.endpoint.wait_idle()).await };

@@ -1,7 +1,5 @@
 //! The border between a node and its engine: what the one says in the words of the other.
 
-use std::sync::Arc;
-
 use crate::base::AttemptId;
 use crate::engine::{Event, Failed, Order, Said, Supervisor};
 use crate::node::{Answer, Body, EngineCommand, EngineEvent, Failure, Message, STORED, WorkMessage};
@@ -22,11 +20,6 @@ pub(super) fn command(
         }
         EngineCommand::Kill => engine.kill(),
     }
-}
-
-/// Has a model loaded whose weights have come.
-pub(super) fn load(engine: &Supervisor, model: Arc<str>) {
-    engine.order(Order::Load { model });
 }
 
 /// Lets an engine know what a message will make of it: the node has to decide first, and the engine can decode meanwhile.

@@ -169,19 +169,18 @@ impl Plan {
                 pace /= factor.max(1.0);
             }
         }
-        let longest = self
-            .batches_max()
-            .filter_map(|(spec, batch)| {
-                let profile = self.models.get(&spec.model)?.profile;
-                let usual = profile.load.mean() + profile.query_mean(batch);
-                let rare = profile.load.rarely_exceeded() + profile.query_rarely_exceeded(batch);
-                Some(usual.scaled(WORK_FACTOR).max(rare))
-            })
-            .max()
-            .unwrap_or(Span::ZERO);
+        let profiles = self.batches_max().filter_map(|(spec, batch)| {
+            let profile = self.models.get(&spec.model)?.profile;
+            let usual = (profile.load.mean() + profile.query_mean(batch)).scaled(WORK_FACTOR);
+            Some((usual, profile.load.rarely_exceeded() + profile.query_rarely_exceeded(batch)))
+        });
+        let most =
+            |(usual, rare): (Span, Span), (one, other): (Span, Span)| (usual.max(one), rare.max(other));
+        let (usual, rare) = profiles.fold((Span::ZERO, Span::ZERO), most);
         let injected = self.stall_max().scaled(WORK_FACTOR) + self.put_off_max();
-        let longest = longest.scaled(1.0 / pace);
-        longest + injected + self.stuck_max(longest)
+        // What is found to be stuck is measured by queries that are usual, not by those that hardly ever come.
+        let (usual, rare) = (usual.scaled(1.0 / pace), rare.scaled(1.0 / pace));
+        usual.max(rare) + injected + self.stuck_max(usual)
     }
 }
 

@@ -71,6 +71,13 @@ impl Disks {
         copies
     }
 
+    /// Files consist of so many chunks, each of which is on so many disks at least.
+    fn are_whole(&self, chunks: usize, least: usize, seed: u64) {
+        let copies = self.copies();
+        assert_eq!(copies.len(), chunks, "seed {seed}");
+        assert!(copies.iter().all(|&copies| copies >= least), "seed {seed}: {copies:?}");
+    }
+
     /// Chunks that no file consists of, on any disk.
     fn garbage(&self) -> usize {
         let needed = |chunk: &&ChunkId| self.files.get(*chunk).is_some_and(|versions| *versions > 0);
@@ -110,10 +117,8 @@ fn any_three_of_ten_disks_can_be_lost_at_once_and_the_copies_come_back() {
             "#,
             seed,
         );
-        let copies = disks.copies();
         // What is on the disks of the dead counts no more: nobody came back.
-        assert_eq!(copies.len(), 10, "seed {seed}");
-        assert!(copies.iter().all(|&copies| copies >= 4), "seed {seed}: {copies:?}");
+        disks.are_whole(10, 4, seed);
     }
 }
 
@@ -141,9 +146,7 @@ fn what_rots_on_disks_is_found_and_copied_anew() {
             seed,
         );
         assert_eq!(disks.lost, 6, "seed {seed}");
-        let copies = disks.copies();
-        assert_eq!(copies.len(), 10, "seed {seed}");
-        assert!(copies.iter().all(|&copies| copies >= 4), "seed {seed}: {copies:?}");
+        disks.are_whole(10, 4, seed);
     }
 }
 
