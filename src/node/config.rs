@@ -63,6 +63,12 @@ impl Membership {
             Detector::Ring => 1,
         }
     }
+
+    /// How long it takes to evict a member that falls silent. Whoever does not answer the coordinator for as long gets no queries,
+    /// although it stays a member where its observers hear it.
+    pub fn patience(&self) -> Span {
+        self.suspect_after + self.evict_after
+    }
 }
 
 impl Default for Membership {

@@ -39,7 +39,10 @@ pub(super) struct Slot {
 pub(super) struct WorkerDesk {
     pub(super) incarnation: Incarnation,
     pub(super) view: WorkerView,
+    /// Whether it gets nothing for now: its observers suspect it, or it is deaf.
     pub(super) suspect: bool,
+    /// Whether it follows nothing although its observers hear it.
+    pub(super) deaf: bool,
     /// Which job it serves, and since when.
     served: Option<(JobId, Time)>,
     /// The last query that it answered in this reign, how long that took, and when the answer came.
@@ -55,6 +58,8 @@ pub(super) struct WorkerDesk {
     pub(super) answered_at: Option<Time>,
     /// Since when the worker has followed nothing of what it was sent.
     unheard_since: Option<Time>,
+    /// When its last report came, or the desk was set up.
+    pub(super) reported_at: Time,
     /// When it is sent again unless the worker answers, and how long that waits.
     again: Time,
     wait: Span,
@@ -68,6 +73,7 @@ impl WorkerDesk {
         id: NodeId,
         incarnation: Incarnation,
         kind: Arc<str>,
+        now: Time,
         config: &DispatchConfig,
     ) -> WorkerDesk {
         let view = WorkerView { id, kind, warm: Vec::new(), serving: None, held: 0, free: 0, refusals: 0 };
@@ -75,6 +81,7 @@ impl WorkerDesk {
             incarnation,
             view,
             suspect: false,
+            deaf: false,
             served: None,
             last: None,
             surveyed: false,
@@ -83,6 +90,7 @@ impl WorkerDesk {
             acknowledged: 0,
             answered_at: None,
             unheard_since: None,
+            reported_at: now,
             again: Time::ZERO,
             wait: Span::ZERO,
             dirty: false,
@@ -219,10 +227,10 @@ impl WorkerDesk {
         self.unheard_since.is_some_and(|since| now.since(since) > patience)
     }
 
-    /// Sends the desk even though nothing on it may have changed, so that the worker shows whether it answers.
-    pub(super) fn question(&mut self) {
-        // A desk that is sent before the worker has said what it holds would take that away; the survey is the question then.
-        if self.surveyed && self.acknowledged == self.version {
+    /// Sends the desk even though nothing on it may have changed, so that the worker shows whether it answers. A desk that is sent
+    /// before the worker has said what it holds would take that away: until dispatch is `open`, the survey is the question.
+    pub(super) fn question(&mut self, open: bool) {
+        if (self.surveyed || open) && self.acknowledged == self.version {
             self.dirty = true;
         }
     }

@@ -22,6 +22,7 @@ impl Coordinator {
         let rested = self.queues.values_mut().map(|queue| queue.rouse(facts.now)).min();
         self.rested_at = rested.unwrap_or(Time::NEVER);
         if self.replan {
+            self.question_silent(facts.now);
             self.plan(facts, out);
         }
         if self.queues.values().all(|queue| queue.waiting() == 0) {

@@ -15,6 +15,7 @@ mod reading;
 mod results;
 mod seating;
 mod shelves;
+mod silence;
 mod spares;
 mod tally;
 mod trial;
@@ -244,7 +245,7 @@ impl Coordinator {
                     self.repeat_at = self.repeat_at.min(desk.again_at());
                 }
             }
-            let patience = self.config.membership.evict_after;
+            let patience = self.config.membership.patience();
             if self.desks.values().any(|desk| !desk.suspect && desk.is_deaf(now, patience)) {
                 self.reassess(facts);
             } else if self.desks.values().any(|desk| desk.is_deaf(now, patience)) {
@@ -390,38 +391,13 @@ impl Coordinator {
                     member.id,
                     member.incarnation,
                     Arc::clone(&member.kind),
+                    facts.now,
                     &self.config.dispatch,
                 )
             });
         }
         self.shelves.meet(facts);
         self.reassess(facts);
-    }
-
-    /// Someone became suspect, or is trusted again: the roster changes, and what suspects hold may be given to others. Whoever follows
-    /// nothing for as long as it takes to evict a suspect is treated like one, although it stays a member: it may be heard, and deaf.
-    pub(super) fn reassess(&mut self, facts: &Facts<'_>) {
-        let patience = self.config.membership.evict_after;
-        for (&id, desk) in &mut self.desks {
-            let suspect = self.trial.is_suspect(id, facts);
-            if suspect && !desk.suspect {
-                desk.question();
-                self.touched.insert(id);
-            }
-            desk.suspect = suspect || desk.is_deaf(facts.now, patience);
-            desk.refresh(&self.config.dispatch, self.asking.contains(&id));
-        }
-        self.shelves.reassess(|id| self.trial.is_suspect(id, facts), facts.now, patience);
-        let works = |desk: &&WorkerDesk| !desk.suspect && !facts.ledger.is_drained(desk.view.id);
-        self.roster = self.desks.values().filter(works).map(|desk| desk.view.clone()).collect();
-        self.free = self
-            .roster
-            .iter()
-            .filter(|worker| worker.free > 0)
-            .map(|worker| (worker.held, worker.id))
-            .collect();
-        self.replan = true;
-        self.relieve_suspects();
     }
 
     /// What drained workers have not begun goes to others, as if it had never been given out.
@@ -435,46 +411,6 @@ impl Coordinator {
                 self.withdraw(worker, attempt, query, facts.now, out);
             }
         }
-    }
-
-    /// Queues once more what suspects hold, within the limit on second attempts.
-    fn relieve_suspects(&mut self) {
-        let suspects = self.desks.values().filter(|desk| desk.suspect).count();
-        // When many fall silent at once the network is the likelier cause: only eviction moves their work.
-        if suspects * 3 > self.desks.len() {
-            return;
-        }
-        // Where the second attempt is lost as well, it makes room for a third.
-        let held = self.desks.values().filter(|desk| desk.suspect).flat_map(|desk| desk.slots.values());
-        let again: BTreeSet<QueryId> =
-            held.filter(|slot| slot.extra && !slot.arrived).map(|slot| slot.query).collect();
-        for query in again {
-            if self.is_forsaken(query)
-                && let Some(queue) = self.queues.get_mut(&query.job)
-            {
-                queue.put_first(query, Dispatch::Suspect);
-            }
-        }
-        let mut room = self.extras_max().saturating_sub(self.extras);
-        for desk in self.desks.values_mut().filter(|desk| desk.suspect) {
-            for slot in desk.slots.values_mut().filter(|slot| !slot.arrived && !slot.extra) {
-                if room == 0 {
-                    return;
-                }
-                room -= 1;
-                slot.extra = true;
-                self.extras += 1;
-                if let Some(queue) = self.queues.get_mut(&slot.query.job) {
-                    queue.put_first(slot.query, Dispatch::Suspect);
-                }
-            }
-        }
-    }
-
-    /// Second attempts never hold more than a quarter of all slots, but one is always allowed.
-    fn extras_max(&self) -> usize {
-        let slots: u32 = self.roster.iter().map(|worker| worker.held + worker.free).sum();
-        (slots as usize / 4).max(1)
     }
 
     /// A worker is gone, or lives a new life: its work goes to others at once.

@@ -23,7 +23,8 @@ impl Coordinator {
         if desk.incarnation != report.incarnation || report.epoch > self.epoch {
             return;
         }
-        let patience = self.config.membership.evict_after;
+        desk.reported_at = facts.now;
+        let patience = self.config.membership.patience();
         let was_deaf = desk.is_deaf(facts.now, patience);
         if report.epoch == self.epoch {
             desk.acknowledge(facts.now, report.version);

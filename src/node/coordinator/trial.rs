@@ -70,7 +70,7 @@ impl Coordinator {
 
     fn question(&mut self, id: NodeId) {
         if let Some(desk) = self.desks.get_mut(&id) {
-            desk.question();
+            desk.question(self.survey_until.is_none());
             self.touched.insert(id);
         }
     }

@@ -24,7 +24,7 @@ impl Coordinator {
         out: &mut Outbox,
     ) {
         if holds.epoch == self.epoch && self.shelves.note(from, holds, now) {
-            self.shelves.weigh(now, self.config.membership.evict_after);
+            self.shelves.weigh(now, self.config.membership.patience());
             let Holds { epoch, incarnation, serial, .. } = *holds;
             out.send(from, Body::Store(StoreMessage::Noted { epoch, incarnation, serial }));
         }
@@ -40,7 +40,7 @@ impl Coordinator {
         let shelf = self.shelves.members.get_mut(&from).filter(|shelf| shelf.incarnation == incarnation);
         if let (true, Some(shelf)) = (epoch == self.epoch, shelf) {
             shelf.asked = None;
-            self.shelves.weigh(now, self.config.membership.evict_after);
+            self.shelves.weigh(now, self.config.membership.patience());
         }
     }
 
@@ -92,7 +92,7 @@ impl Coordinator {
     /// Does what is due.
     pub(in super::super) fn tend(&mut self, now: Time) {
         let shelves = &mut self.shelves;
-        shelves.weigh(now, self.config.membership.evict_after);
+        shelves.weigh(now, self.config.membership.patience());
         if now >= shelves.opens_at {
             shelves.opens_at = Time::NEVER;
             shelves.dirty.extend(shelves.stocks.keys().copied());
