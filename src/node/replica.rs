@@ -226,6 +226,14 @@ impl Replica {
         }
     }
 
+    /// Whether this node has not heard its leader for so long that it seeks another one.
+    pub(super) fn misses_leader(&self) -> bool {
+        match self {
+            Replica::Log(log) => log.misses_leader(),
+            Replica::Standby(_) => false,
+        }
+    }
+
     pub(super) fn leads(&self) -> bool {
         match self {
             Replica::Log(log) => log.leads(),

@@ -247,9 +247,11 @@ impl Node {
         }
     }
 
-    /// Who leads, as far as this node can tell: nobody once too few voters are heard, even if it has not heard of a later reign.
+    /// Who leads, as far as this node can tell: nobody once too few voters are heard, or once a voter misses its leader, even if it
+    /// has not heard of a later reign.
     pub(super) fn coordinator(&self) -> Option<NodeId> {
-        self.log.leader().filter(|&leader| leader == self.me || self.hears_a_quorum())
+        let heard = self.hears_a_quorum() && !self.log.misses_leader();
+        self.log.leader().filter(|&leader| leader == self.me || heard)
     }
 
     /// The voters that are not heard: suspects, and those who are evicted and still have their seats.

@@ -433,6 +433,11 @@ impl Log {
         self.leader
     }
 
+    /// Whether this node is a voter that has not heard its leader for an election time-out, and so seeks another one.
+    pub(super) fn misses_leader(&self) -> bool {
+        matches!(self.role, Role::Asking(_) | Role::Standing(_))
+    }
+
     /// Whether this node leads.
     pub(super) fn leads(&self) -> bool {
         self.lead().is_some()
