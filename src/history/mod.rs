@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{NodeId, SessionId, Time};
 
-pub use progress::{EVERY, Progress};
+pub use progress::{EVERY, Progress, SETTLE};
 pub use watcher::{Fate, Watcher};
 
 /// What records are made of, for those who read histories without knowing nodes.

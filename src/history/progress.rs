@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::{ChunkId, JobId, NodeId, Span, Time};
+use crate::base::{ChunkId, JobId, NodeId, Span, Time, ViewId};
 use crate::node::{Change, Entry, Index, Payload, Seats, Version, View};
 
 /// How often a run is asked whether it is done.
 pub const EVERY: Span = Span::millis(100);
 /// For how long nothing may be left to do before a run is done.
-const SETTLE: Span = Span::secs(1);
+pub const SETTLE: Span = Span::secs(1);
 
 /// What the committed log and the clock say about the run.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Progress {
     applied: Index,
     /// The newest committed view.
     pub view: Arc<View>,
+    /// When each later one was committed.
+    views: BTreeMap<ViewId, Time>,
     /// The newest committed seats.
     pub seats: Arc<Seats>,
     /// Inputs counted per job.
@@ -41,6 +43,7 @@ impl Progress {
         Progress {
             applied: Index(0),
             view,
+            views: BTreeMap::new(),
             seats,
             counted: BTreeMap::new(),
             added: BTreeSet::new(),
@@ -80,7 +83,10 @@ impl Progress {
                     self.stopped.remove(job);
                     self.progress = now;
                 }
-                Change::ViewChanged { view, .. } => self.view = Arc::clone(view),
+                Change::ViewChanged { view, .. } => {
+                    self.view = Arc::clone(view);
+                    self.views.insert(view.id(), now);
+                }
                 Change::JobAdded { job, .. } => {
                     self.added.insert(*job);
                 }
@@ -150,6 +156,12 @@ impl Progress {
             return false;
         }
         now.since(*self.settled.get_or_insert(now)) >= SETTLE
+    }
+
+    /// Whether there has been a newer view than this one for at least so long.
+    pub fn is_outdated(&self, view: ViewId, now: Time, lasting: Span) -> bool {
+        let since = self.views.get(&view.next());
+        view != self.view.id() && since.is_none_or(|&at| now.since(at) >= lasting)
     }
 
     /// Members of the view that are not among `known`, by name.

@@ -8,8 +8,8 @@ use super::client::{Client, Standing};
 use super::clock::Clock;
 use super::host::{Host, Process, Waiting};
 use super::world::{World, identity};
-use crate::base::{JobId, NodeId, Time};
-use crate::history::{Machine, Watcher, What};
+use crate::base::{JobId, NodeId, Span, Time};
+use crate::history::{Machine, SETTLE, Watcher, What};
 use crate::node::{FailoverMode, Identity, Input, Mutant, Start};
 
 impl<P: Process, W: Watcher> World<'_, P, W> {
@@ -207,6 +207,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let mut left = Vec::new();
         let mut known: BTreeSet<NodeId> = BTreeSet::new();
         let mut leader = None;
+        // Who is broken for good may leave and come back without end, and so there is always someone who is just hearing of it.
+        let lasting = if self.faults.broken.iter().any(|&faults| faults > 0) { SETTLE } else { Span::ZERO };
         for (machine, host) in self.hosts.iter().enumerate() {
             let name = &self.plan.nodes[machine].name;
             if host.paused {
@@ -224,7 +226,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 // Who starves now and then, or loses some of what it says, may lead all the same.
             } else if !status.member || !self.watch.view.contains(host.id, status.incarnation) {
                 left.push(format!("{name} runs and is not a member"));
-            } else if status.view != self.watch.view.id() {
+            } else if self.watch.is_outdated(status.view, self.now, lasting) {
                 left.push(format!("{name} acts by {} and not by {}", status.view, self.watch.view.id()));
             }
             if status.leads {
