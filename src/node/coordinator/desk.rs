@@ -34,15 +34,22 @@ pub(super) struct Slot {
     cost: f64,
 }
 
+/// Why a member gets no queries, and others get what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Its observers do not hear it.
+    Suspect,
+    /// It follows nothing of what it is told, although its observers hear it. Nobody evicts it for that.
+    Deaf,
+}
+
 /// One worker.
 #[derive(Debug)]
 pub(super) struct WorkerDesk {
     pub(super) incarnation: Incarnation,
     pub(super) view: WorkerView,
-    /// Whether it gets nothing for now: its observers suspect it, or it is deaf.
-    pub(super) suspect: bool,
-    /// Whether it follows nothing although its observers hear it.
-    pub(super) deaf: bool,
+    /// Why it gets nothing for now.
+    pub(super) doubt: Option<Doubt>,
     /// Which job it serves, and since when.
     served: Option<(JobId, Time)>,
     /// The last query that it answered in this reign, how long that took, and when the answer came.
@@ -80,8 +87,7 @@ impl WorkerDesk {
         let mut desk = WorkerDesk {
             incarnation,
             view,
-            suspect: false,
-            deaf: false,
+            doubt: None,
             served: None,
             last: None,
             surveyed: false,

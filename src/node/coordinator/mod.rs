@@ -246,7 +246,7 @@ impl Coordinator {
                 }
             }
             let patience = self.config.membership.patience();
-            if self.desks.values().any(|desk| !desk.suspect && desk.is_deaf(now, patience)) {
+            if self.desks.values().any(|desk| desk.doubt.is_none() && desk.is_deaf(now, patience)) {
                 self.reassess(facts);
             } else if self.desks.values().any(|desk| desk.is_deaf(now, patience)) {
                 // It is not evicted, so that what there was no room for waits here for its turn.

@@ -95,7 +95,7 @@ impl Coordinator {
                 name: view.member(worker).map_or_else(|| "".into(), |member| Arc::clone(&member.name)),
                 kind: Arc::clone(&desk.view.kind),
                 incarnation: desk.incarnation,
-                suspect: desk.suspect,
+                suspect: desk.doubt.is_some(),
                 drained: facts.ledger.is_drained(worker),
                 serving,
                 running: desk.running(facts.now),

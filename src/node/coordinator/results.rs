@@ -46,7 +46,9 @@ impl Coordinator {
             self.asking.insert(from);
         }
         self.refresh(from);
-        if self.survey_until.is_some() && self.desks.values().all(|desk| desk.surveyed || desk.suspect) {
+        if self.survey_until.is_some()
+            && self.desks.values().all(|desk| desk.surveyed || desk.doubt.is_some())
+        {
             self.open(facts, out);
         }
     }
@@ -221,7 +223,8 @@ impl Coordinator {
         let Some(effort) = queue.efforts.get(&query) else { return true };
         let is_given_on = |(attempt, worker): &(AttemptId, NodeId)| {
             self.desks.get(worker).is_some_and(|desk| {
-                desk.suspect && desk.slots.get(attempt).is_some_and(|slot| slot.extra && !slot.arrived)
+                desk.doubt.is_some()
+                    && desk.slots.get(attempt).is_some_and(|slot| slot.extra && !slot.arrived)
             })
         };
         !effort.completing && effort.attempts.iter().all(is_given_on)

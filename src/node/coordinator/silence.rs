@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::super::config::DispatchMode;
 use super::super::observation::Dispatch;
-use super::desk::WorkerDesk;
+use super::desk::{Doubt, WorkerDesk};
 use super::{Coordinator, Facts};
 use crate::base::{QueryId, Time};
 
@@ -16,16 +16,16 @@ impl Coordinator {
         let patience = self.config.membership.patience();
         for (&id, desk) in &mut self.desks {
             let suspect = self.trial.is_suspect(id, facts);
-            if suspect && !desk.suspect {
+            if suspect && desk.doubt.is_none() {
                 desk.question(self.survey_until.is_none());
                 self.touched.insert(id);
             }
-            desk.deaf = !suspect && desk.is_deaf(facts.now, patience);
-            desk.suspect = suspect || desk.deaf;
+            let deaf = desk.is_deaf(facts.now, patience);
+            desk.doubt = suspect.then_some(Doubt::Suspect).or(deaf.then_some(Doubt::Deaf));
             desk.refresh(&self.config.dispatch, self.asking.contains(&id));
         }
         self.shelves.reassess(|id| self.trial.is_suspect(id, facts), facts.now, patience);
-        let works = |desk: &&WorkerDesk| !desk.suspect && !facts.ledger.is_drained(desk.view.id);
+        let works = |desk: &&WorkerDesk| desk.doubt.is_none() && !facts.ledger.is_drained(desk.view.id);
         self.roster = self.desks.values().filter(works).map(|desk| desk.view.clone()).collect();
         self.free = self
             .roster
@@ -43,7 +43,7 @@ impl Coordinator {
         let patience = self.config.membership.patience();
         let asks = self.config.dispatch.mode == DispatchMode::Pull;
         // A suspect was questioned when it became one.
-        for (&id, desk) in self.desks.iter_mut().filter(|(_, desk)| !desk.suspect) {
+        for (&id, desk) in self.desks.iter_mut().filter(|(_, desk)| desk.doubt.is_none()) {
             if now.since(desk.reported_at) > patience && (asks || desk.view.held > 0) {
                 desk.question(true);
                 self.touched.insert(id);
@@ -54,9 +54,13 @@ impl Coordinator {
     /// Queues once more what suspects hold, within the limit on second attempts.
     pub(super) fn relieve_suspects(&mut self) {
         // When many fall silent at once the network is the likelier cause: only eviction moves their work. Nobody evicts the deaf.
-        let silent = self.desks.values().filter(|desk| desk.suspect && !desk.deaf).count();
+        let silent = self.desks.values().filter(|desk| desk.doubt == Some(Doubt::Suspect)).count();
         let many = silent * 3 > self.desks.len();
-        let is_relieved = |desk: &WorkerDesk| desk.deaf || desk.suspect && !many;
+        let is_relieved = |desk: &WorkerDesk| match desk.doubt {
+            Some(Doubt::Suspect) => !many,
+            Some(Doubt::Deaf) => true,
+            None => false,
+        };
         // Where the second attempt is lost as well, it makes room for a third.
         let held = self.desks.values().filter(|desk| is_relieved(desk)).flat_map(|desk| desk.slots.values());
         let again: BTreeSet<QueryId> =
