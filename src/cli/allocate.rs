@@ -15,7 +15,8 @@ use clap::Args;
 use self::answer::{Outcome, Question};
 use self::jobs::{Previous, Row};
 use super::text::{list, wrapped};
-use super::{Exit, Format, screen, seed};
+use super::values::seed;
+use super::{Exit, Format, screen};
 use crate::policy::{self, Options, Policy};
 use crate::scenario::nearest;
 

@@ -1,13 +1,34 @@
 //! `idunno check`: the history of a run, checked once more.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::Args;
+
 use super::findings::Findings;
-use super::{Check, Exit, screen, sim};
+use super::{Exit, screen, sim};
 use crate::check::Checker;
 use crate::report::{Gather, Stored, StoredError, TrialEnd};
 use crate::scenario::Plan;
+
+/// What `idunno check` is told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Check {
+    /// A folder of results, such as `results/coord_fail/sim`.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Show only what went wrong.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  idunno check results/coord_fail/sim
+      Every invariant, over what history.jsonl says.
+
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file; 3 a safety invariant broke;
+4 a liveness bound broke.";
 
 /// Checks what it is told to check; see [`Check`].
 pub(super) fn run(check: &Check, stop: &AtomicBool) -> Exit {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 
-use super::{Exit, screen, seed};
+use super::values::seed;
+use super::{Exit, screen};
 use crate::dataset::letters::{CLASSES, COUNT_MAX, Layout, Letters};
 
 pub(super) const EXAMPLES: &str = "\

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::findings::Findings;
+use super::sim::Sim;
 use super::text::list;
-use super::{Exit, Sim, scenarios, screen, sim};
+use super::{Exit, scenarios, screen, sim};
 use crate::check::Checker;
 use crate::cluster::drill::{self, DrillError};
 use crate::report::{Finished, Gather, ReportError, Results, TrialEnd};

@@ -48,7 +48,7 @@ pub(super) struct Fuzz {
     #[arg(long, value_name = "N|A..B", value_parser = seeds)]
     seeds: Option<Seeds>,
     /// Go on for this long, such as 10m, instead of for a number of seeds.
-    #[arg(long = "for", value_name = "TIME", value_parser = lasting, conflicts_with = "seeds")]
+    #[arg(long = "for", value_name = "TIME", allow_hyphen_values = true, value_parser = lasting, conflicts_with = "seeds")]
     lasting: Option<Duration>,
     /// What to aim at: one of the profiles below.
     #[arg(long, value_name = "PROFILE", default_value = "swarm", value_parser = profile)]

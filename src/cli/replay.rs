@@ -8,7 +8,8 @@ use clap::Args;
 
 use super::text::{duration, some};
 use super::trace::{self, Life};
-use super::{Exit, moment, screen};
+use super::values::moment;
+use super::{Exit, screen};
 use crate::base::{Span, Time};
 use crate::cluster::{Beginning, Next, RecordingEnd, RecordingError, Replay};
 use crate::node::Start;

@@ -1,13 +1,46 @@
 //! `idunno report`: the CSV files and charts of a run, written once more from its history.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 
 use super::text::{count, some};
-use super::{Exit, Report, screen, sim};
-use crate::report::{Finished, Gather, ReportError, Results, Stored, TrialEnd};
+use super::{Exit, screen, sim};
+use crate::report::{Finished, Gather, ReportError, Results, Stored, TrialEnd, Width};
 use crate::scenario::Plan;
+
+/// What `idunno report` is told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Report {
+    /// A folder of results, such as `results/coord_fail/sim`.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Which trial the charts over time show, from 0.
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    trial: u32,
+    /// How wide the charts are on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
+    #[arg(long, value_name = "WIDTH", default_value = "180mm")]
+    width: Width,
+    /// Write into this folder instead, which is new, empty, or holds results.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Show only what went wrong.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  idunno report results/coord_fail/sim
+      The same files once more, in the place of what is there.
+  idunno report results/coord_fail/sim --trial 7 --out trial-7
+      Charts of trial 7, beside those of trial 0.
+  idunno report results/coord_fail/sim --width 85mm --out column
+      Charts for a column of a paper.
+
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 130 interrupted, nothing changed.";
 
 /// Writes what it is told to write; see [`Report`].
 pub(super) fn run(report: &Report, stop: &AtomicBool) -> Exit {

@@ -5,10 +5,74 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use clap::Subcommand;
 
+use super::sim::Sim;
 use super::text::{list, some, wrapped};
-use super::{Exit, Scenario, Sim, screen};
+use super::{Exit, screen};
 use crate::scenario::{Plan, Preset, Until, keys, nearest, shipped, to_toml};
+
+/// What `idunno scenario` is told.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Scenario {
+    /// Name the shipped scenarios and say what to look for in each.
+    #[command(after_help = LIST_EXAMPLES)]
+    List,
+    /// Print a scenario with all its defaults, as results keep it.
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show {
+        /// A scenario file, or the name of a shipped scenario ("idunno scenario list" names them).
+        scenario: String,
+        /// Set a key of the scenario, such as membership.heartbeat=20ms; may be repeated.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Say whether scenarios are right, and if not what is wrong where; nothing is run.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check {
+        /// Scenario files, or names of shipped scenarios.
+        #[arg(required = true, value_name = "SCENARIO")]
+        scenarios: Vec<String>,
+    },
+    /// Explain every key of a scenario: what it does, what it may be, what it is by default.
+    #[command(after_help = KEYS_EXAMPLES)]
+    Keys,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  idunno scenario list
+      The shipped scenarios, and what to look for in each.
+  idunno scenario show coord_fail > my.toml
+      Begin a scenario of your own.
+  idunno scenario keys | less
+      What can be written into it.";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  idunno scenario list
+      Each of these names can be given to idunno sim.";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  idunno scenario show coord_fail > my.toml
+      Begin a scenario of your own; idunno sim my.toml runs it.
+  idunno scenario show my.toml --set nodes=20
+      What would be run, with one setting changed.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  idunno scenario check my.toml scenarios/coord_fail.toml
+      Says of each file whether it is right, or which line is wrong and what is allowed there.
+
+Exit codes: 0 all are right; 2 one of them is not.";
+
+const KEYS_EXAMPLES: &str = "\
+Examples:
+  idunno scenario keys | less
+      Every key, with its bounds and its default.
+  idunno scenario keys | grep -A 4 suspect_after
+      One of them.";
 
 /// The plan of each scenario that was named, with what was set on the command line.
 pub(super) fn plans(sim: &Sim) -> Result<Vec<Plan>> {

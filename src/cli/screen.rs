@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::findings::Findings;
+use super::sim::Sim;
 use super::text::{columns, count, duration, list, number, quoted, rounded, some, wrapped};
-use super::{Exit, Format, Sim};
+use super::{Exit, Format};
 use crate::report::{Finished, Stats};
 use crate::scenario::{FaultKind, Plan, Target};
 

@@ -1,19 +1,121 @@
 //! `idunno sim`: scenarios in the simulator, trial by trial, checked and written down.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::ThreadPool;
 
 use super::findings::Findings;
-use super::{Exit, Sim, scenarios, screen, trials};
+use super::values::{moment, seed};
+use super::{Exit, Format, fuzz, scenarios, screen, trace, trials};
+use crate::base::{QueryId, Span};
 use crate::check::{Checker, Verdict};
 use crate::history::Ignore;
-use crate::report::{Finished, Gather, Messages, ReportError, Results, Trial, TrialEnd};
+use crate::report::{Finished, Gather, Messages, ReportError, Results, Trial, TrialEnd, Width};
 use crate::scenario::{Plan, to_toml};
 use crate::sim::{self, Outcome, Traffic};
+
+/// What `idunno sim` is told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Sim {
+    /// Scenario files, or names of shipped scenarios ("idunno scenario list" names them).
+    #[arg(required = true, value_name = "SCENARIO")]
+    pub(super) scenarios: Vec<String>,
+    /// The seed of the first trial; trial i, from 0, runs with this seed plus i. In a rehearsal the same seed gives the same
+    /// results, byte for byte [default: the scenario's].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
+    pub(super) seed: Option<u64>,
+    /// How many trials to run, each with a seed of its own; the more, the narrower the intervals [default: the scenario's].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) trials: Option<u32>,
+    /// Where results go: into DIR/<scenario>/sim, those of a drill into real, in the place of earlier ones [default:
+    /// results; with --trace: nowhere].
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Set a key of the scenario for this run, such as membership.heartbeat=20ms; may be repeated. "idunno scenario keys"
+    /// explains every key.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Run the scenario with each of these values of a key; may be repeated for every combination with those of other keys.
+    ///
+    /// All points run the same seeds, and are compared with the first one trial by trial. Results go into
+    /// DIR/<scenario>/sweep.
+    #[arg(long, value_name = "KEY=A,B,...")]
+    pub(super) sweep: Vec<String>,
+    /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: Option<u16>,
+    /// How wide the charts are on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
+    #[arg(long, value_name = "WIDTH", default_value = "180mm")]
+    pub(super) width: Width,
+    /// Show only what went wrong; results are written all the same.
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+    /// How to show the summary; the files of the results are the same.
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub(super) format: Format,
+    /// End each trial at TIME, such as 12.5s, like the key until. What was promised for later is not judged.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) until: Option<Span>,
+    /// Run one trial alone and write what happens in it, a line per event, to the standard output. No results are
+    /// written unless --out says where.
+    #[arg(long, conflicts_with_all = ["trials", "threads", "format", "sweep"], help_heading = TRACE)]
+    pub(super) trace: bool,
+    /// Which trial [default: 0]. Trial N has the seed of trial 0 plus N.
+    #[arg(long, value_name = "N", requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
+    pub(super) trial: Option<u32>,
+    /// Only lines of this node, and of what is done to it; may be repeated, as the following may.
+    #[arg(long, value_name = "NAME", requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
+    pub(super) node: Vec<String>,
+    /// Only lines of this kind. Heartbeats, disks and idle timers are left out unless they are asked for here.
+    #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',', requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
+    pub(super) kind: Vec<trace::Kind>,
+    /// Only lines about this job and its queries, and faults.
+    #[arg(long, value_name = "NAME", requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
+    pub(super) job: Vec<String>,
+    /// Only lines about this query, as queries.csv names it (1.0.17), and faults.
+    #[arg(long, value_name = "JOB.CUT.NUMBER", value_parser = trace::query, requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
+    pub(super) query: Vec<QueryId>,
+    /// Only lines from TIME on.
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "trace", conflicts_with_all = ["trials", "sweep"], help_heading = TRACE)]
+    pub(super) from: Option<Span>,
+    /// Plant this bug first, as in "idunno fuzz", to look at what it does. Release builds cannot.
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "NAME", hide = true, value_parser = fuzz::mutant)]
+    pub(super) mutant: Option<crate::scenario::Mutant>,
+}
+
+/// The options about a single trial stand together in the help.
+const TRACE: &str = "Following one trial";
+
+impl Sim {
+    /// Where results go.
+    pub(super) fn out(&self) -> &Path {
+        self.out.as_deref().unwrap_or(Path::new("results"))
+    }
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  idunno sim coord_fail
+      A shipped scenario: the coordinator of ten nodes dies while two jobs run.
+  idunno sim my/cluster.toml --trials 200 --set membership.suspect_after=400ms
+      A scenario of your own, with one setting changed.
+  idunno sim coord_fail --sweep cluster.voters=3,5,7 --sweep network.loss=0%,1%,5%
+      A scenario at every point of a grid, compared trial by trial.
+  idunno sim coord_fail worker_fail --seed 100 --out results/other --format csv
+      Two scenarios with other seeds, their metrics as CSV; the first column names the scenario.
+  idunno sim coord_fail --trace --kind fault,election,survey
+      Follow how trial 0 finds a new coordinator.
+
+Exit codes: 0 fine; 1 failed, or none of the faults happened; 2 usage or a bad file, nothing changed;
+3 a safety invariant broke; 4 a liveness bound broke, or a trial was given up with work left;
+130 interrupted: the scenario under way changed nothing, those that had finished before it are
+written.";
 
 /// Why a scenario was not run to its end.
 pub(super) enum Halt {

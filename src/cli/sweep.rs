@@ -9,9 +9,10 @@ use anyhow::{Context, Result, bail};
 use rayon::ThreadPool;
 
 use super::findings::Findings;
+use super::sim::Sim;
 use super::sim::{self, Halt, Made};
 use super::text::{count, some};
-use super::{Exit, Sim, scenarios, screen, trials};
+use super::{Exit, scenarios, screen, trials};
 use crate::report::{Compared, Grid, ReportError, Sweep};
 use crate::scenario::{Plan, ScenarioError, to_toml};
 

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::{Exit, seed};
+use super::Exit;
+use super::values::seed;
 use crate::base::{Architecture, Device, InputShape};
 
 pub(super) const EXAMPLES: &str = "\

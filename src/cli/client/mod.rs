@@ -9,7 +9,8 @@
 //! **Files** (`put`, `get`, `delete`, `ls`, `store`, `versions`, `info`) are changes and reads of their names; their bytes travel beside
 //! that, to the node that is asked and from those that hold them.
 
-pub(super) mod events;
+mod commands;
+mod events;
 pub(super) mod files;
 mod folder;
 pub(super) mod get;
@@ -35,6 +36,7 @@ use crate::base::{NodeId, Span};
 use crate::cluster::{Client, ClientError, Standing, StoreError};
 use crate::node::{Question, Reading};
 
+pub(super) use commands::Commands;
 use sheet::Sheet;
 
 /// Whom to ask.

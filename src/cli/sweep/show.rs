@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use super::super::findings::Findings;
 use super::super::screen;
+use super::super::sim::Sim;
 use super::super::text::{columns, count, duration, list, number, some, wrapped};
-use super::super::{Exit, Format, Sim};
+use super::super::{Exit, Format};
 use super::settings;
 use crate::check::Census;
 use crate::report::{Compared, Comparison, Grid, Stats};

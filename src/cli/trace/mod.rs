@@ -25,9 +25,10 @@ use anyhow::{Context, Result, bail};
 
 use self::filter::Filter;
 use self::tracer::Tracer;
+use super::sim::Sim;
 use super::sim::end_of;
 use super::text::{count, some};
-use super::{Exit, Sim, scenarios, screen};
+use super::{Exit, scenarios, screen};
 use crate::base::Time;
 use crate::check::{self, Verdict};
 use crate::history::{Ignore, Sink};
