@@ -216,7 +216,7 @@ pub struct RecoveryRow {
     /// Until a query that the hit workers held was dispatched again; when the coordinator was hit, until the new one
     /// dispatched for the first time.
     pub redispatch_s: Seconds,
-    /// Until the first query was counted after that.
+    /// Until the first query was counted after that, by an entry beyond all that had been applied before.
     pub first_result_s: Seconds,
     /// Until, from the first result on (the redispatch or the fault itself where there is none), as many queries had been
     /// counted within one second as 90 % of what the survivors can give: the rate of the ten seconds before the fault, or

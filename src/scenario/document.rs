@@ -177,7 +177,10 @@ fn put(table: &mut Table, above: &str, steps: &[&str], item: Item) -> Result<(),
     let Some((position, taken)) = longest(table, steps) else {
         let place = item.place.clone();
         if above.is_empty() && !rest.is_empty() && is_list(name) {
-            return Err(format!("there is no {}; there is no [[{name}]] at all", joined(name, rest[0])));
+            return Err(format!(
+                "there is no {}, because the scenario has no [[{name}]]; write one into the file first",
+                joined(name, rest[0])
+            ));
         }
         let item = if rest.is_empty() {
             item
