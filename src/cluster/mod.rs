@@ -21,55 +21,43 @@ mod machine;
 mod measure;
 mod net;
 mod news;
+mod ports;
 mod recording;
 mod results;
 mod serve;
+mod start;
 #[cfg(test)]
 mod tests;
 mod weights;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{SocketAddr, UdpSocket};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use chunks::Unkept;
-use chunks::{Chunks, Larder, Porter, Rack};
 pub use client::{Client, ClientError, Local, LocalError, StoreError};
 pub use collect::{Account, CollectError, Collected, Source, collect};
-use diary::Diary;
 pub use disk::DiskError;
-use disk::{Folder, Log, Writer};
 use inbox::{Inbox, Item};
 pub use keys::{Key, KeyError};
-use lending::Lender;
 pub use machine::Ended;
-use machine::{Machine, Routes, Waiting};
-use measure::Gauge;
 pub use measure::{Calibration, Findings, Measured};
 use net::endpoint::{Dialler, Lane};
-use net::link::{Form, Links};
-use news::Board;
 pub use news::News;
-use recording::Recorder;
 pub use recording::{Beginning, Given, Next, RecordTo, RecordingEnd, RecordingError, Replay, Stepped};
 use results::Publisher;
-use serve::Doors;
-use weights::Weights;
+pub use start::start;
 
-use crate::base::{Chunk, NodeId, Rng};
-use crate::engine::{Model, Setup, Supervisor};
-use crate::node::{ChunkEvent, Config, Disk, Identity, Member, Node, Outbox, Seats, Start, Status, Token};
+use crate::base::NodeId;
+use crate::engine::Model;
+use crate::node::{Config, Member, Seats, Status};
 
-/// Between two rounds of asking those who shall let a node in who they are.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
-/// How often a free pair of ports is looked for.
-const PORTS_TRIES_MAX: u32 = 50;
 /// How long connections have to close when a node ends.
 const CLOSING: Duration = Duration::from_millis(500);
 
@@ -227,296 +215,7 @@ impl Drop for Running {
     }
 }
 
-/// Starts a node. Joining takes until one of `options.join` answers; `stop` is asked now and then whether to give up.
-pub fn start(mut options: Options, stop: &dyn Fn() -> bool) -> Result<Running, StartError> {
-    let seed = random()?;
-    let folder = Folder::open(&options.data, NodeId::new(random()?))?;
-    let id = folder.id;
-    let (log, torn) = Log::open(folder)?;
-    if torn > 0 {
-        tracing::warn!(bytes = torn, "the end of the log was torn by a crash, and is cut");
-    }
-    let ports = Ports::open(&options, id)?;
-    let inbox = Arc::new(Inbox::default());
-    let rack = rack(&options, &inbox)?;
-    let start = beginning(&options, log.disk(), rack.all(), || seeds(&options, &ports, id, stop))?;
-    if matches!(start, Start::Found) {
-        // A node that founds a cluster is told of no disk: it hears of each chunk as if it came.
-        for chunk in rack.all() {
-            inbox.put(Item::Chunk(ChunkEvent::Got { chunk }));
-        }
-    }
-    let standing = Arc::new(Mutex::new(Standing {
-        id,
-        name: Arc::clone(&options.name),
-        models: options.models.keys().cloned().collect(),
-        status: None,
-        members: Vec::new(),
-        seats: Seats::default(),
-        dropped: 0,
-    }));
-    let waiting: Arc<Waiting> = Arc::default();
-    let board: Arc<Mutex<Board>> = Arc::default();
-    // What results need, if they are to be put.
-    let key = options.results.then(|| options.key.clone());
-    let (asked, told, folder) = (Arc::clone(&standing), Arc::clone(&board), options.data.clone());
-    let doors = Doors {
-        inbox: Arc::clone(&inbox),
-        routes: Arc::clone(&ports.routes),
-        waiting: Arc::clone(&waiting),
-        standing: Arc::clone(&standing),
-        board: Arc::clone(&board),
-        complaints: Arc::default(),
-        gauge: Gauge::new(ports.diallers[0].clone(), options.data.clone()),
-        lender: Arc::new(lender(&options, id)),
-        porter: Arc::new(Porter::new(
-            rack,
-            ports.diallers[2].clone(),
-            ports.lanes[2].handle.clone(),
-            Arc::clone(&standing),
-        )),
-    };
-    // The third port only dials.
-    for (lane, dialler) in ports.lanes.iter().zip(&ports.diallers).take(2) {
-        lane.handle.spawn(doors.clone().open(dialler.endpoint.clone(), id));
-    }
-    let view = log.disk().view.clone();
-    let diary =
-        Diary::begin(&doors.lender.folder, id, Arc::clone(&options.name)).map_err(needs("its diary"))?;
-    let to_machine = Arc::clone(&inbox);
-    let disk = Writer::start(log, move |told| to_machine.put(Item::Disk(told))).map_err(needs("a thread"))?;
-    let identity = identity(&options, &ports, id);
-    let founds = matches!(start, Start::Found);
-    let recorder = recorder(&options, &identity, &start, seed)?;
-    let (porter, cache) = (Arc::clone(&doors.porter), options.config.store.cache);
-    let larder = Larder::open(porter, options.data.join("staged"), cache);
-    let larder = Arc::new(larder.map_err(needs("a place for what queries read"))?);
-    let wanted = weights::relocate(&mut options.models, &options.data.join("weights"))?;
-    let weights =
-        Weights::new(wanted, options.key.clone(), ports.address, Arc::clone(&standing), Arc::clone(&inbox));
-    let machine = Machine {
-        engine: engine(&options, seed, &inbox)?,
-        chunks: Chunks::start(Arc::clone(&doors.porter), Arc::clone(&larder), options.scrub)
-            .map_err(needs("a thread"))?,
-        larder,
-        weights,
-        networks: networks(&options.models),
-        node: Node::new(identity, options.config, start, Rng::new(seed)),
-        recorder,
-        founds,
-        me: id,
-        inbox: Arc::clone(&inbox),
-        disk,
-        diary,
-        routes: Arc::clone(&ports.routes),
-        waiting,
-        standing,
-        board,
-        outbox: Outbox::new(),
-        again: VecDeque::new(),
-        settled: Token::default(),
-        held: VecDeque::new(),
-        ended: None,
-    };
-    if let Some((view, seats)) = view {
-        machine.install(&view, &seats);
-    }
-    let thread = thread::Builder::new().name("machine".to_owned()).spawn(|| machine.run());
-    let thread = thread.map_err(needs("a thread"))?;
-    let Ports { address, diallers, lanes, .. } = ports;
-    let mut running = Running { id, address, inbox, machine: Some(thread), diallers, lanes, publisher: None };
-    if let Some(key) = key {
-        let publisher = Publisher::start(key, address, asked, told, folder).map_err(needs("a thread"))?;
-        running.publisher = Some(publisher);
-    }
-    Ok(running)
-}
-
 /// What a node needs of the machine that it runs on, and did not get.
 fn needs(what: &'static str) -> impl Fn(std::io::Error) -> StartError {
     move |error| StartError::Machine { what, error }
-}
-
-fn identity(options: &Options, ports: &Ports, id: NodeId) -> Identity {
-    Identity {
-        id,
-        name: Arc::clone(&options.name),
-        kind: Arc::clone(&options.kind),
-        worker: options.worker,
-        refuse: options.refuse,
-        address: ports.address.to_string().into(),
-    }
-}
-
-/// Who lends the node's diary to those who ask.
-fn lender(options: &Options, id: NodeId) -> Lender {
-    Lender {
-        folder: options.diary.clone().unwrap_or_else(|| options.data.join("diary")),
-        node: id,
-        name: Arc::clone(&options.name),
-        kind: Arc::clone(&options.kind),
-        worker: options.worker,
-        settings: Arc::clone(&options.settings),
-        busy: tokio::sync::Mutex::new(()),
-    }
-}
-
-/// Begins a recording, if one is wanted.
-fn recorder(
-    options: &Options,
-    identity: &Identity,
-    start: &Start,
-    seed: u64,
-) -> Result<Option<Recorder>, StartError> {
-    let Some(to) = &options.record else { return Ok(None) };
-    let beginning = Beginning {
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        identity: identity.clone(),
-        settings: to.settings.clone(),
-        start: start.clone(),
-        seed,
-    };
-    Ok(Some(Recorder::start(to, &beginning)?))
-}
-
-/// The chunks on its disk.
-fn rack(options: &Options, inbox: &Arc<Inbox>) -> Result<Arc<Rack>, StartError> {
-    let (path, inbox) = (options.data.join("chunks"), Arc::clone(inbox));
-    let rack = Rack::open(&path, move |event| inbox.put(Item::Chunk(event)));
-    Ok(Arc::new(rack.map_err(|error| DiskError::Io { path, error })?))
-}
-
-/// The engine of a node that takes queries.
-fn engine(options: &Options, seed: u64, inbox: &Arc<Inbox>) -> Result<Option<Supervisor>, StartError> {
-    if !options.worker {
-        return Ok(None);
-    }
-    let setup = Setup { models: options.models.clone(), speed: options.speed, seed };
-    let inbox = Arc::clone(inbox);
-    let tell = move |event| inbox.put(Item::Engine(event));
-    let started = Supervisor::start(options.program.clone(), setup, tell);
-    started.map(Some).map_err(needs("the inference engine"))
-}
-
-/// The models that read what is in their inputs.
-fn networks(models: &BTreeMap<Arc<str>, Model>) -> BTreeSet<Arc<str>> {
-    let reads = |(name, model): (&Arc<str>, &Model)| match model {
-        Model::Torch(_) => Some(Arc::clone(name)),
-        Model::Synthetic(_) => None,
-    };
-    models.iter().filter_map(reads).collect()
-}
-
-/// A node's two ports, a third one from which it fetches what is large, and the ways out of them.
-struct Ports {
-    /// Where others reach the first.
-    address: SocketAddr,
-    lanes: [Lane; 3],
-    diallers: [Dialler; 3],
-    routes: Arc<Routes>,
-}
-
-impl Ports {
-    fn open(options: &Options, id: NodeId) -> Result<Ports, StartError> {
-        let ([for_streams, for_beats], listens) = listen(options.listen)?;
-        let address = options.advertise.unwrap_or(listens);
-        if address.ip().is_unspecified() {
-            return Err(StartError::NowhereToBeFound(address));
-        }
-        let lane = |name| Lane::start(name).map_err(needs("a thread"));
-        let lanes = [lane("streams")?, lane("beats")?, lane("bulk")?];
-        let dialler = |lane, socket| {
-            Dialler::node(lane, socket, &options.key, id, address).map_err(needs("a port with TLS"))
-        };
-        let any = SocketAddr::new(options.listen.ip(), 0);
-        let outward = UdpSocket::bind(any)
-            .and_then(|for_bulk| Dialler::outward(&lanes[2], for_bulk, &options.key, id, address));
-        let outward = outward.map_err(needs("a port with TLS"))?;
-        let diallers = [dialler(&lanes[0], for_streams)?, dialler(&lanes[1], for_beats)?, outward];
-        let links = |form, lane: usize| Links::new(form, lanes[lane].handle.clone(), diallers[lane].clone());
-        let routes = Arc::new(Routes {
-            streams: links(Form::Stream, 0),
-            bulk: links(Form::Stream, 0),
-            beats: links(Form::Datagram, 1),
-        });
-        Ok(Ports { address, lanes, diallers, routes })
-    }
-}
-
-/// How the node starts, by what its disk holds.
-fn beginning(
-    options: &Options,
-    disk: &Disk,
-    chunks: Vec<Chunk>,
-    seeds: impl FnOnce() -> Result<Vec<NodeId>, StartError>,
-) -> Result<Start, StartError> {
-    let boxed = || Box::new(Disk { chunks, ..disk.clone() });
-    if disk.view.is_some() || disk.snapshot.is_some() || !disk.entries.is_empty() {
-        tracing::info!("goes on from its disk");
-        Ok(Start::Restart(boxed()))
-    } else if !options.join.is_empty() {
-        Ok(Start::Join { seeds: seeds()?, disk: boxed() })
-    } else if *disk == Disk::default() {
-        tracing::info!("founds a new cluster");
-        Ok(Start::Found)
-    } else {
-        Err(StartError::JoinWhom { path: options.data.clone() })
-    }
-}
-
-/// Who lives at the addresses that the node was told to join: at least one of them.
-fn seeds(
-    options: &Options,
-    ports: &Ports,
-    me: NodeId,
-    stop: &dyn Fn() -> bool,
-) -> Result<Vec<NodeId>, StartError> {
-    let mut said = false;
-    while !stop() {
-        let mut found = Vec::new();
-        for &address in &options.join {
-            match ports.lanes[0].handle.block_on(ports.diallers[0].dial(address, None)) {
-                Ok((connection, id)) => {
-                    connection.close(0_u32.into(), b"");
-                    if id != me {
-                        ports.routes.learn(id, address);
-                        found.push(id);
-                    }
-                }
-                Err(error) if !said => tracing::warn!(%address, %error, "cannot be joined yet"),
-                Err(error) => tracing::debug!(%address, %error, "cannot be joined yet"),
-            }
-        }
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        said = true;
-        thread::sleep(ASK_AGAIN);
-    }
-    Err(StartError::Stopped)
-}
-
-/// The ports of a node, bound.
-fn listen(at: SocketAddr) -> Result<([UdpSocket; 2], SocketAddr), StartError> {
-    let both = || {
-        let first = UdpSocket::bind(at)?;
-        let address = first.local_addr()?;
-        let next =
-            address.port().checked_add(1).ok_or_else(|| std::io::Error::other("there is no next port"))?;
-        Ok(([first, UdpSocket::bind(SocketAddr::new(at.ip(), next))?], address))
-    };
-    let mut result = both();
-    for _ in 0..PORTS_TRIES_MAX {
-        if result.is_ok() || at.port() != 0 {
-            break;
-        }
-        result = both();
-    }
-    result.map_err(|error| StartError::Listen { address: at, error })
-}
-
-/// 64 random bits.
-fn random() -> Result<u64, StartError> {
-    getrandom::u64()
-        .map_err(|error| StartError::Machine { what: "randomness", error: std::io::Error::other(error) })
 }

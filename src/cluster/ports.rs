@@ -1,0 +1,103 @@
+//! The ports of a node, and what it can be told before it is anybody: who lives where it shall join.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::machine::Routes;
+use super::net::endpoint::{Dialler, Lane};
+use super::net::link::{Form, Links};
+use super::{Options, StartError, needs};
+use crate::base::NodeId;
+
+/// Between two rounds of asking those who shall let a node in who they are.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How often a free pair of ports is looked for.
+const PORTS_TRIES_MAX: u32 = 50;
+/// A node's two ports, a third one from which it fetches what is large, and the ways out of them.
+pub(super) struct Ports {
+    /// Where others reach the first.
+    pub(super) address: SocketAddr,
+    pub(super) lanes: [Lane; 3],
+    pub(super) diallers: [Dialler; 3],
+    pub(super) routes: Arc<Routes>,
+}
+
+impl Ports {
+    pub(super) fn open(options: &Options, id: NodeId) -> Result<Ports, StartError> {
+        let ([for_streams, for_beats], listens) = listen(options.listen)?;
+        let address = options.advertise.unwrap_or(listens);
+        if address.ip().is_unspecified() {
+            return Err(StartError::NowhereToBeFound(address));
+        }
+        let lane = |name| Lane::start(name).map_err(needs("a thread"));
+        let lanes = [lane("streams")?, lane("beats")?, lane("bulk")?];
+        let dialler = |lane, socket| {
+            Dialler::node(lane, socket, &options.key, id, address).map_err(needs("a port with TLS"))
+        };
+        let any = SocketAddr::new(options.listen.ip(), 0);
+        let outward = UdpSocket::bind(any)
+            .and_then(|for_bulk| Dialler::outward(&lanes[2], for_bulk, &options.key, id, address));
+        let outward = outward.map_err(needs("a port with TLS"))?;
+        let diallers = [dialler(&lanes[0], for_streams)?, dialler(&lanes[1], for_beats)?, outward];
+        let links = |form, lane: usize| Links::new(form, lanes[lane].handle.clone(), diallers[lane].clone());
+        let routes = Arc::new(Routes {
+            streams: links(Form::Stream, 0),
+            bulk: links(Form::Stream, 0),
+            beats: links(Form::Datagram, 1),
+        });
+        Ok(Ports { address, lanes, diallers, routes })
+    }
+
+    /// Who lives at the addresses that the node was told to join: at least one of them.
+    pub(super) fn seeds(
+        &self,
+        options: &Options,
+        me: NodeId,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<NodeId>, StartError> {
+        let mut said = false;
+        while !stop() {
+            let mut found = Vec::new();
+            for &address in &options.join {
+                match self.lanes[0].handle.block_on(self.diallers[0].dial(address, None)) {
+                    Ok((connection, id)) => {
+                        connection.close(0_u32.into(), b"");
+                        if id != me {
+                            self.routes.learn(id, address);
+                            found.push(id);
+                        }
+                    }
+                    Err(error) if !said => tracing::warn!(%address, %error, "cannot be joined yet"),
+                    Err(error) => tracing::debug!(%address, %error, "cannot be joined yet"),
+                }
+            }
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            said = true;
+            thread::sleep(ASK_AGAIN);
+        }
+        Err(StartError::Stopped)
+    }
+}
+
+/// The ports of a node, bound.
+fn listen(at: SocketAddr) -> Result<([UdpSocket; 2], SocketAddr), StartError> {
+    let both = || {
+        let first = UdpSocket::bind(at)?;
+        let address = first.local_addr()?;
+        let next =
+            address.port().checked_add(1).ok_or_else(|| std::io::Error::other("there is no next port"))?;
+        Ok(([first, UdpSocket::bind(SocketAddr::new(at.ip(), next))?], address))
+    };
+    let mut result = both();
+    for _ in 0..PORTS_TRIES_MAX {
+        if result.is_ok() || at.port() != 0 {
+            break;
+        }
+        result = both();
+    }
+    result.map_err(|error| StartError::Listen { address: at, error })
+}
