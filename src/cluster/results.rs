@@ -134,7 +134,7 @@ impl Clerk {
             other => return other.map(drop).map_err(Unput::from),
         }
         let Reading::Job(report) = client.read(Question::Job(job))? else { return Ok(()) };
-        let local = Local::of(written(client, &report, &self.folder)?, FileKind::Plain, &|_| {})?;
+        let local = Local::of(written(client, &report, &self.folder)?, FileKind::Plain, &|_| true)?;
         let content = Arc::clone(local.content());
         let put = Put { name: Arc::clone(&name), content, expect: Expect::Absent, keep: KEEP };
         let over = || matches!(self.over.try_recv(), Err(mpsc::TryRecvError::Disconnected));

@@ -2,58 +2,78 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
-use crate::dataset::{Dataset, LABELS};
+use crate::dataset::{Dataset, INPUTS_MAX, LABELS};
 
 /// So much of the end of a zip says where its list stands.
 pub const TAIL_BYTES: u64 = (1 << 16) + 98;
-/// The most bytes of a list.
-const LIST_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of an entry of a list, without its name and what is added to it.
+const ENTRY_BYTES: usize = 46;
+/// The most bytes of what is added to an entry: several times of what is usual. Whoever has more makes lists to fill memory with.
+const ADDED_BYTES_MAX: usize = 4_096;
 
 /// Where the files in a zip stand, each with all that belongs to it.
 pub type Places = BTreeMap<Vec<u8>, Range<u64>>;
 
-/// Where the list of a zip stands, by what its last [`TAIL_BYTES`] say; `None` when that is no zip.
-pub fn list(tail: &[u8], length: u64) -> Option<Range<u64>> {
+/// The list of a zip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// Where it stands.
+    pub at: Range<u64>,
+    /// How many entries it is said to have.
+    pub entries: u64,
+}
+
+/// The list of a zip, by what its last [`TAIL_BYTES`] say; `None` when that is no zip, or has more in its list than a dataset may have.
+pub fn list(tail: &[u8], length: u64) -> Option<List> {
     let end = (0..=tail.len().checked_sub(22)?).rev().find(|&at| {
         let behind = tail.len() - at - 22;
         tail[at..].starts_with(b"PK\x05\x06") && usize::from(u16_at(tail, at + 20)) == behind
     })?;
     let begin = length - tail.len() as u64;
+    let mut entries = u64::from(u16_at(tail, end + 10));
     let (mut size, mut from) = (u64::from(u32_at(tail, end + 12)), u64::from(u32_at(tail, end + 16)));
     if from == u64::from(u32::MAX) || size == u64::from(u32::MAX) || u16_at(tail, end + 10) == u16::MAX {
         // A large one says so in a record of its own.
         let sign = end.checked_sub(20).filter(|&at| tail[at..].starts_with(b"PK\x06\x07"))?;
         let at = usize::try_from(u64_at(tail, sign + 8).checked_sub(begin)?).ok()?;
         let record = tail.get(at..at.checked_add(56)?).filter(|record| record.starts_with(b"PK\x06\x06"))?;
-        (size, from) = (u64_at(record, 40), u64_at(record, 48));
+        (entries, size, from) = (u64_at(record, 32), u64_at(record, 40), u64_at(record, 48));
     }
-    let fits = from.checked_add(size)? <= begin + end as u64 && size <= LIST_BYTES_MAX;
-    fits.then(|| from..from + size)
+    // Names of files as long as they may be, and a little beside each.
+    let most = entries.checked_mul((ENTRY_BYTES + ADDED_BYTES_MAX) as u64)?;
+    let fits = from.checked_add(size)? <= begin + end as u64 && size <= most && entries <= INPUTS_MAX as u64;
+    fits.then(|| List { at: from..from + size, entries })
 }
 
-/// Where the files stand that the list at `at` names.
-pub fn places(file: &mut File, at: &Range<u64>) -> io::Result<Places> {
+/// Where the files stand that a list names. It is read entry by entry, so that one that makes no sense takes no memory.
+pub fn places(file: &mut File, List { at, entries }: &List) -> io::Result<Places> {
     let wrong = || io::Error::other("the list of the zip makes no sense");
     file.seek(SeekFrom::Start(at.start))?;
-    let mut list = Vec::new();
-    file.take(at.end - at.start).read_to_end(&mut list)?;
-    let (mut names, mut rest) = (Vec::new(), list.as_slice());
-    while rest.len() >= 46 && rest.starts_with(b"PK\x01\x02") {
-        let [name, extra, note] = [28, 30, 32].map(|at| usize::from(u16_at(rest, at)));
-        let record = rest.get(..46 + name + extra + note).ok_or_else(wrong)?;
-        let begin = match u32_at(record, 42) {
-            u32::MAX => large(record, &record[46 + name..46 + name + extra]).ok_or_else(wrong)?,
+    let mut rest = BufReader::new(file.take(at.end - at.start));
+    let mut names = Vec::new();
+    let mut record = Vec::new();
+    for _ in 0..*entries {
+        record.resize(ENTRY_BYTES, 0);
+        rest.read_exact(&mut record)?;
+        let [name, extra, note] = [28, 30, 32].map(|at| usize::from(u16_at(&record, at)));
+        if !record.starts_with(b"PK\x01\x02") || name + extra + note > ADDED_BYTES_MAX {
+            return Err(wrong());
+        }
+        record.resize(ENTRY_BYTES + name + extra + note, 0);
+        rest.read_exact(&mut record[ENTRY_BYTES..])?;
+        let (name, added) = record[ENTRY_BYTES..].split_at(name);
+        let begin = match u32_at(&record, 42) {
+            u32::MAX => large(&record, &added[..extra]).ok_or_else(wrong)?,
             begin => u64::from(begin),
         };
         if begin >= at.start {
             return Err(wrong());
         }
-        names.push((begin, record[46..46 + name].to_vec()));
-        rest = &rest[record.len()..];
+        names.push((begin, name.to_vec()));
     }
     names.sort_unstable();
     // What begins at the next one's place belongs to that.
@@ -132,7 +152,8 @@ mod tests {
             // Nothing but the list and the first four bytes.
             let mut bare = vec![0; whole.len()];
             bare[..4].copy_from_slice(&whole[..4]);
-            let from = found.start as usize;
+            assert_eq!(found.entries, 4);
+            let from = found.at.start as usize;
             bare[from..].copy_from_slice(&whole[from..]);
             fs::write(&path, &bare).unwrap();
             let places = places(&mut File::open(&path).unwrap(), &found).unwrap();
@@ -158,6 +179,26 @@ mod tests {
         end[16] = 200;
         assert_eq!(list(&end, 22), None);
         end[16] = 0;
-        assert_eq!(list(&end, 22), Some(0..0));
+        assert_eq!(list(&end, 22), Some(List { at: 0..0, entries: 0 }));
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_for_its_entries_is_none() {
+        let end = |entries: u16, size: u32| {
+            let mut end = b"PK\x05\x06".to_vec();
+            end.resize(22, 0);
+            end[10..12].copy_from_slice(&entries.to_le_bytes());
+            end[12..16].copy_from_slice(&size.to_le_bytes());
+            end
+        };
+        let length = 400_000_000;
+        assert_eq!(list(&end(2, 300_000_000), length), None);
+        assert!(list(&end(60_000, 3_000_000), length).is_some());
+        // One that says of itself what is not so.
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("noise");
+        fs::write(&path, vec![b'x'; 10_000]).unwrap();
+        let lie = List { at: 100..9_000, entries: 3 };
+        assert!(places(&mut File::open(&path).unwrap(), &lie).is_err());
     }
 }

@@ -328,6 +328,8 @@ pub mod limits {
     pub const FILES_MAX: usize = 100_000;
     /// Bytes of a file's name.
     pub const NAME_BYTES_MAX: usize = 1_024;
+    /// Bytes of what stands between two slashes of it: the most that usual file systems allow.
+    pub const PART_BYTES_MAX: usize = 255;
     /// Versions of one file.
     pub const VERSIONS_KEPT_MAX: u16 = 1_000;
     /// Files on one page of a list.

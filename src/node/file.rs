@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::limits::{CHUNK_BYTES_MAX, FILE_CHUNKS_MAX, NAME_BYTES_MAX, VERSIONS_KEPT_MAX};
+use super::config::limits::{
+    CHUNK_BYTES_MAX, FILE_CHUNKS_MAX, NAME_BYTES_MAX, PART_BYTES_MAX, VERSIONS_KEPT_MAX,
+};
 use crate::base::{Chunk, NodeId, Time};
 
 /// What a version of a file holds: its chunks, one after the other.
@@ -135,6 +137,8 @@ pub struct Shelved {
     pub coming: u64,
     /// Whether it is suspect, so that its copies do not count.
     pub suspect: bool,
+    /// Whether its disk did not take what it was to hold, a moment ago: it gets nothing for ten seconds at a time.
+    pub full: bool,
 }
 
 /// What the inputs of a job are called that a file of the store holds, before the file's name.
@@ -157,7 +161,8 @@ pub fn stored(dataset: &str) -> Option<Result<(&str, Option<u64>), String>> {
 
 /// What is wrong with the name of a file; `None` when nothing is.
 ///
-/// A name has 1 to 1,024 bytes and consists of parts between slashes, none of which is empty, `.` or `..`; no control characters.
+/// A name has 1 to 1,024 bytes and consists of parts of at most 255 bytes between slashes, none of which is empty, `.` or `..`; no control
+/// characters.
 /// So it is a path below whatever folder it is fetched into, and reads the same everywhere.
 pub fn name_flaw(name: &str) -> Option<String> {
     if name.is_empty() {
@@ -173,6 +178,11 @@ pub fn name_flaw(name: &str) -> Option<String> {
         return Some(
             "a file's name has no \\ and no @ (which stands before the number of a version)".to_owned(),
         );
+    }
+    if let Some(long) = name.split('/').map(str::len).find(|bytes| *bytes > PART_BYTES_MAX) {
+        return Some(format!(
+            "a file's name has at most {PART_BYTES_MAX} bytes between slashes, as file systems have, not {long}"
+        ));
     }
     let wrong = name.split('/').find(|part| matches!(*part, "" | "." | ".."));
     wrong.map(|part| format!("a file's name has no part {part:?} between slashes"))
@@ -191,7 +201,9 @@ mod tests {
         for wrong in ["", "/a", "a/", "a//b", "..", "a/../b", ".", "a\0b", "a\nb", "a\\b", "a@2"] {
             assert!(name_flaw(wrong).is_some(), "{wrong:?}");
         }
-        assert_eq!(name_flaw(&"x".repeat(NAME_BYTES_MAX)), None);
+        assert_eq!(name_flaw(&"x".repeat(PART_BYTES_MAX)), None);
+        assert!(name_flaw(&format!("a/{}", "x".repeat(PART_BYTES_MAX + 1))).is_some());
+        assert_eq!(name_flaw(&"xyz/".repeat(NAME_BYTES_MAX / 4)[..NAME_BYTES_MAX - 1]), None);
         assert!(name_flaw(&"x".repeat(10_000)).is_some_and(|flaw| flaw.contains("10000")));
     }
 

@@ -174,7 +174,8 @@ impl Worker {
                     && let Some(place) = self.waiting.iter().position(|order| order.attempt == attempt)
                 {
                     let order = self.waiting.remove(place).expect("the place is from this list");
-                    let reason = format!("the data of {} cannot be had: {reason}", order.dataset);
+                    // The reason first: what is too long for an answer is cut, and everyone knows what the job reads.
+                    let reason = format!("no data: {reason} ({})", order.dataset);
                     self.end(&order, Outcome::Failed(shorten(&reason.into())), Span::ZERO, out);
                 }
             }

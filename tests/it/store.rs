@@ -210,7 +210,7 @@ fn a_folder_becomes_one_again_and_a_hostile_zip_becomes_nothing() {
     let key = Key::read(&folder.join("key")).unwrap();
     let mut client = Client::new(&key, &[nodes[0].address.parse().unwrap()], PATIENCE).unwrap();
     let local = fs::File::open(folder.join("zip")).unwrap();
-    let local = Arc::new(Local::of(local, FileKind::Folder, &|_| {}).unwrap());
+    let local = Arc::new(Local::of(local, FileKind::Folder, &|_| true).unwrap());
     let content = Arc::clone(local.content());
     let put = Put { name: "evil".into(), content, expect: Expect::Anything, keep: 1 };
     assert_eq!(client.put(&Arc::new(put), &local, &|_| {}, &|| false).unwrap(), 1);

@@ -312,6 +312,7 @@ fn shelves(client: &mut Client, show: &Show) -> Result<Exit> {
         ("bytes", "bytes"),
         ("coming", "coming"),
         ("suspect", "suspect"),
+        ("full", "full"),
     ]);
     for shelf in shelves {
         sheet.row(vec![
@@ -321,6 +322,7 @@ fn shelves(client: &mut Client, show: &Show) -> Result<Exit> {
             Cell::count(shelf.bytes),
             Cell::count(shelf.coming),
             Cell::flag(shelf.suspect),
+            Cell::flag(shelf.full),
         ]);
     }
     Ok(show.sheet(&sheet, "The cluster has no members."))

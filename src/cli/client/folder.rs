@@ -17,17 +17,28 @@ const NAME_BYTES_MAX: usize = 4_096;
 
 /// Writes what is below a folder into a zip: in the order of the bytes of their names, without times, and of the rights only whether
 /// a file can be executed.
-pub(super) fn pack(folder: &Path, to: &mut (impl Write + Seek)) -> Result<()> {
+pub(super) fn pack(folder: &Path, to: &mut (impl Write + Seek), stop: &dyn Fn() -> bool) -> Result<()> {
+    let mut zip = ZipWriter::new(io::BufWriter::new(to));
+    let filled = fill(&mut zip, folder, stop);
+    if filled.is_err() {
+        // It would be finished now, and the library would print that this cannot be done either.
+        std::mem::forget(zip);
+        return filled;
+    }
+    zip.finish()?.flush()?;
+    Ok(())
+}
+
+fn fill<W: Write + Seek>(zip: &mut ZipWriter<W>, folder: &Path, stop: &dyn Fn() -> bool) -> Result<()> {
     let mut entries = Vec::new();
     list(folder, "", 0, &mut entries)?;
     entries.sort();
-    let mut zip = ZipWriter::new(io::BufWriter::new(to));
     let options = SimpleFileOptions::DEFAULT
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(zip::DateTime::DEFAULT);
     for name in entries {
         let path = folder.join(&name);
-        let cannot = || format!("cannot read {}", path.display());
+        let cannot = || format!("cannot pack {}", path.display());
         if name.ends_with('/') {
             zip.add_directory(name, options.unix_permissions(0o755))?;
             continue;
@@ -37,7 +48,8 @@ pub(super) fn pack(folder: &Path, to: &mut (impl Write + Seek)) -> Result<()> {
         let options = options.unix_permissions(if is_executable(&about) { 0o755 } else { 0o644 });
         // Such a file needs longer numbers in the zip.
         zip.start_file(name, options.large_file(about.len() >= u64::from(u32::MAX)))?;
-        let copied = io::copy(&mut (&file).take(about.len()), &mut zip).with_context(cannot)?;
+        let mut read = Stoppable { from: (&file).take(about.len()), stop };
+        let copied = io::copy(&mut read, zip).with_context(cannot)?;
         let after = file.metadata().with_context(cannot)?;
         let same = after.len() == about.len() && after.modified().ok() == about.modified().ok();
         ensure!(
@@ -46,8 +58,22 @@ pub(super) fn pack(folder: &Path, to: &mut (impl Write + Seek)) -> Result<()> {
             path.display()
         );
     }
-    zip.finish()?.flush()?;
     Ok(())
+}
+
+/// Reads until it shall stop, which is an error then.
+pub(super) struct Stoppable<'a, R> {
+    pub(super) from: R,
+    pub(super) stop: &'a dyn Fn() -> bool,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if (self.stop)() {
+            return Err(io::Error::other("stopped before it was done"));
+        }
+        self.from.read(into)
+    }
 }
 
 /// The names of what is below a folder; those of folders end with a slash.
@@ -79,7 +105,7 @@ fn list(folder: &Path, prefix: &str, depth: usize, entries: &mut Vec<String>) ->
 
 /// Unpacks a zip into a folder that is there and empty. It may be hostile: nothing leaves the folder, and nothing takes more room than
 /// the zip's own `bytes`. What was written before an error stays in the folder.
-pub(super) fn unpack(zip: impl Read + Seek, bytes: u64, into: &Path) -> Result<()> {
+pub(super) fn unpack(zip: impl Read + Seek, bytes: u64, into: &Path, stop: &dyn Fn() -> bool) -> Result<()> {
     let mut zip = ZipArchive::new(zip).context("it is no sound zip")?;
     ensure!(zip.len() <= ENTRIES_MAX, "it has more than {ENTRIES_MAX} entries");
     let mut room = bytes;
@@ -116,7 +142,7 @@ pub(super) fn unpack(zip: impl Read + Seek, bytes: u64, into: &Path) -> Result<(
         let executable = entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
         let mut file =
             create(&path, executable).with_context(|| format!("cannot make {}", path.display()))?;
-        let copied = io::copy(&mut entry.by_ref().take(size + 1), &mut file);
+        let copied = io::copy(&mut Stoppable { from: entry.by_ref().take(size + 1), stop }, &mut file);
         let copied = copied.with_context(|| format!("cannot unpack {name:?}"))?;
         ensure!(copied == size, "{name:?} has not as many bytes as the zip says");
         file.sync_all()?;
@@ -168,13 +194,13 @@ mod tests {
 
     fn packed(folder: &Path) -> Vec<u8> {
         let mut zip = Cursor::new(Vec::new());
-        pack(folder, &mut zip).unwrap();
+        pack(folder, &mut zip, &|| false).unwrap();
         zip.into_inner()
     }
 
     fn unpacked(zip: &[u8], bytes: u64) -> Result<tempfile::TempDir> {
         let folder = tempfile::tempdir().unwrap();
-        unpack(Cursor::new(zip), bytes, folder.path()).map(|()| folder)
+        unpack(Cursor::new(zip), bytes, folder.path(), &|| false).map(|()| folder)
     }
 
     #[test]

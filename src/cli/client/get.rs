@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
+#[cfg(unix)]
+use nix::fcntl::OFlag;
 use ring::digest::{SHA256, digest};
 
 use super::files::{bar, kind, last_part, told, versioned};
 use super::{Misuse, Reach, Show, ended, folder};
 use crate::cli::Exit;
 use crate::cli::text::some;
-use crate::cluster::Client;
+use crate::cluster::{Client, StoreError};
 use crate::node::limits::CHUNK_BYTES_MAX;
 use crate::node::{FileKind, Located};
 
@@ -40,7 +42,8 @@ pub(in crate::cli) struct Get {
     /// The file, or a version of it as NAME@VERSION.
     #[arg(value_name = "NAME")]
     name: String,
-    /// Where it shall go: a file, a folder to put it into, or - for the standard output [default: the last part of NAME, here].
+    /// Where it shall go: a file, a folder to put a file into, or - for the standard output; what was a folder becomes this one, which
+    /// is new or empty [default: the last part of NAME, here].
     #[arg(value_name = "LOCAL")]
     local: Option<PathBuf>,
     /// Which version [default: the newest].
@@ -89,7 +92,7 @@ fn got(get: &Get, stop: &AtomicBool) -> Result<Exit> {
     }
     match is {
         FileKind::Plain => part.place(&target)?,
-        FileKind::Folder => part.unpack(bytes, &target)?,
+        FileKind::Folder => part.unpack(bytes, &target, &stop)?,
     }
     let size = some(bytes, "byte", "bytes");
     let shown = target.display();
@@ -98,9 +101,13 @@ fn got(get: &Get, stop: &AtomicBool) -> Result<Exit> {
 
 /// Where a file goes. A file takes the place of a file, and goes into a folder that is there; a folder goes where none is, or one
 /// that is empty.
-fn target(local: Option<&Path>, last: &str, is: FileKind) -> Result<PathBuf> {
+pub(super) fn target(local: Option<&Path>, last: &str, is: FileKind) -> Result<PathBuf> {
     let wrong = |why: String| Err(Misuse(why).into());
     let mut target = local.map_or_else(|| PathBuf::from(last), Path::to_owned);
+    let ends_as_folder = local.is_some_and(|local| local.as_os_str().as_encoded_bytes().ends_with(b"/"));
+    if is == FileKind::Plain && ends_as_folder && !target.is_dir() {
+        return wrong(format!("there is no folder {}", target.display()));
+    }
     if is == FileKind::Plain && local.is_some() && target.is_dir() {
         target.push(last);
     }
@@ -149,8 +156,17 @@ impl Part {
             digest.as_ref()[..8].iter().fold(".idunno-".to_owned(), |name, byte| format!("{name}{byte:02x}"));
         let path = parent(target).join(name + ".part");
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        options.read(true).write(true).create(true).truncate(false);
+        // Its name can be guessed: a link there would lead elsewhere, and a pipe would wait for a reader.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+        }
+        let mut file = options.open(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        if !file.metadata()?.is_file() {
+            bail!("{} is there and is no file; remove it", path.display());
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -218,21 +234,32 @@ impl Part {
         renamed(&self.path, target)
     }
 
-    /// Becomes the folder that it was.
-    fn unpack(mut self, bytes: u64, target: &Path) -> Result<()> {
+    /// Becomes the folder that it was. One that is there, and empty, stays what it is: somebody may be in it, or have closed it to others.
+    fn unpack(mut self, bytes: u64, target: &Path, stop: &dyn Fn() -> bool) -> Result<()> {
         self.file.rewind()?;
         let mut builder = tempfile::Builder::new();
-        let into = builder.prefix(".idunno-").tempdir_in(parent(target)).context("no room to unpack")?;
-        let unpacked = folder::unpack(io::BufReader::new(&self.file), bytes, into.path());
-        let _ = fs::remove_file(&self.path);
-        unpacked.context("the folder cannot be unpacked")?;
-        // Those who make such folders for themselves alone do so because of what may be in them.
+        // As any other new folder, where the system lets us say so.
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(into.path(), fs::Permissions::from_mode(0o755))?;
+            builder.permissions(fs::Permissions::from_mode(0o777));
         }
-        renamed(&into.keep(), target)
+        let into = builder.prefix(".idunno-").tempdir_in(parent(target)).context("no room to unpack")?;
+        let zip = io::BufReader::new(&self.file);
+        let unpacked = folder::unpack(zip, bytes, into.path(), stop);
+        if stop() {
+            return Err(self.left(StoreError::Stopped.into()));
+        }
+        let _ = fs::remove_file(&self.path);
+        unpacked.context("the folder cannot be unpacked")?;
+        if !target.is_dir() {
+            return renamed(&into.keep(), target);
+        }
+        for entry in fs::read_dir(into.path())? {
+            let entry = entry?;
+            renamed(&entry.path(), &target.join(entry.file_name()))?;
+        }
+        Ok(())
     }
 }
 

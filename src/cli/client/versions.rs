@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::files::{bar, kind, sound, told};
+use super::files::{bar, kind, last_part, sound, told};
+use super::get::target;
 use super::sheet::{Cell, Sheet};
 use super::{Misuse, Reach, Show, ended, read};
 use crate::cli::Exit;
@@ -83,10 +84,8 @@ fn listed(told: &Versions, stop: &AtomicBool) -> Result<Exit> {
         out.flush()?;
         return Ok(Exit::Fine);
     }
-    if local.exists() && !local.is_file() {
-        return Err(Misuse(format!("{} is there and is no file", local.display())).into());
-    }
-    let folder = local.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let target = target(Some(local), last_part(&name)?, FileKind::Plain)?;
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
@@ -96,10 +95,13 @@ fn listed(told: &Versions, stop: &AtomicBool) -> Result<Exit> {
     let file = builder.prefix(".idunno-").tempfile_in(folder);
     let mut file = file.map_err(|error| Misuse(format!("cannot write {}: {error}", local.display())))?;
     write_all(&mut client, told, &name, &all, &mut file, stop)?;
+    if let Ok(about) = std::fs::metadata(&target) {
+        file.as_file().set_permissions(about.permissions())?;
+    }
     file.as_file().sync_all()?;
-    file.persist(local).with_context(|| format!("cannot write {}", local.display()))?;
+    file.persist(&target).with_context(|| format!("cannot write {}", target.display()))?;
     let versions = some(all.len() as u64, "version", "versions");
-    Ok(told.show.note(&format!("{} holds {versions} of {name}", local.display())))
+    Ok(told.show.note(&format!("{} holds {versions} of {name}", target.display())))
 }
 
 /// Writes versions one after the other, each after a line that names it.

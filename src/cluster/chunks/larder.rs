@@ -129,7 +129,7 @@ impl Larder {
                     })
                 }
                 Err(reason) => {
-                    tracing::debug!(dataset = %stage.dataset, reason, "what a query reads cannot be had");
+                    tracing::warn!(dataset = %stage.dataset, reason, "what a query reads cannot be had");
                     larder.release(attempt).then(|| ChunkEvent::Unstaged { attempt, reason: reason.into() })
                 }
             };
@@ -200,7 +200,7 @@ impl Larder {
         };
         let made = fs::create_dir_all(&folder).and_then(|()| File::create(&copy.path));
         let made = made.and_then(|file| file.set_len(copy.length()));
-        made.map_err(|error| format!("{}: {error}", copy.path.display()))?;
+        made.map_err(|error| format!("{error}: {}", copy.path.display()))?;
         let copy = Arc::new(copy);
         shelf.copies.insert(key, Arc::clone(&copy));
         Ok(copy)
@@ -227,7 +227,7 @@ impl Larder {
         else {
             return Ok(Layout::Whole);
         };
-        common.extend(copy.covering(&list));
+        common.extend(copy.covering(&list.at));
         self.fill(copy, attempt, holders, &common).await?;
         let path = copy.path.clone();
         let places = aside(move || File::open(&path).and_then(|mut file| layout::places(&mut file, &list)));
@@ -237,7 +237,9 @@ impl Larder {
         let path = copy.path.clone();
         let inputs =
             aside(move || layout::inputs(&path, &places)).await.map_err(|error| error.to_string())?;
-        Ok(Layout::Zip { common, inputs: inputs?.into() })
+        // What is told first is all that an answer has room for, and where the copy stands helps nobody.
+        let inputs = inputs.map_err(|why| why.replace(&*copy.path.to_string_lossy(), "the zip"))?;
+        Ok(Layout::Zip { common, inputs: inputs.into() })
     }
 
     /// Brings the chunks at these places that are not there, and keeps all of them for an attempt.

@@ -124,7 +124,7 @@ impl Client {
         let (session, number) = (self.session, self.number);
         let ask = Ask::Request { session, number, request: Request::Put(Arc::clone(put)) };
         let watch = Watch { last: Mutex::new(Instant::now()), there, stop };
-        let (mut without_quorum, mut unkept) = (None, BTreeMap::new());
+        let (mut without_quorum, mut busy, mut unkept) = (None, None, BTreeMap::new());
         loop {
             let at = self.nodes[0];
             let attempt =
@@ -137,7 +137,8 @@ impl Client {
                     why @ (Refusal::NoCoordinator | Refusal::NoQuorum { .. } | Refusal::Busy { .. }),
                 )) => {
                     let text = why.to_string();
-                    without_quorum = Some(why).filter(|why| !matches!(why, Refusal::Busy { .. }));
+                    let is_busy = matches!(why, Refusal::Busy { .. });
+                    (busy, without_quorum) = if is_busy { (Some(why), None) } else { (None, Some(why)) };
                     text
                 }
                 Err(Vain::Refused(why)) => return Err(ClientError::Refused(why).into()),
@@ -152,9 +153,10 @@ impl Client {
             let nobody = self.nodes.iter().all(|node| unkept.contains_key(node));
             let waited = self.patience;
             if nobody || watch.still() >= waited {
-                return Err(match (unkept.pop_last(), without_quorum) {
-                    (Some((at, why)), _) => StoreError::Unkept { at, why },
-                    (_, Some(why)) => ClientError::NoQuorum { waited, why }.into(),
+                return Err(match (unkept.pop_last(), without_quorum, busy) {
+                    (Some((at, why)), ..) => StoreError::Unkept { at, why },
+                    (_, Some(why), _) => ClientError::NoQuorum { waited, why }.into(),
+                    (.., Some(why)) => ClientError::Refused(why).into(),
                     _ => ClientError::NoAnswer { waited, at, why }.into(),
                 });
             }

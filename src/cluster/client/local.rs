@@ -34,8 +34,9 @@ pub struct Local {
 }
 
 impl Local {
-    /// Reads a file from its beginning to its end. `read` is told how many bytes of it were read so far.
-    pub fn of(mut file: File, kind: FileKind, read: &dyn Fn(u64)) -> Result<Local, LocalError> {
+    /// Reads a file from its beginning to its end. `read` is told how many bytes of it were read so far, and says whether to go on: if
+    /// not, the file counts as one that changed.
+    pub fn of(mut file: File, kind: FileKind, read: &dyn Fn(u64) -> bool) -> Result<Local, LocalError> {
         let before = look(&file)?;
         if before.0 > FILE_CHUNKS_MAX as u64 * u64::from(CHUNK_BYTES_MAX) {
             return Err(LocalError::TooLarge);
@@ -54,7 +55,9 @@ impl Local {
             }
             chunks.push(chunk(&bytes));
             so_far += bytes.len() as u64;
-            read(so_far);
+            if !read(so_far) {
+                break;
+            }
         }
         if before != look(&file)? || before.0 != so_far {
             return Err(LocalError::Changed);
@@ -110,7 +113,7 @@ mod tests {
             let bytes: Vec<u8> = (0..length).map(|n| (n / 1000) as u8).collect();
             file.write_all(&bytes).unwrap();
             let mut writer = file.try_clone().unwrap();
-            let local = Local::of(file, FileKind::Plain, &|_| {}).unwrap();
+            let local = Local::of(file, FileKind::Plain, &|_| true).unwrap();
             assert_eq!(local.content().bytes(), length as u64);
             let places = 0..local.content().chunks.len();
             let again: Vec<u8> = places.clone().flat_map(|place| local.read(place).unwrap()).collect();

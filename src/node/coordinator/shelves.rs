@@ -43,9 +43,11 @@ pub(super) struct Shelves {
     /// One for each member of the view.
     members: BTreeMap<NodeId, Shelf>,
     suspects: BTreeSet<NodeId>,
-    /// The members that copies are counted on: those who are not suspect, unless so many are that the network is the likelier cause;
-    /// who answer when they are asked; and who do not fail to get what they shall hold.
+    /// The members that copies are counted on: those who are not suspect, unless so many are that the network is the likelier cause,
+    /// and who answer when they are asked.
     live: Vec<NodeId>,
+    /// Those of them that chunks are sent to: they do not fail to get what they shall hold.
+    able: Vec<NodeId>,
     stocks: BTreeMap<ChunkId, Stock>,
     puts: BTreeMap<Pending, Putting>,
     /// Chunks to be looked at when the step ends.
@@ -75,6 +77,8 @@ struct Shelf {
     /// How often one after the other it failed to get something, and until when it is left out for that.
     failures: u8,
     unable_until: Time,
+    /// Whether it failed for want of room, or of a sound disk.
+    full: bool,
     again_at: Time,
     wait: Span,
 }
@@ -113,6 +117,7 @@ impl Shelves {
             members: BTreeMap::new(),
             suspects: BTreeSet::new(),
             live: Vec::new(),
+            able: Vec::new(),
             stocks,
             puts: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -152,16 +157,19 @@ impl Shelves {
     }
 
     /// Works out on whom copies are counted. Whoever does not answer for as long as it takes to evict a suspect is not, although it
-    /// stays a member: it may be heard, and deaf.
+    /// stays a member: it may be heard, and deaf. Whoever has no room is: a file is durable on as many disks as it shall be, or it is
+    /// not stored.
     fn weigh(&mut self, now: Time, patience: Span) {
         let many = self.suspects.len() * 3 > self.members.len();
         let counts = |(id, shelf): &(&NodeId, &Shelf)| {
             let deaf = shelf.asked.is_some_and(|asked| now.since(asked) >= patience);
-            (many || !self.suspects.contains(id)) && !deaf && now >= shelf.unable_until
+            (many || !self.suspects.contains(id)) && !deaf
         };
         let live: Vec<NodeId> = self.members.iter().filter(counts).map(|(&id, _)| id).collect();
-        if live != self.live {
-            self.live = live;
+        let is_able = |id: &NodeId| now >= self.members[id].unable_until;
+        let able: Vec<NodeId> = live.iter().copied().filter(is_able).collect();
+        if (&live, &able) != (&self.live, &self.able) {
+            (self.live, self.able) = (live, able);
             self.dirty.extend(self.stocks.keys().copied());
         }
     }
@@ -171,11 +179,11 @@ impl Shelves {
         usize::from(wanted).min(self.live.len()).max(1)
     }
 
-    /// Those of the live members on which a chunk shall be, by rendezvous hashing (Thaler and Ravishankar, 1998): every chunk ranks all
+    /// Those of the able members on which a chunk shall be, by rendezvous hashing (Thaler and Ravishankar, 1998): every chunk ranks all
     /// members in an order of its own, so that one that comes or goes moves nothing but its own share.
     fn homes(&self, chunk: ChunkId, copies: usize) -> Vec<NodeId> {
         let mut ranked: Vec<(u128, NodeId)> =
-            self.live.iter().map(|&node| (Fold::of(&(chunk, node)), node)).collect();
+            self.able.iter().map(|&node| (Fold::of(&(chunk, node)), node)).collect();
         ranked.sort_unstable();
         ranked.into_iter().take(copies).map(|(_, node)| node).collect()
     }
@@ -185,6 +193,16 @@ impl Shelves {
         self.stocks.get(&chunk).is_some_and(|stock| {
             self.live.iter().filter(|node| stock.holders.contains_key(node)).count() >= copies
         })
+    }
+
+    /// The live members that neither hold a chunk nor have room for it, if they are so many that it cannot be held as often as it shall.
+    fn in_the_way(&self, chunk: ChunkId, copies: usize) -> Vec<NodeId> {
+        let Some(stock) = self.stocks.get(&chunk) else { return Vec::new() };
+        let full = |node: &NodeId| {
+            !self.able.contains(node) && self.members[node].full && !stock.holders.contains_key(node)
+        };
+        let full: Vec<NodeId> = self.live.iter().copied().filter(full).collect();
+        if self.live.len() - full.len() < copies { full } else { Vec::new() }
     }
 
     /// A chunk is needed on a shelf.
@@ -282,6 +300,7 @@ impl Shelves {
                 shelf.failures += 1;
                 if shelf.failures >= FAILURES_MAX {
                     (shelf.failures, shelf.unable_until) = (0, now + UNABLE);
+                    shelf.full = holding.unwritten;
                     self.sweep_at = self.sweep_at.min(shelf.unable_until);
                 }
             } else if came && holding.stamp.is_some() {
@@ -333,6 +352,7 @@ impl Shelf {
             asked: None,
             failures: 0,
             unable_until: Time::ZERO,
+            full: false,
             again_at: Time::NEVER,
             wait: FIRST_WAIT,
         }

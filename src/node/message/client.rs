@@ -179,6 +179,19 @@ pub enum Refusal {
         /// Its newest version; `None` when there is no such file.
         newest: Option<u64>,
     },
+    /// Too many disks have no room for a file that was to be put, or do not work.
+    #[error(
+        "the disks of {} are full or do not work, so that only {able} {} can hold the file, which shall be on {wanted}; make room, or \
+         let such nodes leave", nodes.join(", "), if *able == 1 { "node" } else { "nodes" }
+    )]
+    NoRoom {
+        /// The names of those who have none.
+        nodes: Vec<Arc<str>>,
+        /// How many others there are.
+        able: u64,
+        /// How many are needed.
+        wanted: u64,
+    },
     /// Parts of a file that was to be put did not come for a minute.
     #[error("{chunks} chunks of the file did not reach enough disks within a minute")]
     Incomplete {
@@ -190,7 +203,7 @@ pub enum Refusal {
 /// How a file is not what was expected.
 fn changed(name: &str, newest: Option<u64>) -> String {
     match newest {
-        None => format!("there is no {name} any more"),
+        None => format!("there is no {name}"),
         Some(newest) => format!("{name} has a version {newest} already"),
     }
 }

@@ -193,7 +193,7 @@ impl Coordinator {
             return;
         }
         if missing.is_empty() && !put {
-            let surplus = |holder: &NodeId| !homes.contains(holder) && shelves.live.contains(holder);
+            let surplus = |holder: &NodeId| !homes.contains(holder) && shelves.able.contains(holder);
             let surplus: Vec<NodeId> = stock.holders.keys().copied().filter(surplus).collect();
             for holder in surplus {
                 shelves.drop(holder, chunk);
@@ -235,14 +235,29 @@ impl Coordinator {
                 put.unplaced = unplaced;
             }
         }
-        for (&pending, put) in &self.shelves.puts {
-            if !put.proposed && facts.now >= put.progress + PUT_IDLE {
-                over.push((pending, put.unplaced.len() as u64));
+        let someone_is_full = self.shelves.able.len() < self.shelves.live.len();
+        for (&pending, put) in self.shelves.puts.iter().filter(|(_, put)| !put.proposed) {
+            let full = || put.unplaced.iter().map(|&chunk| self.shelves.in_the_way(chunk, copies)).max();
+            let full = if someone_is_full { full().unwrap_or_default() } else { Vec::new() };
+            if !full.is_empty() {
+                over.push((pending, self.no_room(&full, copies, facts)));
+            } else if facts.now >= put.progress + PUT_IDLE {
+                over.push((pending, Refusal::Incomplete { chunks: put.unplaced.len() as u64 }));
             }
         }
-        for ((session, number), chunks) in over {
-            let reply = Arc::new(Reply::Refused(Refusal::Incomplete { chunks }));
-            self.replied(session, number, reply, out);
+        for ((session, number), refusal) in over {
+            self.replied(session, number, Arc::new(Reply::Refused(refusal)), out);
+        }
+    }
+
+    /// Why a file cannot be put, when these members have no room for a chunk of it.
+    fn no_room(&self, full: &[NodeId], copies: usize, facts: &Facts<'_>) -> Refusal {
+        let view = facts.ledger.view();
+        let name = |&node: &NodeId| view.member(node).map(|member| Arc::clone(&member.name));
+        Refusal::NoRoom {
+            nodes: full.iter().filter_map(name).collect(),
+            able: (self.shelves.live.len() - full.len()) as u64,
+            wanted: copies as u64,
         }
     }
 
@@ -260,6 +275,7 @@ impl Coordinator {
                 bytes,
                 coming: (shelf.coming.len() + shelf.wanted.len()) as u64,
                 suspect: !self.shelves.live.contains(&node),
+                full: shelf.full && facts.now < shelf.unable_until,
             }
         };
         self.shelves.members.iter().map(shelved).collect()
