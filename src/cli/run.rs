@@ -50,11 +50,14 @@ Examples:
   idunno engine
       Only a node starts this, and speaks with it over its standard input and output.";
 
+/// The most bytes of a node's name.
+const NAME_BYTES_MAX: usize = 100;
+
 /// What `idunno run` is told.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Run {
     /// What people call the node.
-    #[arg(long, value_name = "NAME", default_value = "node")]
+    #[arg(long, value_name = "NAME", default_value = "node", value_parser = named)]
     name: String,
     /// The UDP port to listen on; the next one is used as well, for heartbeats. Port 0 takes two free ones.
     #[arg(long, value_name = "IP:PORT", default_value = HOME)]
@@ -115,9 +118,9 @@ pub(super) struct Run {
     /// queries at hand read stays even if that is more [default: what the file says, or 1024].
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(0..=1_073_741_824))]
     cache: Option<u64>,
-    /// End at once when the process that started this one ends, however that ends.
-    #[arg(long)]
-    tied: bool,
+    /// End at once when this process ends, which has started this one, however it ends.
+    #[arg(long, value_name = "PID")]
+    tied: Option<u32>,
     /// How much to tell on the standard error.
     #[arg(long, value_enum, default_value_t = Log::Info, value_name = "LEVEL")]
     log: Log,
@@ -163,23 +166,29 @@ fn part(text: &str) -> Result<f64, String> {
     part.ok_or_else(|| "wanted a number from 0 to 1".to_owned())
 }
 
-/// The process ends with the one that started it.
+/// A name of a node: something that goes into a line of a table.
+fn named(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.contains(char::is_control);
+    let wanted = || format!("wanted 1 to {NAME_BYTES_MAX} bytes without control characters");
+    fits.then(|| text.to_owned()).ok_or_else(wanted)
+}
+
+/// The process ends with its parent, which is `parent`.
 #[cfg(target_os = "linux")]
-fn tie() -> Result<()> {
+fn tie(parent: u32) -> Result<()> {
     use nix::sys::{prctl, signal::Signal};
-    let before = std::os::unix::process::parent_id();
     prctl::set_pdeathsig(Signal::SIGKILL).context("--tied")?;
-    // Whoever has ended meanwhile would not be heard of.
+    // Whoever has ended before that would not be heard of: somebody else is the parent by now.
     anyhow::ensure!(
-        std::os::unix::process::parent_id() == before,
-        "--tied: the process that started this one has ended"
+        std::os::unix::process::parent_id() == parent,
+        "--tied {parent}: that process did not start this one, or has ended"
     );
     Ok(())
 }
 
 /// Elsewhere nobody tells.
 #[cfg(not(target_os = "linux"))]
-fn tie() -> Result<()> {
+fn tie(_: u32) -> Result<()> {
     anyhow::bail!("--tied needs Linux")
 }
 
@@ -187,7 +196,7 @@ fn tie() -> Result<()> {
 pub(super) fn run(run: &Run, stop: &AtomicBool) -> Exit {
     show_log(run.log, run.log_format);
     let stopped = || stop.load(Ordering::Relaxed);
-    let tied = if run.tied { tie() } else { Ok(()) };
+    let tied = run.tied.map_or(Ok(()), tie);
     let started = tied.and_then(|()| Ok(cluster::start(options(run)?, &stopped)?));
     let running = match started {
         Ok(running) => running,
@@ -218,7 +227,7 @@ pub(super) fn run(run: &Run, stop: &AtomicBool) -> Exit {
 /// Does what `idunno engine` is for.
 pub(super) fn engine() -> Exit {
     // An engine that stands still does not notice that its node's end has closed its input.
-    let _ = tie();
+    let _ = tie(std::os::unix::process::parent_id());
     match engine::serve(io::stdin(), io::stdout()) {
         Ok(()) => Exit::Fine,
         Err(error) => {

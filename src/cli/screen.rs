@@ -315,19 +315,22 @@ fn checks(findings: &Findings) -> String {
     };
     let [suspicions, evictions] = findings.false_alarms;
     // Without a word on faults nobody knows which alarms were false.
-    let whose = if gaps.any() { "." } else { " of nodes that no fault had silenced." };
-    let alarms = format!(
-        "{} and {}{whose}",
-        some(suspicions, "suspicion", "suspicions"),
-        some(evictions, "eviction", "evictions"),
-    );
+    let alarms = if gaps.any() {
+        String::new()
+    } else {
+        format!(
+            "{} and {} of nodes that no fault had silenced.\n",
+            some(suspicions, "suspicion", "suspicions"),
+            some(evictions, "eviction", "evictions"),
+        )
+    };
     let left_out = gaps.left_out();
     let left_out = if left_out.is_empty() {
         String::new()
     } else {
         "\n".to_owned() + &wrapped(&format!("Not checked: {}.", left_out.join("; ")), "")
     };
-    format!("{}\n{alarms}\n{looked}{faults}{left_out}", counted(findings))
+    format!("{}\n{alarms}{looked}{faults}{left_out}", counted(findings))
 }
 
 /// How many queries were counted, and how many of them wrongly.

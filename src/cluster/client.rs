@@ -6,11 +6,12 @@ mod local;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use quinn::Connection;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub use files::StoreError;
 pub use local::{Local, LocalError};
@@ -52,6 +53,9 @@ pub enum ClientError {
         /// What the nodes say.
         why: Refusal,
     },
+    /// It was told to stop. What was asked for may have been done.
+    #[error("stopped before there was an answer")]
+    Stopped,
     /// The answer is no.
     #[error("refused: {0}")]
     Refused(Refusal),
@@ -77,6 +81,8 @@ pub struct Client {
     reads: SessionId,
     reads_number: u64,
     patience: Duration,
+    /// Set when it shall give up.
+    stop: Option<&'static AtomicBool>,
     lane: Lane,
 }
 
@@ -96,7 +102,17 @@ impl Client {
         let (session, reads) = (random()?, random()?);
         let nodes = nodes.iter().copied().collect();
         let (number, reads_number) = (0, 0);
-        Ok(Client { dialler, nodes, connection: None, session, number, reads, reads_number, patience, lane })
+        let (connection, stop) = (None, None);
+        Ok(Client { dialler, nodes, connection, session, number, reads, reads_number, patience, stop, lane })
+    }
+
+    /// From now on it gives up whenever this is set.
+    pub fn stop_when(&mut self, stop: &'static AtomicBool) {
+        self.stop = Some(stop);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// From now on it asks for at most this long until it gives up.
@@ -203,7 +219,26 @@ impl Client {
         let mut without_quorum = None;
         loop {
             let at = self.nodes[0];
-            let told = self.lane.handle.block_on(exchange(&self.dialler, &mut self.connection, at, ask));
+            // One that does not answer is not asked for longer than there is time, so that the next one has its turn.
+            let patience = PATIENCE.min(self.patience.saturating_sub(began.elapsed()).max(PAUSE));
+            let stop = self.stop;
+            let stopped = async {
+                while !stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                    sleep(PAUSE).await;
+                }
+                Err("stopped".to_owned())
+            };
+            let asked = async {
+                let exchange = exchange_within(patience, &self.dialler, &mut self.connection, at, ask);
+                tokio::select! {
+                    told = exchange => told,
+                    told = stopped => told,
+                }
+            };
+            let told = self.lane.handle.block_on(asked);
+            if self.is_stopped() && told.is_err() {
+                return Err(ClientError::Stopped);
+            }
             match told.map_err(NotYet::Silent).and_then(&accept) {
                 Ok(answer) => return Ok(answer),
                 Err(not_yet) => {
@@ -284,13 +319,14 @@ async fn exchange_within(
     at: SocketAddr,
     ask: &Ask,
 ) -> Result<Told, String> {
-    let open = connected(dialler, connection, at).await?;
     let asked = async {
+        let open = connected(dialler, connection, at).await?;
         let (mut send, mut receive) = open.open_bi().await.map_err(|error| error.to_string())?;
         wire::write(&mut send, ask).await.map_err(|error| error.to_string())?;
-        wire::read(&mut receive).await.map_err(|error| error.to_string())
+        let told = wire::read(&mut receive).await.map_err(|error| error.to_string());
+        Ok::<_, String>((open, told))
     };
-    let told = timeout(patience, asked).await.map_err(|_| "it does not answer".to_owned())?;
+    let (open, told) = timeout(patience, asked).await.map_err(|_| "it does not answer".to_owned())??;
     *connection = Some(open);
     told
 }

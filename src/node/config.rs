@@ -278,6 +278,8 @@ pub mod limits {
     pub const CUTS_MAX: u32 = 10_000;
     /// Bytes of predictions that the ledger holds before it takes no more jobs; forgetting jobs makes room.
     pub const RESULT_BYTES_MAX: u64 = 4 << 30;
+    /// Bytes of the name of a job.
+    pub const JOB_NAME_BYTES_MAX: usize = 200;
     /// Bytes of text in one submission: its names, model, dataset and inputs.
     pub const SPEC_BYTES_MAX: usize = 512 << 10;
     /// Inputs of a job that are given by name.

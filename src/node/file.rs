@@ -88,7 +88,8 @@ pub enum Expect {
 /// One version of a file. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Version {
-    /// Counted per name from 1, and never given twice: a name that is put after it was deleted goes on above.
+    /// One more than the last of its name. The first of a name is beyond all that were ever deleted, of any name, so that no number is
+    /// given twice.
     pub number: u64,
     /// When it was put, in cluster time.
     pub at: Time,

@@ -370,22 +370,50 @@ impl Drop for Small<'_> {
     }
 }
 
+/// Makes the disk of a node a small one, if that is allowed.
+fn small(at: &Path) -> Option<Small<'_>> {
+    fs::create_dir(at).unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs"])
+        .arg(at)
+        .stderr(Stdio::null())
+        .status();
+    if mounted.is_ok_and(|status| status.success()) {
+        return Some(Small(at));
+    }
+    eprintln!("only root can make a small disk");
+    None
+}
+
+#[test]
+fn a_file_is_on_as_many_disks_as_it_shall_be_or_it_is_not_stored() {
+    let folder = folder();
+    let folder = folder.path();
+    let small_ones = [folder.join("n2"), folder.join("n3")];
+    let Some(_mounted) = small_ones.iter().map(|at| small(at)).collect::<Option<Vec<_>>>() else { return };
+    let nodes = cluster(folder, 3, 3, &[]);
+    fs::write(folder.join("local"), bytes(2, 40 << 20)).unwrap();
+    let why = refused(folder, &nodes, &["put", "local", "large"], 1);
+    assert!(why.contains("n2") || why.contains("n3"), "{why}");
+    assert!(why.contains("full") && why.contains("shall be on 3"), "{why}");
+    assert!(rows(folder, &nodes, &["ls"]).is_empty());
+    let full = |row: &&Value| row["full"] == true && row["suspect"] == false;
+    assert!(rows(folder, &nodes, &["store"]).iter().filter(full).count() >= 1);
+    // There is room for what is small, and all three hold it.
+    until("there is room again", || {
+        fs::write(folder.join("local"), "small").unwrap();
+        run(folder, &nodes, &["put", "local", "small"]).status.success().then_some(())
+    });
+    let held = rows(folder, &nodes, &["store"]);
+    assert!(held.iter().all(|row| row["chunks"] == 1), "{held:?}");
+}
+
 #[test]
 fn a_full_disk_is_said_and_the_node_lives_on() {
     let folder = folder();
     let folder = folder.path();
-    fs::create_dir(folder.join("n1")).unwrap();
     let at = folder.join("n1");
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs"])
-        .arg(&at)
-        .stderr(Stdio::null())
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("only root can make a small disk");
-        return;
-    }
-    let _small = Small(&at);
+    let Some(_small) = small(&at) else { return };
     let nodes = cluster(folder, 1, 1, &[]);
     fs::write(folder.join("local"), bytes(1, 40 << 20)).unwrap();
     let began = Instant::now();

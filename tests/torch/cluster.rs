@@ -60,7 +60,19 @@ impl Node {
     fn start(folder: &Path, name: &str, at: Option<SocketAddr>, join: Option<SocketAddr>) -> Node {
         let listen = at.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
         let mut command = Command::new(IDUNNO);
-        command.args(["run", "--tied", "--listen", &listen, "--key", "key", "--data", name, "--name", name]);
+        command.args([
+            "run",
+            "--tied",
+            &std::process::id().to_string(),
+            "--listen",
+            &listen,
+            "--key",
+            "key",
+            "--data",
+            name,
+            "--name",
+            name,
+        ]);
         command.args(join.map(|other| format!("--join={other}")));
         let log = folder.join(format!("{name}.log"));
         let said = fs::File::options().append(true).create(true).open(&log).unwrap();

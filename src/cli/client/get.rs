@@ -271,3 +271,77 @@ fn renamed(from: &Path, to: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::Time;
+    use crate::node::{Content, Version};
+
+    fn found(kind: FileKind) -> Located {
+        let content = Arc::new(Content { kind, chunks: Vec::new() });
+        Located { version: Version { number: 1, at: Time::ZERO, content }, holders: Vec::new() }
+    }
+
+    #[test]
+    fn what_stands_where_parts_are_kept_is_not_followed() {
+        let at = tempfile::tempdir().unwrap();
+        let (target, victim) = (at.path().join("x"), at.path().join("victim"));
+        fs::write(&victim, "precious").unwrap();
+        let part = Part::open(&target, &found(FileKind::Plain)).unwrap().path;
+        fs::remove_file(&part).unwrap();
+        symlink(&victim, &part).unwrap();
+        assert!(Part::open(&target, &found(FileKind::Plain)).is_err());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        fs::remove_file(&part).unwrap();
+        nix::unistd::mkfifo(&part, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(Part::open(&target, &found(FileKind::Plain)).is_err());
+    }
+
+    /// Unpacks a folder with one file into `target`.
+    fn unpack(at: &Path, target: &Path) {
+        let packed = at.join("packed");
+        fs::create_dir_all(packed.join("sub")).unwrap();
+        fs::write(packed.join("sub/file"), "file").unwrap();
+        let mut part = Part::open(target, &found(FileKind::Folder)).unwrap();
+        folder::pack(&packed, &mut part.file, &|| false).unwrap();
+        let bytes = part.file.metadata().unwrap().len();
+        part.unpack(bytes, target, &|| false).unwrap();
+        assert_eq!(fs::read_to_string(target.join("sub/file")).unwrap(), "file");
+    }
+
+    #[test]
+    fn an_empty_folder_that_is_there_stays_what_it_is() {
+        let at = tempfile::tempdir().unwrap();
+        let target = at.path().join("closed");
+        fs::create_dir(&target).unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o700)).unwrap();
+        let before = fs::metadata(&target).unwrap();
+        unpack(at.path(), &target);
+        let after = fs::metadata(&target).unwrap();
+        assert_eq!((before.ino(), before.mode()), (after.ino(), after.mode()));
+        // A new one is like any other new folder.
+        let (target, other) = (at.path().join("new"), at.path().join("other"));
+        unpack(at.path(), &target);
+        fs::create_dir(&other).unwrap();
+        assert_eq!(fs::metadata(&target).unwrap().mode(), fs::metadata(&other).unwrap().mode());
+        let left = fs::read_dir(at.path()).unwrap().filter(|entry| {
+            entry.as_ref().unwrap().file_name().to_str().is_some_and(|name| name.starts_with(".idunno"))
+        });
+        assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn a_file_does_not_go_into_a_folder_that_is_not_there() {
+        let at = tempfile::tempdir().unwrap();
+        let to = |name: &str| target(Some(&at.path().join(name)), "last", FileKind::Plain);
+        assert!(to("missing/").unwrap_err().is::<Misuse>());
+        assert!(to("missing/x").unwrap_err().is::<Misuse>());
+        assert_eq!(to("missing").unwrap(), at.path().join("missing"));
+        assert_eq!(to("").unwrap(), fs::canonicalize(at.path()).unwrap().join("last"));
+    }
+}

@@ -1,7 +1,7 @@
 //! What INPUTS means: so many, the names in a list, the files of a folder or a zip, or a path on the workers.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use super::Misuse;
+use crate::cli::text::count;
 use crate::node::{Inputs, limits, stored};
 
 /// The dataset of inputs that are only counted.
 const COUNTED: &str = "synthetic";
-/// A list longer than this is none that a job takes.
-const LIST_BYTES_MAX: u64 = 4 * limits::SPEC_BYTES_MAX as u64;
+/// A list longer than this is none.
+const LIST_BYTES_MAX: u64 = 1 << 30;
 
 /// A range of inputs, counted from 0: `A..B` is from A up to, but without, B.
 pub(super) fn range(text: &str) -> Result<Range<u64>, String> {
@@ -46,10 +47,14 @@ pub(super) fn inputs(what: &str, range: Option<&Range<u64>>) -> Result<Inputs> {
         };
         return Ok(Inputs::Range { dataset: what.into(), from: range.start, count: range.end - range.start });
     }
-    if let Ok(count) = what.parse::<u64>() {
-        let whole = 0..count;
+    if let Ok(all) = what.parse::<u64>() {
+        if all > limits::INPUTS_MAX {
+            let most = count(limits::INPUTS_MAX);
+            return wrong(format!("a job has at most {most} inputs, not {}", count(all)));
+        }
+        let whole = 0..all;
         let range = range.unwrap_or(&whole);
-        within(range, count)?;
+        within(range, all)?;
         return Ok(Inputs::Range {
             dataset: COUNTED.into(),
             from: range.start,
@@ -68,12 +73,20 @@ pub(super) fn inputs(what: &str, range: Option<&Range<u64>>) -> Result<Inputs> {
             limits::NAMES_MAX
         ));
     }
+    let (bytes, most) = (names.iter().map(|name| name.len()).sum::<usize>(), limits::SPEC_BYTES_MAX);
+    if bytes > most {
+        return wrong(format!(
+            "the names in {what} take {} bytes, and a job's text takes at most {}; divide it with --range",
+            count(bytes as u64),
+            count(most as u64)
+        ));
+    }
     Ok(Inputs::Names(names))
 }
 
-fn within(range: &Range<u64>, count: u64) -> Result<()> {
-    if range.end > count {
-        let why = format!("--range {}..{}: there are only {count} inputs", range.start, range.end);
+fn within(range: &Range<u64>, all: u64) -> Result<()> {
+    if range.end > all {
+        let why = format!("--range {}..{}: there are only {} inputs", range.start, range.end, count(all));
         return Err(Misuse(why).into());
     }
     if range.is_empty() {
@@ -102,12 +115,17 @@ fn names(path: &Path) -> Result<Vec<Arc<str>>> {
         }
         names.sort();
     } else {
-        let mut text = String::new();
-        File::open(path)?
-            .take(LIST_BYTES_MAX)
-            .read_to_string(&mut text)
-            .with_context(|| format!("{shown} is no list of names"))?;
-        names.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Arc::from));
+        anyhow::ensure!(
+            about.len() <= LIST_BYTES_MAX,
+            "{shown} has {} bytes; a list of names has at most {}",
+            count(about.len()),
+            count(LIST_BYTES_MAX)
+        );
+        // It may be a pipe, which tells no length.
+        for line in BufReader::new(File::open(path)?.take(LIST_BYTES_MAX)).lines() {
+            let line = line.with_context(|| format!("{shown} is no list of names"))?;
+            names.extend(Some(line.trim()).filter(|name| !name.is_empty()).map(Arc::from));
+        }
     }
     anyhow::ensure!(!names.is_empty(), "{shown} names no inputs");
     Ok(names)

@@ -73,7 +73,7 @@ Examples:
 /// What commands about one job are told.
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct One {
-    /// The job, by its number (\"idunno jobs\" shows them).
+    /// The job, by its number ("idunno jobs" shows them).
     #[arg(value_name = "ID", value_parser = job)]
     job: JobId,
     #[command(flatten)]

@@ -31,7 +31,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::run::{HOME, addresses, key};
-use super::{Exit, Format, screen};
+use super::{Exit, Format, STOP, screen};
 use crate::base::{NodeId, Span};
 use crate::cluster::{Client, ClientError, Standing, StoreError};
 use crate::node::{Question, Reading};
@@ -85,7 +85,9 @@ impl Reach {
         let file = self.key.clone().or_else(|| std::env::var_os("IDUNNO_KEY").map(PathBuf::from));
         let known = key(file.as_deref(), false).and_then(|key| Ok((key, addresses(nodes)?)));
         let (key, nodes) = known.map_err(|error| misuse(&error))?;
-        Ok(Client::new(&key, &nodes, Duration::from_nanos(self.timeout.0))?)
+        let mut client = Client::new(&key, &nodes, Duration::from_nanos(self.timeout.0))?;
+        client.stop_when(&STOP);
+        Ok(client)
     }
 
     /// A client that also knows the other members, and so has whom to ask when a node dies; and what it heard of them.
@@ -142,6 +144,7 @@ pub(super) fn ended(result: Result<Exit>) -> Exit {
         screen::error(&error);
         match error.downcast_ref::<ClientError>() {
             Some(ClientError::NoQuorum { .. }) => Exit::NoQuorum,
+            Some(ClientError::Stopped) => Exit::Interrupted,
             _ if matches!(error.downcast_ref(), Some(StoreError::Stopped)) => Exit::Interrupted,
             _ if error.is::<Misuse>() => Exit::Usage,
             _ => Exit::Failed,

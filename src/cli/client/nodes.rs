@@ -38,7 +38,7 @@ Examples:
   idunno status --node 10.0.0.2:7400 --key cluster.key --format json
       The same, and how this one node sees itself, as a JSON object.
 
-Exit codes: 0 fine; 1 failed; 2 usage or a bad file; 5 no quorum: the voters that do not answer are named.";
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file; 5 no quorum.";
 
 pub(in crate::cli) const POLICY_EXAMPLES: &str = "\
 Examples:

@@ -15,14 +15,24 @@ pub(super) struct Cell {
     text: String,
 }
 
+/// The most letters of a name in a table.
+const LETTERS_MAX: usize = 120;
 /// What is not known, or does not apply.
 const NOTHING: &str = "-";
 
 impl Cell {
-    /// A word or a name.
+    /// A word or a name. In a table it takes part of a line, whatever is in it; programs get all of it.
     pub(super) fn text(text: impl Into<String>) -> Cell {
-        let text = text.into();
-        Cell { value: json!(text), text }
+        let value = text.into();
+        let mut text = String::new();
+        for (place, letter) in value.chars().enumerate() {
+            if place == LETTERS_MAX {
+                text.push('…');
+                break;
+            }
+            if letter.is_control() { text.extend(letter.escape_default()) } else { text.push(letter) }
+        }
+        Cell { value: json!(value), text }
     }
 
     /// How many.

@@ -89,6 +89,18 @@ impl Folder {
         write().map_err(io_error(&new))
     }
 
+    /// Something in it that only a node leaves which has a log.
+    pub(super) fn trace_of_use(&self) -> Result<Option<String>, DiskError> {
+        let listed = fs::read_dir(&self.path).map_err(io_error(&self.path))?;
+        for entry in listed {
+            let name = entry.map_err(io_error(&self.path))?.file_name().to_string_lossy().into_owned();
+            if name.starts_with("snapshot-") || ["diary", "chunks", "staged", "weights"].contains(&&*name) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
     /// Removes what a crash left behind: files that were not finished, snapshots that the log does not name.
     pub(super) fn tidy(&self, snapshot: Option<&str>) -> Result<(), DiskError> {
         let listed = fs::read_dir(&self.path).map_err(io_error(&self.path))?;

@@ -37,6 +37,11 @@ impl Log {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                // The log comes before everything else that a node writes: only a first start that was cut short has none.
+                if let Some(used) = folder.trace_of_use()? {
+                    let what = format!("it is gone, and {used} says that it was there");
+                    return Err(DiskError::Lost { path, what });
+                }
                 folder.tidy(None)?;
                 // The first frame is empty and was never torn: a log without one has lost what it held.
                 let file = folder.replace(LOG, &framed(folder.id.bits(), &[]))?;

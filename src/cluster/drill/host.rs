@@ -98,7 +98,8 @@ impl Host {
         let said = File::options().append(true).create(true).open(self.folder.join("said"))?;
         let mut command = Command::new(&common.program);
         command.arg("run").args(["--name", &self.plan.name, "--kind", &self.plan.kind]);
-        command.args(["--listen", &self.address.to_string(), "--log", "warn", "--tied", "--no-results"]);
+        command.args(["--listen", &self.address.to_string(), "--log", "warn", "--no-results"]);
+        command.args(["--tied", &std::process::id().to_string()]);
         command.args(["--speed", &self.plan.speed.to_string(), "--refuse", &self.plan.refuse.to_string()]);
         command.arg("--key").arg(&common.key).arg("--config").arg(&common.config);
         command.arg("--data").arg(self.disk()).arg("--diary").arg(self.folder.join("diary"));

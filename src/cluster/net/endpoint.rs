@@ -172,7 +172,7 @@ impl Dialler {
         address: SocketAddr,
         id: Option<NodeId>,
     ) -> Result<(Connection, NodeId), DialError> {
-        let unreachable = |error: &dyn std::fmt::Display| DialError::Unreachable(error.to_string());
+        let unreachable = |error: &dyn std::fmt::Display| DialError::Unreachable(plainly(error.to_string()));
         let connecting = self.endpoint.connect_with(self.config.clone(), address, &keys::dialled(id));
         let connection =
             connecting.map_err(|error| unreachable(&error))?.await.map_err(|error| unreachable(&error))?;
@@ -182,10 +182,20 @@ impl Dialler {
             Ok(Welcome::Yes { id }) => Ok((connection, id)),
             Ok(Welcome::No { reason }) => Err(DialError::Refused(reason)),
             // In TLS 1.3 it is now that one hears of a certificate that was refused.
-            Err(error) => Err(DialError::Unreachable(
+            Err(error) => Err(DialError::Unreachable(plainly(
                 connection.close_reason().map_or_else(|| error.to_string(), |reason| reason.to_string()),
-            )),
+            ))),
         }
+    }
+}
+
+/// What an error of TLS means here, where every certificate follows from the cluster's key.
+fn plainly(error: String) -> String {
+    let of_the_key = ["BadSignature", "UnknownIssuer", "DecryptError", "UnknownCA", "error 48", "error 51"];
+    if of_the_key.iter().any(|word| error.contains(word)) {
+        format!("it has another key ({error})")
+    } else {
+        error
     }
 }
 

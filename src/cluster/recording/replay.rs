@@ -140,6 +140,11 @@ struct Frames {
 impl Frames {
     fn open(path: &Path) -> Result<Frames, RecordingError> {
         let file = File::open(path).map_err(io_error(path))?;
+        // A device would be read for ever.
+        if !file.metadata().map_err(io_error(path))?.is_file() {
+            let what = "it is no file".to_owned();
+            return Err(RecordingError::Bad { path: path.to_owned(), what });
+        }
         Ok(Frames { path: path.to_owned(), file: BufReader::with_capacity(1 << 20, file), at: 0 })
     }
 

@@ -1,7 +1,8 @@
 //! What the ledger refuses, whatever its jobs are like: requests that make no sense, and more than the limits allow.
 
 use super::super::config::limits::{
-    BATCH_MAX, INPUTS_MAX, JOBS_MAX, NAMES_MAX, QUERIES_MAX, RESULT_BYTES_MAX, SPEC_BYTES_MAX,
+    BATCH_MAX, INPUTS_MAX, JOB_NAME_BYTES_MAX, JOBS_MAX, NAMES_MAX, QUERIES_MAX, RESULT_BYTES_MAX,
+    SPEC_BYTES_MAX,
 };
 use super::super::entry::{Inputs, JobSpec};
 use super::super::file::{name_flaw, stored};
@@ -47,6 +48,11 @@ fn spec_flaw(spec: &JobSpec) -> Option<String> {
     }
     if let Some(flaw) = batch_flaw(spec.batch) {
         return Some(flaw);
+    }
+    if spec.name.is_empty() || spec.name.len() > JOB_NAME_BYTES_MAX || spec.name.contains(char::is_control) {
+        return Some(format!(
+            "a job's name has 1 to {JOB_NAME_BYTES_MAX} bytes and no control characters such as line breaks"
+        ));
     }
     let mut text = spec.name.len() + spec.model.len();
     match &spec.inputs {
