@@ -254,6 +254,8 @@ fn whoever_has_another_key_is_told_nothing_and_not_let_in() {
     formed(own.path(), &[&node], 1, 1);
     let refused = ask(other.path(), &[&node], "key", &["members", "--timeout", "1s"]);
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{refused:?}");
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(why.contains("it has another key"), "{why}");
     let mut stranger = command(other.path(), "n2", &[&node])
         .stdout(Stdio::null())
         .spawn()
@@ -267,6 +269,22 @@ fn whoever_has_another_key_is_told_nothing_and_not_let_in() {
     let status = until("it ends", || stranger.process.try_wait().unwrap());
     assert_eq!(status.code(), Some(2));
     formed(own.path(), &[&node], 1, 1);
+}
+
+#[test]
+fn who_asks_nobody_ends_when_it_is_told_to() {
+    let folder = folder();
+    // Nobody listens on a port that was just let go of.
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = Command::new(IDUNNO);
+    command.args(["members", "--key", "key", "--timeout", "60s", "--node", &nobody.to_string()]);
+    let mut client =
+        command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    thread::sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    send("INT", client.id());
+    assert_eq!(client.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[test]

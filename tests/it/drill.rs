@@ -210,6 +210,19 @@ fn nothing_runs_on_after_a_drill_that_is_killed() {
 }
 
 #[test]
+fn nothing_runs_on_after_a_drill_that_is_killed_while_it_starts() {
+    for milliseconds in [50, 150, 250, 350] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child =
+            drill(folder.path(), &[], &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        until("its processes end", || processes(folder.path()).is_empty());
+    }
+}
+
+#[test]
 fn a_real_partition_costs_no_query_and_leaves_no_device() {
     let has = |program: &str| Command::new(program).arg("-V").output().is_ok();
     if !nix::unistd::geteuid().is_root() || !has("nft") || !has("ip") {

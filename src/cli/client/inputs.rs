@@ -69,8 +69,8 @@ pub(super) fn inputs(what: &str, range: Option<&Range<u64>>) -> Result<Inputs> {
     if names.len() > limits::NAMES_MAX {
         return wrong(format!(
             "{what} holds {} names, and a job takes at most {}; divide it with --range",
-            names.len(),
-            limits::NAMES_MAX
+            count(names.len() as u64),
+            count(limits::NAMES_MAX as u64)
         ));
     }
     let (bytes, most) = (names.iter().map(|name| name.len()).sum::<usize>(), limits::SPEC_BYTES_MAX);
@@ -180,6 +180,18 @@ mod tests {
         let path = |name: &str| at.path().join(name).to_str().unwrap().to_owned();
         fs::write(at.path().join("list"), "b.png\n\n  a.png\n").unwrap();
         assert_eq!(named(&inputs(&path("list"), None).unwrap()), ["b.png", "a.png"]);
+        // Longer than a job may be: any part of it can be had, and no name is cut.
+        let long: String = (0..200_000).map(|n| format!("images/picture-{n:08}.png\n")).collect();
+        fs::write(at.path().join("long"), long).unwrap();
+        assert_eq!(
+            named(&inputs(&path("long"), Some(&(199_999..200_000))).unwrap()),
+            ["images/picture-00199999.png"]
+        );
+        assert!(inputs(&path("long"), None).unwrap_err().to_string().contains("200,000 names"));
+        let wide: String = (0..9_000).map(|n| format!("{n:0100}\n")).collect();
+        fs::write(at.path().join("wide"), wide).unwrap();
+        assert!(inputs(&path("wide"), None).unwrap_err().to_string().contains("take 900,000 bytes"));
+        assert!(inputs("4294967297", None).unwrap_err().is::<Misuse>());
         fs::create_dir_all(at.path().join("dir/sub")).unwrap();
         for name in ["dir/2.png", "dir/1.png", "dir/sub/3.png", "dir/.hidden"] {
             fs::write(at.path().join(name), "").unwrap();

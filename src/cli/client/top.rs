@@ -1,5 +1,6 @@
 //! `idunno top`: the cluster, its jobs and its workers, drawn anew every second.
 
+use std::cmp::Reverse;
 use std::io::{IsTerminal, Write, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use super::{Misuse, Reach, ended};
 use crate::cli::Exit;
 use crate::cli::text::{duration, some};
 use crate::cluster::Client;
+use crate::node::JobState;
 
 pub(in crate::cli) const EXAMPLES: &str = "\
 Examples:
@@ -32,6 +34,9 @@ Exit codes: 0 fine; 1 failed; 2 usage, or the standard output is no terminal.";
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a question may take before the screen says that there is no answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The lines of the table of jobs, and of that of workers.
+type Parts = [Vec<String>; 2];
 
 /// What `idunno top` is told.
 #[derive(Clone, Debug, Args)]
@@ -55,7 +60,7 @@ fn watch(top: &Top, stop: &AtomicBool) -> Result<Exit> {
     let (mut client, _) = top.reach.client_of_all()?;
     client.set_patience(PATIENCE);
     let _screen = Screen::take()?;
-    let mut last = Vec::new();
+    let mut last = [Vec::new(), Vec::new()];
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         let head = match look(&mut client) {
@@ -74,10 +79,10 @@ fn watch(top: &Top, stop: &AtomicBool) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// The head line, and all that follows.
-fn look(client: &mut Client) -> Result<(String, Vec<String>)> {
+/// The head line, and the tables of jobs and of workers.
+fn look(client: &mut Client) -> Result<(String, Parts)> {
     let cluster = cluster(client)?;
-    let (stats, workers) = (stats(client)?, assignments(client)?);
+    let (mut stats, workers) = (stats(client)?, assignments(client)?);
     let seat = cluster.seats.iter().find(|seat| seat.node == cluster.leader);
     let leader = seat.and_then(|seat| seat.name.as_deref()).unwrap_or("somebody");
     let voters = cluster.seats.iter().filter(|seat| seat.votes).count() as u64;
@@ -88,15 +93,13 @@ fn look(client: &mut Client) -> Result<(String, Vec<String>)> {
         some(voters, "voter", "voters"),
         cluster.policy
     );
+    // What runs is what people watch, and of that the newest.
+    let is_over = |state| matches!(state, JobState::Complete | JobState::Cancelled);
+    stats.jobs.sort_by_key(|job| (is_over(job.state), Reverse(job.job)));
+    let lines = |table: &str| table.lines().map(str::to_owned).collect();
     let [jobs, workers] = tables(&stats, &workers);
-    let mut lines = vec![String::new()];
-    // The newest jobs are those that people watch.
-    let (first, jobs) = jobs.split_once('\n').unwrap_or(("There are no jobs.", ""));
-    lines.push(first.to_owned());
-    lines.extend(jobs.lines().rev().map(str::to_owned));
-    lines.push(String::new());
-    lines.extend(workers.lines().map(str::to_owned));
-    Ok((head, lines))
+    let jobs = if stats.jobs.is_empty() { vec!["There are no jobs.".to_owned()] } else { lines(&jobs) };
+    Ok((head, [jobs, lines(&workers)]))
 }
 
 /// Waits for a key that ends it.
@@ -132,11 +135,11 @@ impl Screen {
     }
 
     /// Draws as much as there is room for.
-    fn draw(head: &str, lines: &[String]) -> Result<()> {
+    fn draw(head: &str, parts: &Parts) -> Result<()> {
         let (width, height) = size().context("cannot tell the size of the terminal")?;
         let mut out = stdout().lock();
         queue!(out, BeginSynchronizedUpdate, cursor::MoveTo(0, 0))?;
-        for line in fitted(head, lines, usize::from(width), usize::from(height)) {
+        for line in fitted(head, parts, usize::from(width), usize::from(height)) {
             write!(out, "{line}")?;
             queue!(out, Clear(ClearType::UntilNewLine), cursor::MoveToNextLine(1))?;
         }
@@ -153,18 +156,26 @@ impl Drop for Screen {
     }
 }
 
-/// The lines that fit on a terminal of this size. The last line of it stays empty, or it would scroll.
-fn fitted(head: &str, lines: &[String], width: usize, height: usize) -> Vec<String> {
-    let cut = |line: &str| line.chars().take(width).collect();
-    let room = height.saturating_sub(1);
-    let mut fitted: Vec<String> =
-        std::iter::once(head).chain(lines.iter().map(String::as_str)).map(cut).collect();
-    if fitted.len() > room {
-        let hidden = fitted.len() - room + 1;
-        fitted.truncate(room.saturating_sub(1));
-        fitted.push(cut(&format!("… {} more", some(hidden as u64, "line", "lines"))));
+/// The lines that fit on a terminal of this size. The last line of it stays empty, or it would scroll. Where not everything fits, neither
+/// jobs nor workers push the others off the screen.
+fn fitted(head: &str, [jobs, workers]: &Parts, width: usize, height: usize) -> Vec<String> {
+    let room = height.saturating_sub(4);
+    let for_workers = workers.len().min((room / 2).max(room.saturating_sub(jobs.len())));
+    let gap = || std::iter::once(String::new());
+    let lines = std::iter::once(head.to_owned());
+    let lines = lines.chain(gap()).chain(part(jobs, room - for_workers));
+    let lines = lines.chain(gap()).chain(part(workers, for_workers));
+    lines.take(height.saturating_sub(1)).map(|line| line.chars().take(width).collect()).collect()
+}
+
+/// So many lines of a table, the last of which says how many more there are.
+fn part(table: &[String], room: usize) -> Vec<String> {
+    if table.len() <= room {
+        return table.to_vec();
     }
-    fitted
+    let (shown, hidden) = table.split_at(room.saturating_sub(1));
+    let more = format!("… {} more", some(hidden.len() as u64, "line", "lines"));
+    shown.iter().cloned().chain(Some(more).filter(|_| room > 0)).collect()
 }
 
 #[cfg(test)]
@@ -173,8 +184,19 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_counted() {
-        let lines: Vec<String> = (1..=5).map(|n| format!("line {n}")).collect();
-        assert_eq!(fitted("head", &lines, 80, 24).len(), 6);
-        assert_eq!(fitted("head", &lines, 6, 5), ["head", "line 1", "line 2", "… 3 li"]);
+        let lines = |what: &str, count: u32| (1..=count).map(|n| format!("{what} {n}")).collect::<Vec<_>>();
+        let parts = [lines("job", 5), lines("worker", 3)];
+        assert_eq!(fitted("head", &parts, 80, 24).len(), 1 + 1 + 5 + 1 + 3);
+        let parts = [lines("job", 300), lines("worker", 2)];
+        assert_eq!(
+            fitted("head", &parts, 6, 9),
+            ["head", "", "job 1", "job 2", "… 298 ", "", "worker", "worker"]
+        );
+        let parts = [lines("job", 1), lines("worker", 300)];
+        assert_eq!(
+            fitted("head", &parts, 80, 8),
+            ["head", "", "job 1", "", "worker 1", "worker 2", "… 298 lines more"]
+        );
+        assert!(fitted("head", &parts, 80, 2).len() == 1 && fitted("head", &parts, 80, 0).is_empty());
     }
 }

@@ -184,6 +184,23 @@ mod tests {
         Log::open(Folder::open(path, ME)?)
     }
 
+    #[test]
+    fn a_disk_without_its_log_is_lost_if_it_was_ever_used() {
+        let at = tempfile::tempdir().unwrap();
+        drop(open(at.path()).unwrap());
+        // A first start that was cut short leaves an identity, and nothing else.
+        std::fs::remove_file(at.path().join(LOG)).unwrap();
+        drop(open(at.path()).unwrap());
+        for used in ["diary", "chunks"] {
+            std::fs::remove_file(at.path().join(LOG)).unwrap();
+            std::fs::create_dir(at.path().join(used)).unwrap();
+            let lost = open(at.path()).map(|_| ()).unwrap_err();
+            assert!(matches!(lost, DiskError::Lost { .. }) && lost.to_string().contains(used), "{lost}");
+            std::fs::remove_dir(at.path().join(used)).unwrap();
+            drop(open(at.path()).unwrap());
+        }
+    }
+
     fn position(index: u64) -> Position {
         Position { epoch: Epoch(1), index: Index(index) }
     }
