@@ -11,11 +11,12 @@ mod lasting;
 mod patterns;
 mod points;
 mod profile;
+mod settings;
 mod shrink;
 mod trial;
 
 pub use draw::scenario;
-pub use points::{POINTS, Reached};
+pub use points::{Point, Reached};
 pub use profile::Profile;
 pub use shrink::{Shrunk, shrink};
 pub use trial::{Failure, Trial, silence_findings};

@@ -95,20 +95,4 @@ impl Profile {
         kinds.dedup();
         kinds
     }
-
-    /// Whether its scenarios can be expected to reach this point of [`super::POINTS`].
-    pub fn expects(self, point: &str) -> bool {
-        let engines = matches!(self, Profile::Swarm | Profile::Work);
-        let leaves = matches!(self, Profile::Swarm | Profile::Churn);
-        let files = self == Profile::Files;
-        match point {
-            "a file was put"
-            | "a file was deleted"
-            | "a chunk was dropped"
-            | "a file was put under a second coordinator" => files,
-            "a load failed" | "an engine died" => engines,
-            "a leader handed over" => leaves,
-            _ => true,
-        }
-    }
 }
