@@ -5,7 +5,7 @@ use super::faults::{FAMILIES, Family};
 /// What a campaign aims at: which faults its scenarios may have, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// Everything, a random subset of it in each scenario.
+    /// Everything but files, a random subset of it in each scenario.
     Swarm,
     /// Voters die, stand still and start again while elections, snapshots and changes of seats go on.
     Elections,
@@ -53,7 +53,7 @@ impl Profile {
     /// What it aims at, in a sentence without a full stop.
     pub const fn about(self) -> &'static str {
         match self {
-            Profile::Swarm => "everything, a random subset of it in each scenario",
+            Profile::Swarm => "everything but files, a random subset of it in each scenario",
             Profile::Elections => {
                 "voters die, stand still and restart during elections, snapshots and seat changes"
             }

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
-use super::points::{Point, Reached};
+use super::points::Point;
+use super::reached::Reached;
 use crate::check::{Checker, Invariant, Kind, Verdict, Violation};
 use crate::history::Ignore;
 use crate::scenario::Plan;
