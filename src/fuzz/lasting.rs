@@ -4,11 +4,12 @@ use super::faults::{Ground, several};
 use crate::base::{Draw, Rng, Span};
 use crate::scenario::{Direction, Fault, FaultKind, Loss, Shape, Target};
 
-/// How many machines stay broken where the voters can do without `spare` of them: none, some, or all but a quorum.
-pub(super) fn count(rng: &mut Rng, ground: Ground, spare: usize) -> usize {
+/// How many machines stay broken where the voters can do without `spare` of them: none but in that `share` of scenarios, else some, or all
+/// but a quorum.
+pub(super) fn count(rng: &mut Rng, ground: Ground, spare: usize, share: f64) -> usize {
     // Whoever votes alone cannot be spared; others are not needed.
     let most = if ground.voters == 1 && ground.nodes > 2 { 1 } else { spare };
-    if most == 0 || rng.chance(0.5) {
+    if most == 0 || rng.chance(1.0 - share) {
         0
     } else if rng.chance(0.4) {
         most
@@ -132,7 +133,7 @@ mod tests {
         let mut broken = 0;
         for seed in 0..200 {
             let mut rng = Rng::new(seed);
-            let count = count(&mut rng, ground, 0);
+            let count = count(&mut rng, ground, 0, 0.5);
             let faults = draw(&mut rng, ground, count, &[true; 4]);
             assert!(count <= 1 && faults.len() == count, "seed {seed}: {faults:?}");
             let others = |fault: &Fault| matches!(fault.target, Target::Node(machine) if machine > 0);
@@ -141,6 +142,6 @@ mod tests {
         }
         assert!((60..140).contains(&broken), "{broken} of 200");
         let two = Ground { nodes: 2, ..ground };
-        assert!((0..50).all(|seed| count(&mut Rng::new(seed), two, 0) == 0));
+        assert!((0..50).all(|seed| count(&mut Rng::new(seed), two, 0, 1.0) == 0));
     }
 }

@@ -33,9 +33,12 @@ pub(super) fn tell(
         Some(Halt::Interrupted) => {
             format!("Interrupted after {}. ", some(campaign.seeds, "scenario", "scenarios"))
         }
-        Some(Halt::TimeOver) if campaign.cut > 0 => {
-            let were = some(campaign.cut, "scenario that was", "scenarios that were");
-            format!("The time was over; {were} under way then counts as not tried. ")
+        Some(Halt::TimeOver) if campaign.cut == 1 => {
+            "The time was over; the scenario that was under way counts as not tried. ".to_owned()
+        }
+        Some(Halt::TimeOver) if campaign.cut > 1 => {
+            let cut = count(campaign.cut);
+            format!("The time was over; {cut} scenarios that were under way count as not tried. ")
         }
         _ => String::new(),
     } + &outcome(campaign);
