@@ -1,25 +1,22 @@
 //! `idunno fuzz`: scenarios drawn from seeds, until one breaks something; then the smallest one that still does.
 
-use std::fmt::{self, Write as _};
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+mod campaign;
+mod keep;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use rayon::ThreadPool;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::text::{count, some, wrapped};
-use super::{Exit, screen, trials};
+use super::text::count;
+use super::{Exit, screen};
 use crate::base::Span;
-use crate::check::Kind;
-use crate::fuzz::{Failure, POINTS, Profile, Reached, Trial, scenario, shrink, silence_findings};
+use crate::fuzz::{Profile, scenario, silence_findings};
 #[cfg(debug_assertions)]
 use crate::scenario::Mutant;
-use crate::scenario::{Plan, SEED_MAX, span, to_brief_toml, to_toml};
+use crate::scenario::{Plan, SEED_MAX, span, to_toml};
 
 /// What stands below the help.
 pub(super) fn examples() -> String {
@@ -33,6 +30,8 @@ Examples:
       Ten thousand scenarios with random clusters, work and faults.
   idunno fuzz --for 10m --profile partitions
       For ten minutes, with the network cut in every shape.
+  idunno fuzz --seeds 20000..30000 --for 1h
+      Ten thousand scenarios that were not tried yet, or as many of them as end within an hour.
 
 Profiles:
 {profiles}
@@ -44,11 +43,13 @@ Exit codes: 0 nothing broke; 1 failed, or tested less than it should; 2 usage, n
 /// What `idunno fuzz` is told.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Fuzz {
-    /// The seeds: how many, from 0 on, or from the first to the one after the last, as in 500..1500 [default: 1000].
+    /// The seeds: how many, from 0 on, or from the first to the one after the last, as in 500..1500 [default: 1000, or with --for as
+    /// many as there is time for].
     #[arg(long, value_name = "N|A..B", value_parser = seeds)]
     seeds: Option<Seeds>,
-    /// Go on for this long, such as 10m, instead of for a number of seeds.
-    #[arg(long = "for", value_name = "TIME", allow_hyphen_values = true, value_parser = lasting, conflicts_with = "seeds")]
+    /// End after this time, such as 10m: what is under way then counts as not tried. Alone it begins at seed 0; "--seeds A..B" begins
+    /// elsewhere, and whichever ends first ends it. Making smaller what failed comes on top of that.
+    #[arg(long = "for", value_name = "TIME", allow_hyphen_values = true, value_parser = lasting)]
     lasting: Option<Duration>,
     /// What to aim at: one of the profiles below.
     #[arg(long, value_name = "PROFILE", default_value = "swarm", value_parser = profile)]
@@ -56,7 +57,8 @@ pub(super) struct Fuzz {
     /// Where scenarios that failed go, made as small as possible.
     #[arg(long, value_name = "DIR", default_value = "results/fuzz")]
     out: PathBuf,
-    /// How long each kind of failure is made smaller; with "0s" failures are only named.
+    /// How long a failing scenario is made smaller, the first one of each of the first three kinds of failure; with "0s" failures are only
+    /// named.
     #[arg(long, value_name = "TIME", value_parser = shrinking, default_value = "1m")]
     shrink_for: Duration,
     /// Print the scenario of the first seed as it is drawn, and run nothing.
@@ -134,19 +136,6 @@ fn shrinking(text: &str) -> std::result::Result<Duration, String> {
     Ok(Duration::from_nanos(span.0))
 }
 
-/// From this many seeds on, a campaign has to reach everything.
-const COVERAGE_FROM: u64 = 10_000;
-/// Failures that are made smaller; the others are only named.
-const SHRUNK_MAX: usize = 3;
-/// Failures after which a campaign ends.
-const FAILURES_MAX: usize = 20;
-/// Every this many seeds a scenario is run twice, to see that its trace is the same.
-const TWICE_EVERY: u64 = 50;
-/// Other seeds that a shrunk scenario is tried with.
-const OTHER_SEEDS: u64 = 100;
-/// The part of the time for making smaller after which it is theirs.
-const SHRINK_PART: f64 = 0.8;
-
 /// The seeds of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seeds {
@@ -174,23 +163,6 @@ fn seeds(text: &str) -> std::result::Result<Seeds, String> {
     Ok(Seeds { from, to })
 }
 
-/// What a campaign came to.
-#[derive(Default)]
-struct Campaign {
-    seeds: u64,
-    events: u64,
-    seconds: f64,
-    reached: Reached,
-    failures: Vec<(u64, Failure, String)>,
-}
-
-/// Why a campaign ended before its last seed.
-enum Halt {
-    Interrupted,
-    TimeOver,
-    Enough,
-}
-
 /// Does what `idunno fuzz` is told.
 pub(super) fn run(fuzz: &Fuzz, stop: &AtomicBool) -> Exit {
     if fuzz.show {
@@ -198,7 +170,7 @@ pub(super) fn run(fuzz: &Fuzz, stop: &AtomicBool) -> Exit {
         return screen::say(&to_toml(&fuzz.drawn(seed)));
     }
     // What fails shall not be lost in the end for want of a place.
-    if let Err(error) = takes_files(&fuzz.out) {
+    if let Err(error) = keep::takes_files(&fuzz.out) {
         screen::error(&error.context("there is no place for scenarios that fail"));
         return Exit::Usage;
     }
@@ -212,290 +184,8 @@ pub(super) fn run(fuzz: &Fuzz, stop: &AtomicBool) -> Exit {
     };
     silence_findings();
     let began = Instant::now();
-    let (campaign, halt) = campaign(fuzz, &pool, stop, began);
-    let took = began.elapsed();
-    let shown = report(fuzz, &pool, &campaign, halt.as_ref(), took, stop);
-    match shown {
-        Ok(exit) => exit,
-        Err(error) => {
-            screen::error(&error);
-            Exit::Failed
-        }
-    }
-}
-
-fn campaign(fuzz: &Fuzz, pool: &ThreadPool, stop: &AtomicBool, began: Instant) -> (Campaign, Option<Halt>) {
-    let seeds = fuzz.seeds.unwrap_or(match fuzz.lasting {
-        Some(_) => Seeds { from: 0, to: u64::from(u32::MAX) },
-        None => Seeds { from: 0, to: 1_000 },
-    });
-    let bar = bar(fuzz, seeds);
-    let mut campaign = Campaign::default();
-    let make = |number: u32| {
-        let seed = seeds.from + u64::from(number);
-        let plan = fuzz.drawn(seed);
-        Trial::run(&plan, seed, seed.is_multiple_of(TWICE_EVERY), &|| stop.load(Ordering::Relaxed))
-    };
-    let take = |number: u32, trial: Trial| {
-        if trial.stopped || stop.load(Ordering::Relaxed) {
-            return Err(Halt::Interrupted);
-        }
-        let seed = seeds.from + u64::from(number);
-        campaign.seeds += 1;
-        campaign.events += trial.events;
-        campaign.seconds += trial.seconds;
-        campaign.reached.add(&trial.reached);
-        if let Some((failure, detail)) = trial.failure {
-            bar.println(format!("seed {seed} failed: {failure}"));
-            campaign.failures.push((seed, failure, detail));
-        }
-        bar.set_position(campaign.seeds);
-        bar.set_message(said(&campaign, began.elapsed()));
-        if campaign.failures.len() >= FAILURES_MAX {
-            return Err(Halt::Enough);
-        }
-        if fuzz.lasting.is_some_and(|lasting| began.elapsed() >= lasting) {
-            return Err(Halt::TimeOver);
-        }
-        Ok(())
-    };
-    let halt = trials::in_order(pool, (seeds.to - seeds.from) as u32, make, take).err();
-    bar.finish_and_clear();
-    (campaign, halt)
-}
-
-/// The progress line.
-fn said(campaign: &Campaign, took: Duration) -> String {
-    let rate = campaign.seeds as f64 / took.as_secs_f64().max(0.001);
-    let kinds = campaign.reached.effective.len();
-    let points = campaign.reached.points.iter().filter(|times| **times > 0).count();
-    format!(
-        "{rate:.0} seeds/s, {kinds} kinds of faults took effect, {points} of {} points reached, {} failed",
-        POINTS.len(),
-        campaign.failures.len()
-    )
-}
-
-fn bar(fuzz: &Fuzz, seeds: Seeds) -> ProgressBar {
-    if fuzz.quiet {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = if fuzz.lasting.is_some() {
-        (ProgressBar::new_spinner(), "{human_pos} seeds, {msg}")
-    } else {
-        (ProgressBar::new(seeds.to - seeds.from), "[{bar:20}] {human_pos} of {human_len} seeds, {msg}")
-    };
-    let style = ProgressStyle::with_template(template).expect("the template is right").progress_chars("=> ");
-    bar.set_style(style);
-    bar
-}
-
-/// Says what the campaign came to, and shrinks what failed.
-fn report(
-    fuzz: &Fuzz,
-    pool: &ThreadPool,
-    campaign: &Campaign,
-    halt: Option<&Halt>,
-    took: Duration,
-    stop: &AtomicBool,
-) -> Result<Exit> {
-    // What cannot be shown is a failure, and less of one than what was found.
-    let mut said = Exit::Fine;
-    let interrupted = matches!(halt, Some(Halt::Interrupted))
-        .then(|| format!("Interrupted after {}. ", some(campaign.seeds, "scenario", "scenarios")));
-    let ending = interrupted.clone().unwrap_or_default() + &outcome(campaign);
-    if !fuzz.quiet {
-        said = said.graver(screen::say(&format!("{}\n{ending}\n", summary(fuzz, campaign, took))));
-    } else if interrupted.is_some() {
-        screen::complain(&ending);
-    }
-    if matches!(halt, Some(Halt::Enough)) {
-        said = said.graver(screen::say(&format!("{FAILURES_MAX} seeds failed; the rest was not tried.\n")));
-    }
-    let mut shrunk: Vec<Failure> = Vec::new();
-    for (seed, failure, detail) in &campaign.failures {
-        let mut text = format!("\nseed {seed}: {failure}\n  {detail}\n  repeat it: {}\n", again(fuzz, *seed));
-        let wanted = !fuzz.shrink_for.is_zero() && shrunk.len() < SHRUNK_MAX && !shrunk.contains(failure);
-        if wanted && !stop.load(Ordering::Relaxed) {
-            shrunk.push(*failure);
-            text.push_str(&smaller(fuzz, pool, *seed, *failure, detail, stop)?);
-        }
-        said = said.graver(screen::say(&text));
-    }
-    let kinds = campaign.failures.iter().map(|(_, failure, _)| failure.kind());
-    let found = match kinds.min() {
-        Some(Kind::Safety) => Exit::Safety,
-        Some(Kind::Liveness) => Exit::Liveness,
-        // A campaign that was stopped need not have reached everything.
-        None if interrupted.is_some() => Exit::Interrupted,
-        None => coverage(fuzz, campaign),
-    };
-    Ok(found.graver(said))
-}
-
-/// The command that repeats one seed.
-fn again(fuzz: &Fuzz, seed: u64) -> String {
-    let profile = match fuzz.profile {
-        Profile::Swarm => String::new(),
-        other => format!(" --profile {}", other.name()),
-    };
-    format!("idunno fuzz --seeds {seed}..{}{profile}{}", seed + 1, fuzz.flaw())
-}
-
-fn summary(fuzz: &Fuzz, campaign: &Campaign, took: Duration) -> String {
-    let rate = campaign.seeds as f64 / took.as_secs_f64().max(0.001);
-    let mut text = format!(
-        "{}: {} in {:.1} s ({rate:.0} per second), {:.1} simulated hours, {} events.\n\n",
-        fuzz.profile.name(),
-        some(campaign.seeds, "scenario", "scenarios"),
-        took.as_secs_f64(),
-        campaign.seconds / 3_600.0,
-        count(campaign.events)
-    );
-    text.push_str("  Faults            began  took effect\n");
-    for (kind, began) in &campaign.reached.began {
-        let effective = campaign.reached.effective.get(kind).copied().unwrap_or(0);
-        writeln!(text, "  {kind:<13} {:>9}  {:>11}", count(*began), count(effective))
-            .expect("memory takes it");
-    }
-    text.push_str("\n  Points of interest                                       times\n");
-    for (point, times) in POINTS.iter().zip(campaign.reached.points) {
-        // What the profile does not aim at need not be reached.
-        let times = if times == 0 && !fuzz.profile.expects(point) { "-".to_owned() } else { count(times) };
-        writeln!(text, "  {point:<50} {times:>11}").expect("memory takes it");
-    }
-    text
-}
-
-/// Whether something broke.
-fn outcome(campaign: &Campaign) -> String {
-    match campaign.failures.len() as u64 {
-        0 => "Nothing broke.".to_owned(),
-        failed => {
-            format!("{} of {} failed.", count(failed), some(campaign.seeds, "scenario", "scenarios"))
-        }
-    }
-}
-
-/// Whether everything was reached that had to be.
-fn coverage(fuzz: &Fuzz, campaign: &Campaign) -> Exit {
-    if !fuzz.require_coverage && campaign.seeds < COVERAGE_FROM {
-        return Exit::Fine;
-    }
-    let reached = &campaign.reached;
-    let idle = fuzz.profile.kinds().into_iter().filter(|kind| !reached.effective.contains_key(*kind));
-    let idle: Vec<String> = idle.map(|kind| format!("no fault of the kind {kind} took effect")).collect();
-    let missed =
-        POINTS.iter().zip(reached.points).filter(|(point, times)| *times == 0 && fuzz.profile.expects(point));
-    let missed: Vec<String> = missed.map(|(point, _)| format!("never: {point}")).collect();
-    let all: Vec<String> = idle.into_iter().chain(missed).collect();
-    if all.is_empty() {
-        return Exit::Fine;
-    }
-    let text = format!("The campaign has tested less than it should: {}.", all.join("; "));
-    screen::error(&anyhow::anyhow!(wrapped(&text, "")));
-    Exit::Failed
-}
-
-/// Shrinks one failing scenario, writes it down, and says where.
-fn smaller(
-    fuzz: &Fuzz,
-    pool: &ThreadPool,
-    seed: u64,
-    failure: Failure,
-    detail: &str,
-    stop: &AtomicBool,
-) -> Result<String> {
-    let began = Instant::now();
-    let within = |time: Duration| began.elapsed() < time && !stop.load(Ordering::Relaxed);
-    let shrunk = shrink(&fuzz.drawn(seed), failure, &|| within(fuzz.shrink_for.mul_f64(SHRINK_PART)));
-    let others = Others::of(pool, &shrunk.plan, failure, &|| within(fuzz.shrink_for));
-    let path = write(fuzz, seed, failure, detail, &shrunk.plan, others)?;
-    let plan = &shrunk.plan;
-    let how = match (shrunk.complete, stop.load(Ordering::Relaxed)) {
-        (true, _) => "nothing more can be left out",
-        (false, true) => "interrupted",
-        (false, false) => "the time was over",
-    };
-    Ok(format!(
-        "  shrunk to {}, {}, {} in {} ({how}): {}\n  \
-         {others}\n  look at it: idunno sim {}{}\n",
-        some(plan.nodes.len() as u64, "node", "nodes"),
-        some((plan.jobs.len() + plan.arrivals.len()) as u64, "job", "jobs"),
-        some(plan.faults.len() as u64, "fault", "faults"),
-        some(shrunk.tried.into(), "try", "tries"),
-        path.display(),
-        path.display(),
-        fuzz.flaw()
-    ))
-}
-
-/// How many other seeds make a scenario fail as well.
-#[derive(Clone, Copy, Debug)]
-struct Others {
-    failed: usize,
-    tried: usize,
-}
-
-impl Others {
-    /// Tries as many as there are, or as `more` says true for.
-    fn of(pool: &ThreadPool, plan: &Plan, failure: Failure, more: &(dyn Fn() -> bool + Sync)) -> Others {
-        let fails = |number: u64| {
-            let trial = Trial::run(plan, plan.seed.wrapping_add(number), false, &|| !more());
-            (!trial.stopped).then(|| trial.failure.is_some_and(|(other, _)| other == failure))
-        };
-        let fates = || (1..=OTHER_SEEDS).into_par_iter().filter_map(fails).collect();
-        let fates: Vec<bool> = pool.install(fates);
-        Others { failed: fates.iter().filter(|failed| **failed).count(), tried: fates.len() }
-    }
-}
-
-impl fmt::Display for Others {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.tried {
-            0 => f.write_str("whether it fails with other seeds was not tried"),
-            tried => write!(f, "it fails with {} of {tried} other seeds too", self.failed),
-        }
-    }
-}
-
-/// Sees that files can be written in `folder`; folders that were made for that go again.
-fn takes_files(folder: &Path) -> Result<()> {
-    let missing: Vec<&Path> =
-        folder.ancestors().take_while(|one| !one.as_os_str().is_empty() && !one.exists()).collect();
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let tried =
-        tempfile::tempfile_in(folder).with_context(|| format!("cannot write in {}", folder.display()));
-    for made in missing {
-        // One in which somebody else has put something meanwhile stays, as it should.
-        let _ = fs::remove_dir(made);
-    }
-    tried.map(drop)
-}
-
-fn write(
-    fuzz: &Fuzz,
-    seed: u64,
-    failure: Failure,
-    detail: &str,
-    plan: &Plan,
-    others: Others,
-) -> Result<PathBuf> {
-    let statement = failure.to_string();
-    let mut plan = plan.clone();
-    plan.name = format!("{}_{}", failure.word(), plan.name);
-    plan.about = format!("{}{}.", statement[..1].to_uppercase(), statement[1..].trim_end_matches('.'));
-    let comment: String = detail.lines().fold(String::new(), |text, line| format!("{text}# {line}\n"));
-    let text = format!(
-        "# Found by {} and made smaller. Before that:\n{comment}# Under its own seed it fails every time; {others}.\n\n{}",
-        again(fuzz, seed),
-        to_brief_toml(&plan)
-    );
-    let out = &fuzz.out;
-    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let path = out.join(format!("{}.toml", plan.name));
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(path)
+    let (campaign, halt) = campaign::run(fuzz, &pool, stop, began);
+    report::tell(fuzz, &pool, &campaign, halt, began.elapsed(), stop)
 }
 
 #[cfg(test)]

@@ -355,6 +355,19 @@ pub(super) fn counted(findings: &Findings) -> String {
     wrapped(&text, "")
 }
 
+/// How a bug that was planted is said on the command line.
+#[cfg(debug_assertions)]
+fn planted(plan: &Plan) -> String {
+    let mutant = crate::scenario::Mutant::ALL.into_iter().find(|mutant| plan.config.has(*mutant));
+    mutant.map_or_else(String::new, |mutant| format!(" --mutant {}", mutant.name()))
+}
+
+/// Nothing is planted in release builds.
+#[cfg(not(debug_assertions))]
+fn planted(_: &Plan) -> String {
+    String::new()
+}
+
 /// What went wrong, with the command that repeats it.
 pub(super) fn complaints(
     argument: &str,
@@ -362,7 +375,7 @@ pub(super) fn complaints(
     plan: &Plan,
     findings: &Findings,
 ) -> Vec<String> {
-    let settings = settings.iter().fold(String::new(), |text, set| text + " --set " + &quoted(set));
+    let settings = settings.iter().fold(planted(plan), |text, set| text + " --set " + &quoted(set));
     let repeat = |seed: u64| {
         let (argument, first) = (quoted(argument), plan.seed);
         let trial = seed.wrapping_sub(first);

@@ -51,6 +51,11 @@ impl<T> Drop for Alarm<'_, T> {
     }
 }
 
+/// How many results at most are begun and not yet taken.
+pub(super) fn begun_max(pool: &ThreadPool) -> u32 {
+    pool.current_num_threads().max(1) as u32 * AHEAD
+}
+
 /// Makes the results `0..count` on the threads of `pool` and gives them to `take`, on this thread, in their order. The first
 /// error of `take` ends it all. At most four results per thread are begun and not yet taken.
 pub(super) fn in_order<T: Send, E>(

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::faults::{self, Family, Ground};
-use super::lasting;
 use super::profile::Profile;
+use super::{lasting, settings};
 use crate::base::{CostProfile, Draw, Rng, Span};
 use crate::scenario::{
-    Arrivals, Config, Detector, DiskPlan, DispatchConfig, DispatchMode, Errand, Failover, Fault, FaultKind,
-    Inputs, JobPlan, JobSpec, MembershipConfig, ModelPlan, NetworkPlan, NodePlan, Plan, PolicyOptions,
-    RequestPlan, Scheduler, Until, policies, to_toml,
+    Arrivals, Errand, Fault, FaultKind, Inputs, JobPlan, JobSpec, ModelPlan, NodePlan, Plan, RequestPlan,
+    Until, to_toml,
 };
 
 /// The bound on liveness: generous, so that what breaks it is stuck and not slow.
@@ -19,27 +18,18 @@ const LIVENESS_WITHIN: Span = Span::secs(60);
 /// A machine that is away for so long can lose its seat.
 const SEAT_GOES: Span = Span::secs(5);
 
-/// From this loss on, settings have to be patient.
-const LOSSY: f64 = 0.05;
-
-/// The scenario of `seed`: one trial, whose last fault but those that stay is over after at most thirty seconds.
+/// The scenario of `seed`: one trial, whose faults are over after at most thirty seconds. Later on there are those that stay, and those
+/// that wait for something (`on`): they begin up to a minute later than they are due, if at all.
 ///
 /// Faults that stay hit fewer voters than a majority needs, so that everything accepted has to finish.
 pub fn scenario(seed: u64, profile: Profile) -> Plan {
     let rng = Rng::new(seed).fork("fuzz");
     let mut shape = rng.fork("shape");
     let nodes = nodes(&mut shape, profile);
-    let network = network(&mut rng.fork("network"));
-    let mut config = config(&mut rng.fork("settings"), nodes.len(), profile);
-    classic(&mut rng.fork("classic"), &mut config);
-    if network.loss >= LOSSY {
-        // Three heartbeats of silence are nothing there: whoever chooses that evicts healthy nodes all the time.
-        config.membership.suspect_after =
-            config.membership.suspect_after.max(config.membership.heartbeat * 10);
-        config.membership.evict_after = config.membership.suspect_after + Span::secs(2);
-        // Likewise three beats of a leader, where every other one of them may be lost on its way or on the way back.
-        config.failover.election = config.failover.election.max(config.failover.beat * 10);
-    }
+    let network = settings::network(&mut rng.fork("network"));
+    let mut config = settings::config(&mut rng.fork("settings"), nodes.len(), profile);
+    settings::classic(&mut rng.fork("classic"), &mut config);
+    settings::patient(&network, &mut config);
     let mut models = models(&mut rng.fork("models"));
     let until = Span::secs(5 + shape.below(25));
     let (mut jobs, arrivals) = work(&mut rng.fork("work"), &models, until);
@@ -56,7 +46,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         // A file whose bytes do not come is given up after a minute. And all copies may have to leave through one machine.
         liveness_within = LIVENESS_WITHIN * 3 + travels(&requests, network.bandwidth, config.store.copies);
     }
-    let options = PolicyOptions::default();
+    let options = settings::options(&mut rng.fork("options"));
     let voters = config.failover.voters_for(nodes.len());
     let spare = (voters - 1) / 2;
     let hedges = config.dispatch.hedge;
@@ -72,7 +62,7 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
         until: Until::Done,
         liveness_within,
         network,
-        disk: disk(&mut rng.fork("disk")),
+        disk: settings::disk(&mut rng.fork("disk")),
         config: Arc::new(config),
         options,
         nodes,
@@ -107,7 +97,8 @@ fn fault_of(key: &str) -> Option<usize> {
     key.strip_prefix("fault.")?.split('.').next()?.parse().ok()
 }
 
-fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> T {
+/// One of these.
+pub(super) fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.below(from.len() as u64) as usize].clone()
 }
 
@@ -133,87 +124,6 @@ fn nodes(rng: &mut Rng, profile: Profile) -> Vec<NodePlan> {
     nodes
 }
 
-fn config(rng: &mut Rng, nodes: usize, profile: Profile) -> Config {
-    let usual = Config::default();
-    let one = if profile == Profile::Stories { Some(3) } else { Some(1) };
-    let voters: Vec<Option<u8>> = [None, one, Some(3), Some(5), Some(7)]
-        .into_iter()
-        .filter(|v| v.is_none_or(|v| usize::from(v) <= nodes))
-        .collect();
-    let heartbeat = pick(rng, &[10, 20, 50, 50, 100]);
-    let suspect_after = heartbeat * pick(rng, &[3, 5, 5, 8]);
-    let beat = pick(rng, &[20, 50, 50]);
-    let policies = policies(&PolicyOptions::default());
-    Config {
-        membership: MembershipConfig {
-            kind: Detector::Observers,
-            heartbeat: Span::millis(heartbeat),
-            suspect_after: Span::millis(suspect_after),
-            evict_after: Span::millis(suspect_after + pick(rng, &[100, 500, 2_000, 2_000])),
-            observers: pick(rng, &[1, 3, 5, 5, 5, 7]),
-        },
-        failover: Failover {
-            election: Span::millis(beat * pick(rng, &[3, 5, 5, 8])),
-            beat: Span::millis(beat),
-            snapshot_every: pick(rng, &[4, 16, 64, 512, 4_096]),
-            voters: pick(rng, &voters),
-            ..usual.failover
-        },
-        dispatch: DispatchConfig {
-            window: pick(rng, &[None, None, Some(1), Some(2), Some(8), Some(64)]),
-            retries_max: pick(rng, &[0, 1, 3, 3, 10]),
-            hedge: rng.chance(0.75),
-            ..usual.dispatch
-        },
-        scheduler: Scheduler {
-            policy: pick(rng, &policies),
-            rate_window: Span::secs(pick(rng, &[1, 10, 10])),
-            ..usual.scheduler
-        },
-        store: usual.store,
-        planted: usual.planted,
-    }
-}
-
-/// Now and then the classic designs that lose nothing.
-fn classic(rng: &mut Rng, config: &mut Config) {
-    if rng.chance(0.15) {
-        config.dispatch.mode = DispatchMode::Pull;
-        config.dispatch.backoff = Span::millis(pick(rng, &[20, 50, 500]));
-    }
-    if rng.chance(0.15) {
-        config.membership.kind = Detector::Ring;
-    }
-}
-
-fn network(rng: &mut Rng) -> NetworkPlan {
-    NetworkPlan {
-        latency: pick(
-            rng,
-            &[
-                Draw::Fixed(Span::micros(10)),
-                Draw::LogNormal(Span::micros(150), 0.3),
-                Draw::Uniform(Span::micros(100), Span::millis(5)),
-                Draw::LogNormal(Span::millis(3), 1.0),
-            ],
-        ),
-        loss: pick(rng, &[0.0, 0.0, 0.0, 0.01, 0.05, 0.2]),
-        duplicate: pick(rng, &[0.0, 0.0, 0.0, 0.05]),
-        reorder: pick(rng, &[0.0, 0.0, 0.0, 0.05]),
-        bandwidth: pick(rng, &[None, None, None, Some(10_000_000)]),
-    }
-}
-
-fn disk(rng: &mut Rng) -> DiskPlan {
-    let sync = [
-        Draw::Fixed(Span::micros(100)),
-        Draw::LogNormal(Span::millis(4), 0.3),
-        Draw::LogNormal(Span::millis(4), 0.3),
-        Draw::Uniform(Span::millis(1), Span::millis(100)),
-    ];
-    DiskPlan { sync: pick(rng, &sync) }
-}
-
 fn models(rng: &mut Rng) -> BTreeMap<Arc<str>, ModelPlan> {
     let draw = |rng: &mut Rng, median: u64| {
         let span = Span::micros(median);
@@ -222,10 +132,11 @@ fn models(rng: &mut Rng) -> BTreeMap<Arc<str>, ModelPlan> {
     let count = 1 + rng.below(3) as usize;
     let model = |name: &&str| {
         let load = pick(rng, &[0, 10_000, 200_000, 1_000_000]);
+        let per_input = pick(rng, &[1_000, 20_000, 100_000]);
         let profile = CostProfile {
             load: draw(rng, load),
             setup: pick(rng, &[Draw::ZERO, Draw::Fixed(Span::millis(5))]),
-            per_input: draw(rng, [1_000, 20_000, 100_000][rng.clone().below(3) as usize]),
+            per_input: draw(rng, per_input),
         };
         (Arc::from(*name), ModelPlan { engine: "synthetic".into(), profile, network: None })
     };
@@ -361,13 +272,18 @@ fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize, wor
     enabled.truncate(1 + rng.below(enabled.len() as u64) as usize);
     let times = rng.below(profile.faults_max() + 1);
     let mut faults = Vec::new();
-    // Who leaves takes its seat along: with it a disk or a machine less may be one too many.
-    let goodbyes = enabled.iter().any(|family| family.takes_leave());
+    // Who leaves takes its seat along: with it a disk or a machine less may be one too many. So in one scenario machines leave, in
+    // another one disks are lost, and in a third one something stays broken.
+    let mut stay = lasting::count(rng, ground, spare, profile.lasting_share());
+    if enabled.iter().all(|family| family.takes_leave()) {
+        stay = 0;
+    }
     let losses = enabled.iter().any(|family| family.loses_disks()) && rng.chance(0.5);
-    if goodbyes && losses {
+    let goodbyes = enabled.iter().any(|family| family.takes_leave()) && !losses && stay == 0;
+    if !goodbyes {
         enabled.retain(|family| !family.takes_leave());
     }
-    let mut spare = if goodbyes && !losses { 0 } else { spare };
+    let mut spare = if goodbyes { 0 } else { spare.saturating_sub(stay) };
     for _ in 0..times {
         let family = pick(rng, &enabled);
         if family.loses_disks() {
@@ -380,21 +296,23 @@ fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize, wor
         faults.extend(faults::draw(family, ground, rng));
     }
     if spare == 0 {
-        spare_a_disk(&mut faults);
+        spare_a_disk(&mut faults, stay);
     }
-    faults.extend(lasting::draw(rng, ground, spare, workers));
+    faults.extend(lasting::draw(rng, ground, stay, workers));
     faults
 }
 
-/// Where several disks are lost, as many as the voters survive, and a machine may be away for so long that its seat goes to another one:
-/// one less. Until the other one has learnt, there is a voter less, and the machine cannot help when it comes back.
-fn spare_a_disk(faults: &mut Vec<Fault>) {
+/// Where several disks are lost or machines stay broken, `stay` of them, together as many as the voters survive, and another machine may be
+/// away for so long that its seat goes to another one: a disk less. Until the other one has learnt, there is a voter less, and the
+/// machine cannot help when it comes back.
+fn spare_a_disk(faults: &mut Vec<Fault>, stay: usize) {
     let loses = |fault: &Fault| matches!(fault.kind, FaultKind::Corrupt | FaultKind::Crash { wipe: true });
     let is_long =
         |fault: &Fault| fault.repeat.is_some() || fault.lasting.is_some_and(|draw| draw.mean() >= SEAT_GOES);
     let away = faults.iter().any(|fault| !loses(fault) && is_long(fault));
     let lost: Vec<usize> = (0..faults.len()).filter(|place| loses(&faults[*place])).collect();
-    if let [_, .., last] = lost[..]
+    if let [.., last] = lost[..]
+        && lost.len() + stay > 1
         && away
     {
         faults.remove(last);
@@ -420,5 +338,59 @@ mod tests {
         let text = |seed| to_toml(&scenario(seed, Profile::Swarm));
         assert_eq!(text(7), text(7));
         assert_ne!(text(7), text(8));
+    }
+
+    /// In what share of its scenarios something stays broken under a profile, and in what share only a quorum of all machines is left.
+    fn lasting_shares(profile: Profile) -> (f64, f64) {
+        const SEEDS: u64 = 400;
+        let (mut broken, mut bare) = (0, 0);
+        for seed in 0..SEEDS {
+            let plan = scenario(seed, profile);
+            let stay = plan.faults.iter().filter(|fault| lasting::is_for_good(fault));
+            let machines: usize = stay.map(|fault| fault.target.machines_max(plan.nodes.len())).sum();
+            broken += u64::from(machines > 0);
+            let left = plan.nodes.len() - machines;
+            let voters = plan.config.failover.voters_for(plan.nodes.len());
+            bare += u64::from(machines > 0 && left == plan.nodes.len() / 2 + 1 && voters > 1);
+        }
+        (broken as f64 / SEEDS as f64, bare as f64 / SEEDS as f64)
+    }
+
+    #[test]
+    fn in_many_scenarios_something_stays_broken_and_in_some_all_but_a_quorum() {
+        for profile in Profile::ALL {
+            let (broken, bare) = lasting_shares(profile);
+            println!("{:<10} {:>5.1}% {:>5.1}%", profile.name(), broken * 100.0, bare * 100.0);
+            assert!((0.3..0.5).contains(&broken), "{profile:?}: {broken}");
+            assert!(bare > 0.03, "{profile:?}: {bare}");
+        }
+    }
+
+    #[test]
+    fn models_have_every_pair_of_a_cost_and_a_way_in_which_it_varies() {
+        let mut pairs = BTreeSet::new();
+        for seed in 0..100 {
+            for model in models(&mut Rng::new(seed)).into_values() {
+                let per_input = model.profile.per_input;
+                let way = match per_input {
+                    Draw::Fixed(_) => 0,
+                    Draw::LogNormal(_, spread) => {
+                        if spread < 0.5 {
+                            1
+                        } else {
+                            2
+                        }
+                    }
+                    _ => 3,
+                };
+                let median = if let Draw::Fixed(span) | Draw::LogNormal(span, _) = per_input {
+                    span
+                } else {
+                    Span::ZERO
+                };
+                pairs.insert((median, way));
+            }
+        }
+        assert_eq!(pairs.len(), 9, "{pairs:?}");
     }
 }

@@ -113,7 +113,7 @@ pub(super) enum Family {
 use Profile::{Churn, Disks, Elections, Files, Partitions, Stories, Work};
 
 /// Every family, with the kind of its faults as scenario files call it, and the profiles that aim at it beside
-/// [`Profile::Swarm`], which takes all.
+/// [`Profile::Swarm`], which takes all but what only files have.
 #[rustfmt::skip] // One family, one line: it is a table.
 pub(super) const FAMILIES: [(Family, &str, &[Profile]); 50] = [
     (Family::Kill, "crash", &[Elections, Churn, Work, Disks, Files]),

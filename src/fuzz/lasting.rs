@@ -1,39 +1,65 @@
-//! What stays broken when the faults are over: fewer machines than a quorum can spare, each or all of them in one way.
+//! What stays broken when the faults are over: at most as many machines as a quorum can spare, each or all of them in one way.
 
 use super::faults::{Ground, several};
 use crate::base::{Draw, Rng, Span};
 use crate::scenario::{Direction, Fault, FaultKind, Loss, Shape, Target};
 
-/// Faults without an end on at most `spare` machines, and never on the last one for which `workers` says that it works.
-pub(super) fn draw(rng: &mut Rng, ground: Ground, spare: usize, workers: &[bool]) -> Vec<Fault> {
-    let mut machines: Vec<u32> = (0..ground.nodes).collect();
+/// How many machines stay broken where the voters can do without `spare` of them: none but in that `share` of scenarios, else some, or all
+/// but a quorum.
+pub(super) fn count(rng: &mut Rng, ground: Ground, spare: usize, share: f64) -> usize {
+    // Whoever votes alone cannot be spared; others are not needed.
+    let most = if ground.voters == 1 && ground.nodes > 2 { 1 } else { spare };
+    if most == 0 || rng.chance(1.0 - share) {
+        0
+    } else if rng.chance(0.4) {
+        most
+    } else {
+        1 + rng.below(most as u64) as usize
+    }
+}
+
+/// Faults without an end on at most `count` machines, and never on the last one for which `workers` says that it works.
+pub(super) fn draw(rng: &mut Rng, ground: Ground, count: usize, workers: &[bool]) -> Vec<Fault> {
+    let alone = ground.voters == 1;
+    let mut machines: Vec<u32> = (u32::from(alone)..ground.nodes).collect();
     rng.shuffle(&mut machines);
+    // Where more than the voters are there, the others often are not whom a quorum misses. The first machines are voters.
+    if rng.chance(0.5) {
+        machines.sort_by_key(|machine| *machine >= ground.voters);
+    }
     let works = |machine: &u32| workers[*machine as usize];
-    let mut left = machines.iter().filter(|machine| works(machine)).count();
-    let count = if rng.chance(0.5) { rng.below(spare as u64 + 1) as usize } else { 0 };
-    if count == 1 && ground.hedges && rng.chance(0.3) && left > 1 {
+    let mut left = (0..ground.nodes).filter(works).count();
+    if count == 1 && !alone && ground.hedges && rng.chance(0.3) && left > 1 {
         // A coordinator that is heard and hears nothing. Where too many are suspect to believe it, what it holds as a worker comes
         // back by hedging alone.
         let kind = FaultKind::Cut { other: None, direction: Direction::In };
         return vec![for_good(ground, rng, kind, Target::Coordinator)];
     }
-    let mut rest: Vec<u32> = machines[..count].to_vec();
-    rest.retain(|machine| {
+    machines.retain(|machine| {
         let last = works(machine) && left == 1;
         left -= usize::from(works(machine) && !last);
         !last
     });
+    let rest = &machines[..count.min(machines.len())];
     if rest.len() > 1 && is_outvoted(ground) && rng.chance(0.3) {
         // They hear the others, but hardly each other.
         let shapes = [Shape::Chain, Shape::Star, Shape::Ring, Shape::Bridge];
         let shape = shapes[rng.below(shapes.len() as u64) as usize];
-        return vec![for_good(ground, rng, FaultKind::Partial(shape), several(&rest))];
+        return vec![for_good(ground, rng, FaultKind::Partial(shape), several(rest))];
     }
     let one = |machine: &u32| {
         let kind = kind(ground, rng);
         for_good(ground, rng, kind, Target::Node(*machine))
     };
     rest.iter().map(one).collect()
+}
+
+/// Whether a fault never ends. Some are over at once.
+pub(super) fn is_for_good(fault: &Fault) -> bool {
+    use FaultKind::{EngineDeath, Restart, Rot, Stuck};
+    fault.lasting.is_none()
+        && fault.repeat.is_none()
+        && !matches!(fault.kind, Restart | EngineDeath | Stuck | Rot)
 }
 
 fn for_good(ground: Ground, rng: &mut Rng, kind: FaultKind, target: Target) -> Fault {
@@ -67,7 +93,7 @@ fn kind(ground: Ground, rng: &mut Rng) -> FaultKind {
             FaultKind::Loss(Loss { burst, ..Loss::of(rate) })
         }
         10 => FaultKind::Skew([0.5, 0.9, 1.1, 2.0][rng.below(4) as usize]),
-        _ => FaultKind::Stuck,
+        _ => FaultKind::Suspend,
     }
 }
 
@@ -91,13 +117,31 @@ mod tests {
             assert!(hit <= 2, "seed {seed}: {faults:?}");
             let takes = |machine| faults.iter().any(|fault| fault.target == Target::Node(machine));
             assert!(!(takes(0) && takes(2)), "seed {seed}: nobody works");
-            assert!(faults.iter().all(|fault| fault.lasting.is_none()), "seed {seed}");
+            assert!(faults.iter().all(is_for_good), "seed {seed}");
             kinds.extend(faults.iter().map(|fault| fault.kind.name()));
         }
         kinds.sort_unstable();
         kinds.dedup();
         let all =
-            ["crash", "cut", "isolate", "loss", "partial", "pause", "skew", "slow_disk", "starve", "stuck"];
+            ["crash", "cut", "isolate", "loss", "partial", "pause", "skew", "slow_disk", "starve", "suspend"];
         assert_eq!(kinds, all);
+    }
+
+    #[test]
+    fn whoever_votes_alone_stays_whole() {
+        let ground = Ground { nodes: 4, voters: 1, until: Span::secs(20), hedges: true, observers: 5 };
+        let mut broken = 0;
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let count = count(&mut rng, ground, 0, 0.5);
+            let faults = draw(&mut rng, ground, count, &[true; 4]);
+            assert!(count <= 1 && faults.len() == count, "seed {seed}: {faults:?}");
+            let others = |fault: &Fault| matches!(fault.target, Target::Node(machine) if machine > 0);
+            assert!(faults.iter().all(others), "seed {seed}: {faults:?}");
+            broken += faults.len();
+        }
+        assert!((60..140).contains(&broken), "{broken} of 200");
+        let two = Ground { nodes: 2, ..ground };
+        assert!((0..50).all(|seed| count(&mut Rng::new(seed), two, 0, 1.0) == 0));
     }
 }

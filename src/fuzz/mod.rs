@@ -11,11 +11,14 @@ mod lasting;
 mod patterns;
 mod points;
 mod profile;
+mod reached;
+mod settings;
 mod shrink;
 mod trial;
 
 pub use draw::scenario;
-pub use points::{POINTS, Reached};
+pub use points::Point;
 pub use profile::Profile;
+pub use reached::Reached;
 pub use shrink::{Shrunk, shrink};
 pub use trial::{Failure, Trial, silence_findings};

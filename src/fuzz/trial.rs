@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
-use super::points::Reached;
+use super::points::Point;
+use super::reached::Reached;
 use crate::check::{Checker, Invariant, Kind, Verdict, Violation};
 use crate::history::Ignore;
 use crate::scenario::Plan;
@@ -102,7 +103,7 @@ impl Trial {
     /// Carries out `plan` under `seed`; with `twice`, two times, to see that both have the same trace (invariant 11). `stop` is
     /// asked now and then and ends it early.
     pub fn run(plan: &Plan, seed: u64, twice: bool, stop: &(dyn Fn() -> bool + Sync)) -> Trial {
-        let mut sinks = (Checker::new(plan, seed), Reached::default());
+        let mut sinks = (Checker::new(plan, seed), Reached::in_trial_of(plan));
         // A panic is a finding like any other: it has a seed, and can be shrunk.
         let before = WATCHED.replace(true);
         let run = || Trial::watched(plan, seed, twice, stop, &mut sinks);
@@ -124,7 +125,9 @@ impl Trial {
         sinks: &mut (Checker, Reached),
     ) -> Trial {
         let outcome = sim::run(plan, seed, sinks, stop);
-        let (mut checker, reached) = std::mem::replace(sinks, (Checker::new(plan, seed), Reached::default()));
+        let (mut checker, mut reached) =
+            std::mem::replace(sinks, (Checker::new(plan, seed), Reached::default()));
+        reached.reach_times(Point::AskedElsewhere, outcome.asked_elsewhere);
         checker.count_messages(outcome.sent.membership, outcome.sent.log);
         let verdict = checker.finish(outcome.ended_at);
         let mut failure = gravest(&verdict);

@@ -5,6 +5,16 @@ use super::error::{Wrong, nearest};
 use super::keys::{Key, keys};
 use super::read::{Problems, table_in};
 
+/// What keys are called elsewhere: the table, the other word, and the key.
+const ALSO_CALLED: [(&str, &str, &str); 6] = [
+    ("fault.N", "from", "other"),
+    ("fault.N", "to", "other"),
+    ("fault.N", "between", "other"),
+    ("fault.N", "duration", "for"),
+    ("fault.N", "node", "target"),
+    ("fault.N", "nodes", "target"),
+];
+
 /// Notes every key that does not exist and every table that has the wrong form.
 pub(super) fn check_shape(document: &Document, problems: &Problems) {
     for entry in &document.root.entries {
@@ -87,10 +97,15 @@ fn unknown(name: &str, group: &str, table: &str) -> Wrong {
             known.push(name);
         }
     }
-    let near = nearest(name, known.iter().copied()).map(str::to_owned);
-    // A key that is right, in the wrong table; only one that cannot be confused.
+    let mut also = ALSO_CALLED.iter().filter(|(whose, called, _)| *whose == group && *called == name);
+    let meant = also.next().map(|(.., key)| *key);
+    let near = meant.or_else(|| nearest(name, known.iter().copied())).map(str::to_owned);
+    // A key that is right, in the wrong table; only one that cannot be confused, and none of the many tables of a list: what
+    // stands in one list is not meant for another.
     let elsewhere = || {
-        let mut others = keys().iter().filter(|key| key.name() == name);
+        let is_listed = |group: &str| group.ends_with(".N");
+        let mut others =
+            keys().iter().filter(|key| key.name() == name && !(is_listed(group) && is_listed(key.group())));
         others.next().filter(|_| others.next().is_none()).map(|key| key.path.to_owned())
     };
     Wrong::UnknownKey { near: near.or_else(elsewhere), table: table.to_owned(), known: known.join(", ") }

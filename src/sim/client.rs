@@ -89,12 +89,15 @@ pub(super) struct Clients {
     pub(super) all: Vec<Client>,
     by_session: BTreeMap<SessionId, u32>,
     by_name: BTreeMap<Arc<str>, u32>,
+    /// How often one of them asked another machine than the one that it had asked the same before.
+    pub(super) elsewhere: u64,
 }
 
 impl Clients {
     /// The clients of the plan, each with its times drawn from a fork of `rng`.
     pub(super) fn new(plan: &Plan, rng: &Rng) -> Clients {
-        let mut clients = Clients { all: Vec::new(), by_session: BTreeMap::new(), by_name: BTreeMap::new() };
+        let mut clients =
+            Clients { all: Vec::new(), by_session: BTreeMap::new(), by_name: BTreeMap::new(), elsewhere: 0 };
         for script in scripts(plan, rng) {
             clients.add(script);
         }
@@ -399,6 +402,11 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
             .clone()
             .find(|machine| live(machine) && Some(*machine) != client.asked)
             .or_else(|| candidates.clone().find(live));
+        let asked_before = client.pending.as_ref().is_some_and(|pending| pending.asked);
+        if asked_before && chosen.is_some() && client.asked.is_some() && chosen != client.asked {
+            self.clients.elsewhere += 1;
+        }
+        let client = &mut self.clients.all[number as usize];
         client.attempt += 1;
         client.link = None;
         client.asked = chosen;

@@ -49,6 +49,8 @@ pub struct Outcome {
     pub stopped: bool,
     /// The messages that nodes sent, lost ones among them.
     pub sent: Traffic,
+    /// How often clients asked another machine than the one that they had asked the same before.
+    pub asked_elsewhere: u64,
 }
 
 /// Messages sent, by the part of the protocol that they belong to.

@@ -211,6 +211,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
             unfinished,
             stopped,
             sent: self.sent,
+            asked_elsewhere: self.clients.elsewhere,
         }
     }
 

@@ -82,7 +82,8 @@ fn what_breaks_decides_the_exit_code_and_leaves_a_small_scenario() {
         let path = found.min().unwrap_or_else(|| panic!("{said}"));
         let source = fs::read_to_string(&path).unwrap();
         assert!(
-            source.starts_with("# Found by idunno fuzz --seeds ") && source.contains(" other seeds too.\n")
+            source.starts_with("# Found by idunno fuzz --seeds ") && source.contains(" other seeds "),
+            "{source}"
         );
         let path = path.to_str().unwrap();
         let results = home.path().join("results");
@@ -93,7 +94,56 @@ fn what_breaks_decides_the_exit_code_and_leaves_a_small_scenario() {
         assert_eq!(sim(&[]).status.code(), Some(0), "nothing is wrong without the bug:\n{source}");
         let with = sim(&["--mutant", mutant]);
         assert_eq!(with.status.code(), Some(code), "{}\n{source}", text(&with.stdout));
+        let why = text(&with.stderr);
+        let repeats = why.lines().filter(|line| line.contains("repeat it with: idunno sim "));
+        let mutant = format!(" --mutant {mutant}");
+        assert!(repeats.clone().count() > 0 && repeats.clone().all(|line| line.contains(&mutant)), "{why}");
     }
+}
+
+/// What was found is said at once, and is not lost where the small scenario has no place in the end.
+#[cfg(debug_assertions)]
+#[test]
+fn findings_are_told_before_they_are_written_down() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::process::Stdio;
+
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("my results/fuzz");
+    let all = ["fuzz", "--mutant", "counts_twice", "--seeds", "40", "--shrink-for", "4s", "--quiet", "--out"];
+    let mut campaign =
+        super::command::idunno(&all).arg(&out).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(campaign.stderr.take().unwrap());
+    let mut first = String::new();
+    told.read_line(&mut first).unwrap();
+    assert!(first.starts_with("seed ") && first.contains(" failed: invariant 4 broke"), "{first}");
+    // From now on nothing can be written there.
+    fs::write(home.path().join("my results"), "in the way").unwrap();
+    let mut why = String::new();
+    told.read_to_string(&mut why).unwrap();
+    let ended = campaign.wait_with_output().unwrap();
+    let said = text(&ended.stdout);
+    assert_eq!(ended.status.code(), Some(3), "{said}{why}");
+    let failed =
+        1 + why.lines().filter(|line| line.starts_with("seed ") && line.contains(" failed: ")).count();
+    assert_eq!(said.matches("\n  repeat it: idunno fuzz --seeds ").count(), failed, "{said}");
+    assert!(why.contains("is not kept: cannot make "), "{why}");
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn without_time_nothing_is_made_smaller_and_paths_are_quoted() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("my results");
+    let (code, said, _) =
+        fuzz(&out, &["--mutant", "counts_twice", "--seeds", "40", "--shrink-for", "1ms", "--threads", "2"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("not made smaller: there was no time") && said.contains("none ended"), "{said}");
+    let path = format!("idunno sim '{}/miscounted_swarm_", out.to_str().unwrap());
+    assert!(said.contains(&path), "{said}");
+    let file = fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
+    let source = fs::read_to_string(file).unwrap();
+    assert!(source.contains(", and not made smaller: there was no time. At first:\n"), "{source}");
 }
 
 #[cfg(unix)]

@@ -23,7 +23,7 @@ pub struct Shrunk {
     pub plan: Plan,
     /// How many scenarios were tried.
     pub tried: u32,
-    /// Whether nothing was left to try; otherwise the time was over.
+    /// Whether nothing was left to try; otherwise the time was over, perhaps before anything could be tried.
     pub complete: bool,
 }
 
@@ -43,8 +43,10 @@ pub fn shrink(plan: &Plan, failure: Failure, more: &(dyn Fn() -> bool + Sync)) -
     };
     // What it is about is said anew once it is known what is left of it.
     shrinker.best.about.clear();
-    let Some(hit) = shrinker.fails(&shrinker.best) else {
-        return Shrunk { plan: plan.clone(), tried: 0, complete: true };
+    let first = shrinker.carried_out(&shrinker.best);
+    let complete = !first.stopped;
+    let Some(hit) = shrinker.hit_by(first) else {
+        return Shrunk { plan: plan.clone(), tried: 0, complete };
     };
     shrinker.hit = hit;
     for _ in 0..PASSES_MAX {
@@ -99,7 +101,7 @@ impl Shrinker<'_> {
             return false;
         }
         self.tried += 1;
-        let Some(hit) = self.fails(&candidate) else {
+        let Some(hit) = self.hit_by(self.carried_out(&candidate)) else {
             self.refused.insert(text);
             return false;
         };
@@ -107,10 +109,13 @@ impl Shrinker<'_> {
         true
     }
 
-    /// Whom the faults of `plan` hit, if it fails in the same way.
-    fn fails(&self, plan: &Plan) -> Option<BTreeMap<u32, (Time, Vec<Machine>)>> {
+    fn carried_out(&self, plan: &Plan) -> Trial {
         let twice = self.failure == Failure::Invariant(Invariant::Repeatable);
-        let trial = Trial::run(plan, plan.seed, twice, &|| !(self.more)());
+        Trial::run(plan, plan.seed, twice, &|| !(self.more)())
+    }
+
+    /// Whom the faults of a trial hit, if it failed in the same way.
+    fn hit_by(&self, trial: Trial) -> Option<BTreeMap<u32, (Time, Vec<Machine>)>> {
         trial.failure.is_some_and(|(failure, _)| failure == self.failure).then_some(trial.reached.hit)
     }
 }
@@ -140,6 +145,7 @@ fn is_survivable(plan: &Plan) -> bool {
     let single = |target: &Target| {
         matches!(target, Target::Node(_) | Target::Coordinator | Target::Voter | Target::Concerned)
     };
+    let is_other = |target: &Target| matches!(target, Target::Node(place) if *place > 0);
     let known = |fault: &Fault| match &fault.target {
         Target::Several(targets) => targets.iter().all(single),
         target => single(target),
@@ -152,6 +158,8 @@ fn is_survivable(plan: &Plan) -> bool {
         _ if goodbyes => 0,
         // Whoever dies, the other one of the two goes on.
         FailoverMode::Standby => 1,
+        // Whoever votes alone, which is the first machine, does without another one.
+        FailoverMode::Log if voters == 1 => usize::from(taken.iter().all(|fault| is_other(&fault.target))),
         FailoverMode::Log => (voters - 1) / 2,
     };
     let gone = |place: usize| {

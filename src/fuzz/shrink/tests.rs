@@ -68,6 +68,37 @@ fn it_ends_when_it_is_told_to_with_something_that_fails() {
 }
 
 #[test]
+fn where_there_was_no_time_nothing_is_said_to_be_complete() {
+    let plan = lossy("standby_lagging_backup", CLUTTER);
+    let way = failure(&plan).expect("it loses what was counted");
+    let shrunk = shrink(&plan, way, &|| false);
+    assert!(!shrunk.complete && shrunk.tried == 0);
+    assert_eq!(shrunk.plan.faults, plan.faults);
+}
+
+#[test]
+fn whoever_votes_alone_survives_others_only() {
+    let mut plan = scenario(1, Profile::Swarm);
+    plan.nodes = (1..=3).map(NodePlan::usual).collect();
+    Arc::make_mut(&mut plan.config).failover.voters = Some(1);
+    let death = Fault {
+        at: Draw::Fixed(Span::secs(1)),
+        kind: FaultKind::Crash { wipe: false },
+        target: Target::Node(2),
+        lasting: None,
+        repeat: None,
+        trigger: None,
+        after: Draw::ZERO,
+    };
+    plan.faults = vec![death.clone()];
+    assert!(is_survivable(&plan));
+    plan.faults[0].target = Target::Node(0);
+    assert!(!is_survivable(&plan), "the only voter is gone");
+    plan.faults = vec![death.clone(), Fault { target: Target::Node(1), ..death }];
+    assert!(!is_survivable(&plan), "most machines are gone");
+}
+
+#[test]
 fn what_does_not_fail_stays_as_it_is() {
     let plan = scenario(1, Profile::Swarm);
     let shrunk = shrink(&plan, Failure::Panic, &|| true);
