@@ -28,6 +28,7 @@ pub(super) struct Job {
     /// Whether a client has stopped it, so that nothing is expected of it.
     pub(super) stopped: bool,
     forgotten: bool,
+    cancelled: bool,
 }
 
 /// What is to be thought of a query.
@@ -145,9 +146,21 @@ impl Ledger {
         self.jobs.get(&query.job).map_or(unknown, |job| job.standing(query))
     }
 
-    /// Queries that were promised and will never be counted.
+    /// Queries of jobs that ended without them.
     pub(super) fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// What was counted of the job that a request made; nothing if it made none.
+    pub(super) fn counted_of(&self, origin: (SessionId, u64)) -> Cover {
+        let job = self.made.get(&origin).and_then(|job| self.jobs.get(job));
+        job.map_or_else(Cover::default, |job| job.counted.clone())
+    }
+
+    /// Whether a client wants the job no more that this request made.
+    pub(super) fn is_dropped(&self, origin: (SessionId, u64)) -> bool {
+        let job = self.made.get(&origin).and_then(|job| self.jobs.get(job));
+        job.is_some_and(|job| job.forgotten || job.cancelled)
     }
 
     /// Queries that jobs still wait for.
@@ -263,6 +276,7 @@ impl Ledger {
             ended: false,
             stopped: false,
             forgotten: false,
+            cancelled: false,
         };
         if self.jobs.insert(id, job).is_none_or(|before| before.ended) {
             self.open_jobs += 1;
@@ -365,7 +379,7 @@ impl Ledger {
             report(format_args!("{id} ended twice"));
             return;
         }
-        job.ended = true;
+        (job.ended, job.cancelled) = (true, cancelled);
         self.open_jobs -= 1;
         if !cancelled && !job.counted.contains(0, job.inputs) {
             let missing = job.missing();
@@ -435,11 +449,6 @@ impl Ledger {
                     report(format_args!(
                         "a client was told that it had submitted {id}; its request made {what}"
                     ));
-                    if own.is_none()
-                        && let Some(Request::Submit(spec)) = asked.map(|asked| asked.request).as_deref()
-                    {
-                        self.lost += spec.inputs.count().div_ceil(u64::from(spec.batch.max(1)));
-                    }
                 } else if let Some(job) = self.jobs.get_mut(id) {
                     job.acknowledged.get_or_insert(at);
                 }

@@ -67,6 +67,11 @@ impl Log {
         self.places.get(number as usize).copied()
     }
 
+    /// Whether the log has the entry of this position.
+    pub(super) fn has(&self, position: Position) -> bool {
+        self.place(position.index).is_some_and(|place| place.epoch == position.epoch)
+    }
+
     /// The seats in force changed on a node, which leads `leads` if it leads: then it has made the change. Two leaders whose changes
     /// are not committed could have majorities that share nobody, unless each has committed an entry of its own first.
     pub(super) fn on_seated(&self, who: Who, leads: Option<Epoch>, findings: &mut Findings) {

@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | 1 | `elections` | one leader per epoch |
 //! | 2 | `log` | committed entries never change |
-//! | 3, 4 | `ledger`, `attempts`, `intervals` | promises are kept, queries counted once |
+//! | 3, 4 | `ledger`, `attempts`, `intervals`, `branches` | promises are kept, queries counted once |
 //! | 5 | `fencing` | old reigns are not obeyed |
 //! | 6 | `membership` | views form one line |
 //! | 7, 8 | `liveness` | the cluster becomes whole again, nothing is stranded |
@@ -20,6 +20,7 @@
 //! | 12 | `pace` | leaders and messages stay under their bounds |
 
 mod attempts;
+mod branches;
 mod elections;
 mod fencing;
 mod files;
@@ -44,6 +45,7 @@ pub use verdict::{Census, Invariant, Kind, VIOLATIONS_MAX, Verdict, Violation};
 use std::sync::Arc;
 
 use self::attempts::Attempts;
+use self::branches::Branches;
 use self::elections::Elections;
 use self::fencing::Fencing;
 use self::files::Files;
@@ -75,6 +77,7 @@ pub struct Checker {
     histories: Histories,
     pace: Pace,
     files: Files,
+    branches: Branches,
     /// Whether the trial is one of the classic design, which has no quorum and so nothing to lose by a change of seats.
     classic: bool,
     /// How long a write may take that was begun under a fault of the plan, by its position, if that slows disks.
@@ -116,6 +119,7 @@ impl Checker {
             histories: Histories::default(),
             pace: Pace::new(plan),
             files: Files::new(plan.config.store.copies),
+            branches: Branches::default(),
             classic: plan.config.failover.mode == FailoverMode::Standby,
             write_delays: plan.faults.iter().map(|fault| write_delay(&fault.kind)).collect(),
         }
@@ -142,7 +146,15 @@ impl Checker {
         self.views.finish(&mut self.findings);
         self.histories.finish(&mut self.findings);
         self.pace.finish(ended_at, &mut self.findings);
-        let Findings { seed, mut violations, found, mut census, gaps, .. } = self.findings;
+        let Findings { seed, mut violations, found, found_of, mut census, gaps, .. } = self.findings;
+        let (ledger, branches, log) = (&self.ledger, &self.branches, &self.log);
+        // What a history lacks cannot be told from what the cluster has forgotten.
+        let (doubled, lost) = if gaps.any() {
+            (0, 0)
+        } else {
+            let leads = |machine| self.fencing.leads(machine).is_some();
+            (branches.doubled(ledger, log), branches.lost(leads, !self.classic, ledger, log))
+        };
         if gaps.any() {
             // They ran, and nothing was made of it.
             census.deadlines = 0;
@@ -152,9 +164,10 @@ impl Checker {
             seed,
             violations,
             violations_found: found,
+            violations_of: found_of,
             queries_counted: self.ledger.counted,
-            queries_doubled: self.ledger.doubled,
-            queries_lost: self.ledger.lost(),
+            queries_doubled: self.ledger.doubled + doubled,
+            queries_lost: self.ledger.lost() + lost,
             queries_open: self.ledger.open_queries(),
             census,
         }
@@ -164,6 +177,9 @@ impl Checker {
         let (What::Up(id) | What::Down(id) | What::Paused(id) | What::Resumed(id)) = *what else { return };
         let who = Who { at, machine, id };
         self.pace.disturb(at);
+        if matches!(what, What::Up(_) | What::Down(_)) {
+            self.branches.on_process(machine);
+        }
         let before = match what {
             What::Up(_) => {
                 self.elections.on_up(who);
@@ -233,11 +249,13 @@ impl Checker {
         match event {
             ClientEvent::Asked { session, number, request } => {
                 self.ledger.on_asked(at, *session, *number, request);
+                self.branches.on_asked(*session, *number, request);
                 self.liveness.on_asked(at, *session, *number);
                 self.histories.on_asked(at, *session, *number, request);
             }
             ClientEvent::Told { session, number, reply } => {
                 self.ledger.on_told(at, *session, *number, reply, &mut self.findings);
+                self.branches.on_told(*session, *number, reply);
                 self.histories.on_told(at, *session, *number, reply);
             }
             ClientEvent::GaveUp { session, number } => self.ledger.on_gave_up(*session, *number),
@@ -282,6 +300,7 @@ impl Checker {
             Observation::Restored { last, state } => {
                 let known = self.log.taken_up();
                 self.log.on_restored(who, *last, *state, findings);
+                self.branches.on_restored(machine, *last);
                 if self.log.taken_up() != known {
                     self.ledger.take_up();
                     self.attempts.take_up();
@@ -373,6 +392,9 @@ impl Checker {
             self.ledger.take_up();
             self.attempts.take_up();
             self.views.take_up();
+        }
+        if !findings.gaps.any() {
+            self.branches.on_applied(who.machine, entry, changes, is_new, &self.log);
         }
         if !is_new {
             return;

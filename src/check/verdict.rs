@@ -1,5 +1,6 @@
 //! What the checker found: the invariants, how they were violated, and how much was looked at.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -228,11 +229,14 @@ pub struct Verdict {
     pub violations: Vec<Violation>,
     /// How many violations there were, kept or not.
     pub violations_found: u64,
-    /// Queries that were counted.
+    /// How many of these were of each invariant that did not hold.
+    pub violations_of: BTreeMap<Invariant, u64>,
+    /// Queries that were counted in the log that the checker follows.
     pub queries_counted: u64,
-    /// Queries that were counted although their inputs, or some of them, had been counted before.
+    /// Queries that were counted although their inputs, or some of them, had been counted before, by whichever coordinator.
     pub queries_doubled: u64,
-    /// Queries that will never be counted although their submission was acknowledged or their job ended uncancelled.
+    /// Queries that their job ended without, uncancelled, and those of jobs that were accepted and that no coordinator has in the
+    /// end.
     pub queries_lost: u64,
     /// Queries that jobs still wait for at the end.
     pub queries_open: u64,
@@ -259,6 +263,7 @@ pub(super) struct Findings {
     names: Vec<Arc<str>>,
     pub(super) violations: Vec<Violation>,
     pub(super) found: u64,
+    pub(super) found_of: BTreeMap<Invariant, u64>,
     pub(super) census: Census,
     /// What the history lacks.
     pub(super) gaps: Gaps,
@@ -266,7 +271,8 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn new(seed: u64, names: Vec<Arc<str>>, gaps: Gaps) -> Findings {
-        Findings { seed, names, violations: Vec::new(), found: 0, census: Census::default(), gaps }
+        let (violations, found_of) = (Vec::new(), BTreeMap::new());
+        Findings { seed, names, violations, found: 0, found_of, census: Census::default(), gaps }
     }
 
     /// The name of a machine for people; one that the plan does not know goes by its position.
@@ -286,6 +292,7 @@ impl Findings {
             return;
         }
         self.found += 1;
+        *self.found_of.entry(invariant).or_default() += 1;
         // Liveness never crowds out safety: the last places are kept for it.
         let limit = if invariant.kind() == Kind::Safety { VIOLATIONS_MAX } else { VIOLATIONS_MAX * 9 / 10 };
         if self.violations.len() < limit {

@@ -1,5 +1,7 @@
 //! What the trials of a scenario came to: what broke, what was left, how much was looked at.
 
+use std::collections::BTreeMap;
+
 use super::Exit;
 use crate::base::Time;
 use crate::check::{Census, Gaps, Invariant, Kind, Verdict, Violation};
@@ -9,13 +11,17 @@ use crate::report::Trial;
 const VIOLATIONS_MAX: usize = 100;
 /// More violations of one trial than this are counted and not shown.
 const PER_TRIAL_MAX: usize = 10;
+/// More violations of one invariant in one trial than this are counted and not shown: they tend to be alike.
+const ALIKE_MAX: usize = 3;
 
 /// What one scenario came to, beside its results.
 pub(super) struct Findings {
-    /// Invariants that did not hold, at most ten per trial and a hundred in all.
+    /// Invariants that did not hold, at most three times each and ten in all per trial, and a hundred in all.
     pub(super) violations: Vec<Violation>,
     /// How many there were.
     pub(super) violations_found: u64,
+    /// How many of these were of each invariant.
+    pub(super) violations_of: BTreeMap<Invariant, u64>,
     /// Trials that were given up, with their seed and what was left to do.
     pub(super) unfinished: Vec<(u64, Vec<String>)>,
     /// How much was looked at.
@@ -51,6 +57,7 @@ impl Findings {
         Findings {
             violations: Vec::new(),
             violations_found: 0,
+            violations_of: BTreeMap::new(),
             unfinished: Vec::new(),
             census: Census::default(),
             counted: 0,
@@ -80,8 +87,17 @@ impl Findings {
         self.failed_inputs += trial.tables.jobs.iter().map(|job| job.failed_inputs).sum::<u64>();
         self.violations_found += verdict.violations_found;
         self.gravest = [self.gravest, verdict.gravest()].into_iter().flatten().min();
+        for (invariant, found) in verdict.violations_of {
+            *self.violations_of.entry(invariant).or_default() += found;
+        }
         let room = VIOLATIONS_MAX.saturating_sub(self.violations.len()).min(PER_TRIAL_MAX);
-        self.violations.extend(verdict.violations.into_iter().take(room));
+        let mut alike: BTreeMap<Invariant, usize> = BTreeMap::new();
+        let shown = verdict.violations.into_iter().filter(|violation| {
+            let alike = alike.entry(violation.invariant).or_default();
+            *alike += 1;
+            *alike <= ALIKE_MAX
+        });
+        self.violations.extend(shown.take(room));
         let (sum, one) = (&mut self.census, verdict.census);
         sum.records += one.records;
         sum.leaders += one.leaders;
@@ -105,6 +121,7 @@ impl Findings {
             return;
         }
         self.violations_found += 1;
+        *self.violations_of.entry(Invariant::Repeatable).or_default() += 1;
         self.gravest = Some(Kind::Safety);
         self.violations.push(Violation {
             invariant: Invariant::Repeatable,

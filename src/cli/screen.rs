@@ -1,5 +1,6 @@
 //! What `idunno sim` shows at the end: jobs, recovery, checks, where the files are.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use super::findings::Findings;
 use super::sim::Sim;
 use super::text::{columns, count, duration, list, number, quoted, rounded, some, wrapped};
 use super::{Exit, Format};
+use crate::check::Invariant;
 use crate::report::{Finished, Stats};
 use crate::scenario::{FaultKind, Plan, Target};
 
@@ -17,7 +19,9 @@ const JOBS_MAX: usize = 12;
 /// More groups of faults than this are shown by kind alone.
 const GROUPS_MAX: usize = 4;
 /// The most trials that were given up of which it is said what was left to do.
-const GIVEN_UP_SHOWN: usize = 10;
+const GIVEN_UP_SHOWN: usize = 3;
+/// More violations of one invariant than this are counted and not shown: they tend to be alike.
+const ALIKE_SHOWN: u64 = 3;
 
 /// An error, with what led to it.
 pub(super) fn error(error: &anyhow::Error) {
@@ -340,7 +344,7 @@ pub(super) fn counted(findings: &Findings) -> String {
     // Where two coordinators counted, each in a log of its own, one log is followed; the tables have the answers of both.
     let whose = if findings.violations_found > 0 && answered != counted {
         format!(
-            "{} answered, {} of them in the log that the checker follows: of these",
+            "{} answered, {} of them in the log that the checker follows;",
             queries(answered),
             count(counted)
         )
@@ -394,20 +398,25 @@ pub(super) fn complaints(
         )
     };
     let mut lines = Vec::new();
+    let mut shown: BTreeMap<Invariant, u64> = BTreeMap::new();
     for violation in &findings.violations {
+        let shown = shown.entry(violation.invariant).or_default();
+        if *shown == ALIKE_SHOWN {
+            continue;
+        }
+        *shown += 1;
         let kind = match violation.kind() {
             crate::check::Kind::Safety => "safety",
             crate::check::Kind::Liveness => "liveness",
         };
         lines.push(format!("{}: {kind} broke at {violation}\n  {}", plan.name, repeat(violation.seed)));
     }
-    let hidden = findings.violations_found - findings.violations.len() as u64;
-    if hidden > 0 {
-        lines.push(format!(
-            "{}: {} not shown.",
-            plan.name,
-            some(hidden, "more violation", "more violations")
-        ));
+    for (invariant, found) in &findings.violations_of {
+        let hidden = found - shown.get(invariant).copied().unwrap_or(0);
+        if hidden > 0 {
+            let more = some(hidden, "more violation", "more violations");
+            lines.push(format!("{}: {more} of invariant {}.", plan.name, invariant.number()));
+        }
     }
     for (seed, left) in findings.unfinished.iter().take(GIVEN_UP_SHOWN) {
         let left = list(left);

@@ -10,11 +10,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use indicatif::ProgressBar;
 use rayon::ThreadPool;
 
 use self::own::Own;
 use super::rehearsal::{observe, pausing, quiet, struck, working};
-use super::text::some;
+use super::text::{number, some, wrapped};
 use super::values::seed;
 use super::{Exit, Format, scenarios, screen, sim, trials};
 use crate::base::Span;
@@ -26,13 +27,18 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   idunno tune coord_fail
       Time-outs for ten machines on a network that loses one message in a hundred.
-  idunno tune my.toml --set network.loss=20% --false-suspicions-per-day 0.1 --trials 240
-      What a bad network asks for, known to a tenth of a false alarm per node and day.
+  idunno tune my.toml --set network.loss=20% --false-suspicions-per-day 0.1
+      What a bad network asks for, known to a tenth of a false alarm per node and day: with 240 trials of each setting.
   idunno tune my.toml --set 'network.latency=\"lognormal(80ms,0.3)\"' --pause 4s --quiet
       Machines that are far apart and stand still for seconds; the settings go into a file alone.
 
-Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 3 a safety invariant broke;
-4 a liveness bound broke; 130 interrupted, nothing changed.";
+For ten machines it takes minutes of several cores with 24 trials of each setting, and ten times as long
+with 240; more machines take longer in proportion. On a terminal a bar shows which of the four steps is
+under way, and how long it will still take.
+
+Exit codes: 0 fine; 1 failed, or no settings keep all limits: those that come nearest are written, and
+marked; 2 usage or a bad file, nothing changed; 3 a safety invariant broke; 4 a liveness bound broke;
+130 interrupted, nothing changed.";
 
 /// What `idunno tune` is told.
 #[derive(Clone, Debug, Args)]
@@ -50,10 +56,12 @@ pub(super) struct Tune {
     /// The longest that a healthy machine stands still; who pauses no longer than that shall not be evicted.
     #[arg(long, value_name = "TIME", default_value = "1500ms", value_parser = pause)]
     pause: Span,
-    /// How many trials each setting has, an eighth of a node-day and up to 32 crashes each. Three divided by the node-days is the
-    /// least that can be said of false alarms that were not seen.
-    #[arg(long, value_name = "N", default_value_t = 24, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    trials: u32,
+    /// How many trials each setting has, an eighth of a node-day and up to 32 crashes each [default: as many as
+    /// --false-suspicions-per-day needs, from 24 to 240].
+    ///
+    /// Three divided by the node-days is the least that can be said of false alarms that were not seen.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    trials: Option<u32>,
     /// The seed of the first trial; trial i has this seed plus i [default: the scenario's].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     seed: Option<u64>,
@@ -75,6 +83,19 @@ pub(super) struct Tune {
     /// How to show the advice; csv is the whole of tune.csv.
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     format: Format,
+}
+
+impl Tune {
+    /// How many trials each setting has.
+    fn trials(&self) -> u32 {
+        self.trials.unwrap_or_else(|| self.trials_needed().clamp(TRIALS_MIN, TRIALS_MAX))
+    }
+
+    /// In how many trials there has to be no false alarm, so that the limit is known to be kept.
+    fn trials_needed(&self) -> u32 {
+        let one = Rare { count: 0, node_days: NODE_DAYS };
+        (one.at_most() / self.false_suspicions_per_day).ceil() as u32
+    }
 }
 
 /// A number above 0.
@@ -105,6 +126,11 @@ const NODE_DAYS: f64 = 0.125;
 const CRASHES_MAX: usize = 32;
 /// Clusters larger than this have fewer crashes, down to four.
 const CRASHES_NODES: usize = 20;
+/// The fewest and the most trials of a setting, unless it is said how many.
+const TRIALS_MIN: u32 = 24;
+const TRIALS_MAX: u32 = 240;
+/// How many steps there are: the stages, and the scenario itself.
+const STEPS: usize = 4;
 /// Trials after which a setting that breaks a limit beyond doubt is left alone.
 const FIRST_TRIALS: u32 = 2;
 /// Trials in which a setting is tried on the scenario's own work, and for how long each.
@@ -133,6 +159,14 @@ pub(super) fn run(tune: &Tune, stop: &AtomicBool) -> Exit {
             return Exit::Usage;
         }
     };
+    let needed = tune.trials_needed();
+    if tune.trials() < needed && !tune.quiet {
+        screen::complain(&format!(
+            "{} of each setting cannot tell whether there are at most {} false alarms per node and day; --trials {needed} would do.",
+            some(u64::from(tune.trials()), "trial", "trials"),
+            number(tune.false_suspicions_per_day)
+        ));
+    }
     let exit = match advise(tune, &plan, results, &pool, stop) {
         Ok(exit) => exit,
         Err(Halt::Interrupted) => {
@@ -189,22 +223,40 @@ fn advise(
     let now = Timing::of(&plan.config);
     let mut advised = now;
     let mut staged = Vec::new();
-    for stage in [Stage::Detection, Stage::Eviction, Stage::Election] {
+    for (step, stage) in (1..).zip([Stage::Detection, Stage::Eviction, Stage::Election]) {
         let tried = tried(stage, &advised, &now, tune.pause);
-        let points = measured(tune, plan, stage, &tried, &limits, pool, stop)?;
+        let settings = some(tried.len() as u64, "setting", "settings");
+        let bar = format!("step {step} of {STEPS}, {} with {settings}", stage.name());
+        let bar = sim::bar(tune.quiet, &bar, tried.len() as u64 * u64::from(tune.trials()));
+        let points = measured(tune, plan, stage, &tried, &limits, &bar, pool, stop);
+        bar.finish_and_clear();
+        let points = points?;
         let choice = choose(&points, &limits);
         advised = points[choice.point].timing;
         staged.push(Staged { points, choice });
     }
     // Evictions were tried with the suspicion that was advised, and elections with both.
     let plans = [plan.clone(), with(plan, &advised)];
-    let own = Own::run(&plans, tune.trials, tune.quiet, pool, stop).ok_or(Halt::Interrupted)?;
+    let own = Own::run(&plans, tune.trials(), tune.quiet, pool, stop).ok_or(Halt::Interrupted)?;
     let kept: Vec<(Vec<Point>, usize)> =
         staged.iter().map(|one| (one.points.clone(), one.choice.point)).collect();
-    let folder = results.finish(&kept, &limits, &advised, &to_toml(&plans[1])).map_err(Halt::Failed)?;
+    let broken = staged.iter().filter(|one| !one.keeps_limits());
+    let broken: Vec<String> = broken.map(|one| show::why(one, &limits, tune.trials())).collect();
+    let settings = show::settings(&plan.name, &advised, &broken);
+    let folder = results.finish(&kept, &limits, &settings, &to_toml(&plans[1])).map_err(Halt::Failed)?;
     let advice =
         show::Advice { tune, plan, limits, now, advised, staged: &staged, own: &own, folder: &folder };
-    Ok(own.exit(&tune.scenario, &tune.set).graver(advice.show()))
+    let exit = own.exit(&tune.scenario, &tune.set).graver(advice.show());
+    if broken.is_empty() {
+        return Ok(exit);
+    }
+    screen::complain(&format!(
+        "{}: no settings keep all limits; those that come nearest are in {}.\n{}",
+        plan.name,
+        folder.display(),
+        broken.iter().map(|why| wrapped(why, "  ")).collect::<Vec<_>>().join("\n")
+    ));
+    Ok(exit.graver(Exit::Failed))
 }
 
 /// The same scenario with these time-outs.
@@ -256,23 +308,22 @@ fn tried(stage: Stage, advised: &Timing, now: &Timing, longest: Span) -> Vec<Tim
     all
 }
 
-/// Runs the trials of a stage, one bar for all of them: the first few at each setting, and the others where these leave a doubt.
+/// Runs the trials of a stage: the first few at each setting, and the others where these leave a doubt.
 fn measured(
     tune: &Tune,
     plan: &Plan,
     stage: Stage,
     tried: &[Timing],
     limits: &Limits,
+    bar: &ProgressBar,
     pool: &ThreadPool,
     stop: &AtomicBool,
 ) -> Result<Vec<Point>, Halt> {
     let plans: Vec<Plan> = tried.iter().map(|timing| with(plan, timing)).collect();
     let mut points: Vec<Point> =
         tried.iter().map(|timing| Point { stage, timing: *timing, samples: Vec::new() }).collect();
-    let message = format!("{}, {}", stage.name(), some(tried.len() as u64, "setting", "settings"));
-    let bar = sim::bar(tune.quiet, &message, tried.len() as u64 * u64::from(tune.trials));
-    let first = tune.trials.min(FIRST_TRIALS);
-    for trials in [0..first, first..tune.trials] {
+    let first = tune.trials().min(FIRST_TRIALS);
+    for trials in [0..first, first..tune.trials()] {
         // What breaks a limit beyond doubt need not be known any better.
         let open: Vec<usize> = (0..points.len()).filter(|&at| !limits.surely_broken(&points[at])).collect();
         let count = trials.len() as u32;
@@ -290,13 +341,8 @@ fn measured(
             bar.inc(1);
             Ok(())
         };
-        let ran = trials::in_order(pool, open.len() as u32 * count, make, take);
-        if ran.is_err() {
-            bar.finish_and_clear();
-            return ran.map(|()| points);
-        }
+        trials::in_order(pool, open.len() as u32 * count, make, take)?;
     }
-    bar.finish_and_clear();
     Ok(points)
 }
 
@@ -336,6 +382,11 @@ impl Staged {
     /// The point to use.
     fn used(&self) -> &Point {
         &self.points[self.choice.point]
+    }
+
+    /// Whether the point to use keeps both limits.
+    fn keeps_limits(&self) -> bool {
+        self.choice.alarms_kept && self.choice.messages_kept
     }
 
     /// The point that the scenario has now.

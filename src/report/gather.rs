@@ -16,10 +16,10 @@ use super::rows::Tables;
 use super::serving::Serving;
 use super::summary::{JobSample, Sample};
 use super::work::Work;
-use crate::base::Time;
+use crate::base::{Epoch, Time};
 use crate::check::Gaps;
-use crate::history::{Change, Index, Machine, Observation, Payload, Record, Sink, What};
-use crate::scenario::Plan;
+use crate::history::{Change, Index, Machine, Observation, Payload, Position, Record, Sink, What};
+use crate::scenario::{FailoverMode, Plan};
 
 /// Gathers what the reports need of one trial; feed it as the [`Sink`] of the run, then [`Gather::finish`] it.
 ///
@@ -37,6 +37,8 @@ pub struct Gather<'a> {
     lives: Option<Lives>,
     /// The last entry that anyone has applied.
     applied: Index,
+    /// The same of each reign, where one reign may contradict another; empty otherwise.
+    reigns: BTreeMap<Epoch, Index>,
     /// The encoded history, unless it is stored already.
     history: Option<Lines>,
     /// What it lacks.
@@ -100,6 +102,7 @@ impl<'a> Gather<'a> {
             hits: Hits::default(),
             lives: None,
             applied: Index::default(),
+            reigns: BTreeMap::new(),
             history: Some(Lines::default()),
             gaps: Gaps::default(),
         }
@@ -168,6 +171,12 @@ impl<'a> Gather<'a> {
         });
         let history = history.unwrap_or_default();
         Trial { number: self.number, seed: self.seed, ended_at, tables, history, sample, figures }
+    }
+
+    /// Whether an entry at a place that has one already is another one. A quorum has one at each place, a standby need not.
+    fn contradicts(&self, epoch: Epoch, index: Index) -> bool {
+        self.plan.config.failover.mode == FailoverMode::Standby
+            && self.reigns.get(&epoch).is_none_or(|last| index > *last)
     }
 
     /// Something may have changed what machines are in.
@@ -285,13 +294,22 @@ impl Sink for Gather<'_> {
                 self.settle(at);
             }
             What::Node(Observation::Applied { entry, changes, .. }) => {
-                if entry.position.index <= self.applied {
+                let Position { epoch, index } = entry.position;
+                let is_next = index > self.applied;
+                if !(is_next || self.contradicts(epoch, index)) {
                     return;
                 }
-                self.applied = entry.position.index;
+                if self.plan.config.failover.mode == FailoverMode::Standby {
+                    self.reigns.insert(epoch, index);
+                }
                 self.work.on_entry(at, entry, changes);
-                self.cluster.on_changes(at, changes);
                 self.serving.on_changes(changes);
+                // Of who is there the first one to tell is believed.
+                if !is_next {
+                    return;
+                }
+                self.applied = index;
+                self.cluster.on_changes(at, changes);
                 if let Payload::Seats(seats) = &*entry.payload {
                     self.cluster.seat(at, seats);
                 }

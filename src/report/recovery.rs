@@ -179,10 +179,11 @@ impl Hit {
             let next = work.commits.partition_point(|(time, _)| *time <= since);
             work.commits.get(next).map(|(time, _)| *time).filter(near)
         });
-        let normal = if takes_away(&self.kind) || redispatch.is_some() {
-            self.normal(first_result.or(redispatch).unwrap_or(self.at), work).filter(near)
-        } else {
-            None
+        let normal = match (redispatch, first_result) {
+            // Nothing came of it.
+            (Some(_), None) => None,
+            (None, _) if !takes_away(&self.kind) => None,
+            (_, from) => self.normal(from, work).filter(near),
         };
         let regained = self.regained(work).filter(near);
         Spans { detect, promote, redispatch, first_result, normal, regained }
@@ -206,8 +207,9 @@ impl Hit {
         self.held.iter().map(out).max_by_key(|time| time.unwrap_or(Time::NEVER))?
     }
 
-    /// The first moment from `from` on at which the pace over the last second is back.
-    fn normal(&self, from: Time, work: &Work) -> Option<Time> {
+    /// The first moment from `from` on at which the pace over the last second is back. Where nothing was given out again, it may
+    /// never have been gone; whether it was, only what was counted after the fault can tell.
+    fn normal(&self, from: Option<Time>, work: &Work) -> Option<Time> {
         let until = |time: Time| work.commits.partition_point(|(at, _)| *at <= time);
         let before = work.commits.partition_point(|(at, _)| *at < self.at);
         let first = work.commits.first()?.0;
@@ -219,11 +221,21 @@ impl Hit {
         let pace = (before - until(self.at - window)) as f64 / window.as_secs();
         let enough = NORMAL * pace * self.survivors * PACE.as_secs();
         let recent = |time: Time| (until(time) - until(time - PACE)) as f64;
-        if recent(from) >= enough {
-            return Some(from);
-        }
-        // The pace rises only when something commits.
         let last = work.jobs.values().map(Job::end).max()?;
+        let from = if let Some(from) = from {
+            if recent(from) >= enough {
+                return Some(from);
+            }
+            from
+        } else {
+            let next = (self.at + PACE).min(last);
+            let part = next.since(self.at).as_secs() / PACE.as_secs();
+            if next > self.at && (until(next) - until(self.at)) as f64 >= enough * part {
+                return Some(self.at);
+            }
+            self.at + PACE
+        };
+        // The pace rises only when something commits.
         let later = work.commits[until(from)..].iter().map(|(at, _)| *at);
         later.take_while(|at| *at <= last).find(|&at| recent(at) >= enough)
     }

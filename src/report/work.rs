@@ -115,7 +115,7 @@ pub(super) struct Work {
     pub(super) dispatches: Vec<(Time, AttemptId, QueryId)>,
     /// How often a worker began to load a model.
     pub(super) loads: u64,
-    /// Every counted query, in order of time.
+    /// Every counted query, in order of time: when it was counted for the first time.
     pub(super) commits: Vec<(Time, JobId)>,
     /// Attempts from which a coordinator still expects something.
     open: BTreeSet<AttemptId>,
@@ -174,17 +174,16 @@ impl Work {
         }
     }
 
-    /// An entry was applied for the first time by anyone.
+    /// An entry was applied for the first time by anyone. Where a coordinator has forgotten what others had counted, it counts again,
+    /// in entries of its own: what counted first stands.
     pub(super) fn on_entry(&mut self, at: Time, entry: &Entry, changes: &[Change]) {
         for change in changes {
             match change {
                 Change::JobAdded { job, spec } => {
                     let submitted = self.submission(entry).unwrap_or(at);
                     let spec = Arc::clone(spec);
-                    self.jobs.insert(
-                        *job,
-                        Job { spec, submitted, added: at, started: None, ended: None, counted: 0 },
-                    );
+                    let fresh = Job { spec, submitted, added: at, started: None, ended: None, counted: 0 };
+                    self.jobs.entry(*job).or_insert(fresh);
                 }
                 Change::Counted { query, attempt, worker, inputs, failed, .. } => {
                     let (attempt, worker, inputs, failed) = (*attempt, *worker, *inputs, *failed);
@@ -285,14 +284,14 @@ impl Work {
     }
 
     fn counted(&mut self, query: QueryId, counted: Counted) {
-        self.commits.push((counted.at, query.job));
         let known = self.queries.entry(query).or_default();
-        if known.counted.is_none()
-            && let Some(job) = self.jobs.get_mut(&query.job)
-        {
-            job.counted += u64::from(counted.inputs);
+        if known.counted.is_none() {
+            known.counted = Some(counted);
+            self.commits.push((counted.at, query.job));
+            if let Some(job) = self.jobs.get_mut(&query.job) {
+                job.counted += u64::from(counted.inputs);
+            }
         }
-        known.counted.get_or_insert(counted);
         for attempt in &known.attempts {
             self.open.remove(attempt);
         }

@@ -123,6 +123,15 @@ impl Check<'_> {
             );
             self.refuse(&["failover.standby"], why);
         }
+        if let (StandbyRule::Named(name), Some(first)) = (&failover.standby, self.plan.nodes.first())
+            && first.name == *name
+        {
+            let why = format!(
+                "{name} is the first coordinator, and nobody takes over from itself; wanted \"earliest\", \"successor\" or \
+                 another machine's name"
+            );
+            self.refuse(&["failover.standby"], why);
+        }
     }
 
     fn names(&self) {

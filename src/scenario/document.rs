@@ -6,12 +6,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Place, Problem, ScenarioError, Wrong};
 use super::keys::keys;
+use super::twice::Written;
 
 /// The longest file, in bytes, that is read as a scenario.
 const SOURCE_BYTES_MAX: usize = 16 << 20;
 
 /// The most parts of an override's path.
 const STEPS_MAX: usize = 8;
+
+/// Of more duplicate keys than this it is not said where they stand first.
+const TWICE_MAX: usize = 20;
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
@@ -97,12 +101,25 @@ impl Document {
             let root = table_of(table.get_ref(), &|offset| lines.place(offset));
             return Ok(Document { origin, root });
         }
-        let problem = |error: &toml::de::Error| Problem {
-            place: lines.place(error.span().map_or(0, |span| span.start)),
-            key: String::new(),
-            wrong: Wrong::Syntax(format!("not TOML: {}", error.message())),
+        let written = Written::of(source);
+        let problem = |(number, error): (usize, &toml::de::Error)| {
+            let span = error.span().unwrap_or(0..0);
+            let place = lines.place(span.start);
+            let is_duplicate = number < TWICE_MAX && error.message() == "duplicate key";
+            let Some(twice) = is_duplicate.then(|| written.twice(&span)).flatten() else {
+                let wrong = Wrong::Syntax(format!("not TOML: {}", error.message()));
+                return Problem { place, key: String::new(), wrong };
+            };
+            let first = lines.number(twice.first);
+            let why = match &twice.header {
+                Some(header) => format!(
+                    "written in line {first} already; wanted one {header} with the keys of both, each of them once"
+                ),
+                None => format!("written in line {first} already; wanted it once: take one of the two out"),
+            };
+            Problem { place, key: twice.path, wrong: Wrong::Syntax(why) }
         };
-        Err(ScenarioError::new(errors.iter().map(problem).collect()))
+        Err(ScenarioError::new(errors.iter().enumerate().map(problem).collect()))
     }
 
     /// The file as such, when no line of it is to blame.
@@ -284,8 +301,11 @@ impl<'a> Lines<'a> {
         Lines { origin, starts: std::iter::once(0).chain(breaks).collect() }
     }
 
+    fn number(&self, offset: usize) -> u32 {
+        self.starts.partition_point(|&start| start <= offset) as u32
+    }
+
     fn place(&self, offset: usize) -> Place {
-        let line = self.starts.partition_point(|&start| start <= offset) as u32;
-        Place::File { origin: self.origin.clone(), line: Some(line) }
+        Place::File { origin: self.origin.clone(), line: Some(self.number(offset)) }
     }
 }

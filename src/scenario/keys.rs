@@ -403,7 +403,7 @@ static KEYS: &[Key] = &[
 
     key("failover.mode", Choice(failover_modes), Value("log"), "What keeps the state when machines die: with log a quorum of voters; with standby, as classic systems do it and not safe, one hot standby that takes over when membership says that the coordinator is dead. The first machine is the first coordinator then, and all is kept in memory."),
     key("failover.backup_every", SpanKind(Span::ZERO, HOUR), Value("0s"), "standby: time between two backups to the standby; \"0s\" is at every operation, which counts only once the standby has it."),
-    key("failover.standby", Name, Value("earliest"), "standby: who that is. earliest: the member that has belonged longest; successor: the coordinator's neighbour in the ring; or the name of a machine, and no other."),
+    key("failover.standby", Name, Value("earliest"), "standby: who that is. earliest: the member that has belonged longest; successor: the coordinator's neighbour in the ring; or the name of a machine, and no other, which the first one cannot be."),
     key("failover.election", SpanKind(Span::millis(2), HOUR), Value("250ms"), "The shortest silence of the coordinator after which a voter asks to be elected, the longest is twice that; at least two beats."),
     key("failover.beat", SpanKind(Span::millis(1), MINUTE), Value("75ms"), "Time between two signs of life of the coordinator to each voter."),
     key("failover.snapshot_every", Whole(1, 1_000_000_000), Value("4096"), "Entries of the log between two snapshots."),

@@ -1,6 +1,6 @@
 //! Scenarios: TOML as people write it, checked and turned into a plan that a driver can carry out.
 //!
-//! [`Plan::read`] takes the text to the plan: `document` knows what stands where, `keys` and `shape` what may stand
+//! [`Plan::read`] takes the text to the plan: `document` and `twice` know what stands where, `keys` and `shape` what may stand
 //! there, `read` and `units` what it means, `build` and `network` which part of the plan it makes, `check` what does not go together. [`to_toml`] and [`to_brief_toml`] go the
 //! other way.
 
@@ -22,6 +22,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod twice;
 mod units;
 mod write;
 

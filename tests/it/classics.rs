@@ -275,9 +275,14 @@ fn a_partition_splits_the_brain_of_a_standby_and_not_that_of_a_quorum() {
     let two_histories = |seed: &u64| run(&standby, *seed).verdict.violations.iter().any(kept);
     let split: Vec<u64> = (1..=10).filter(two_histories).collect();
     assert!(split.len() >= 8, "only the seeds {split:?} of 1 to 10 have two histories");
+    for seed in split {
+        let doubled = run(&standby, seed).verdict.queries_doubled;
+        assert!(doubled > 100, "seed {seed}: both sides count, and only {doubled} queries are counted twice");
+    }
     for seed in 1..=10 {
         let trial = clean(&log, seed);
-        assert_eq!((trial.verdict.queries_lost, trial.verdict.queries_counted), (0, 2000), "seed {seed}");
+        let Verdict { queries_lost, queries_counted, queries_doubled, .. } = trial.verdict;
+        assert_eq!((queries_lost, queries_counted, queries_doubled), (0, 2000, 0), "seed {seed}");
     }
 }
 
@@ -285,8 +290,16 @@ fn a_partition_splits_the_brain_of_a_standby_and_not_that_of_a_quorum() {
 fn a_backup_every_so_often_forgets_what_one_at_each_operation_keeps() {
     let name = "standby_lagging_backup";
     let lagging = shipped(name, &[]);
+    // A job that is submitted after the backup is accepted, and then nobody knows of it any more.
+    let late = shipped(name, &["job.1.at=12s"]);
     for seed in 1..=10 {
-        assert_eq!(run(&lagging, seed).verdict.gravest(), Some(Kind::Safety), "seed {seed}");
+        let verdict = run(&lagging, seed).verdict;
+        assert_eq!(verdict.gravest(), Some(Kind::Safety), "seed {seed}");
+        assert_eq!(verdict.queries_lost, 0, "seed {seed}: the standby has both jobs");
+        // Of the two thousand at least those of four seconds, at sixty or so a second.
+        let Verdict { queries_counted: counted, queries_doubled: doubled, .. } = verdict;
+        assert!((200..900).contains(&doubled), "seed {seed}: {doubled} counted twice, {counted} in the log");
+        assert_eq!(run(&late, seed).verdict.queries_lost, 1000, "seed {seed}");
         for kept in ["failover.mode=log", "failover.backup_every=0s"] {
             let trial = clean(&shipped(name, &[kept]), seed);
             let counted = (trial.verdict.queries_lost, trial.verdict.queries_counted);
@@ -295,15 +308,21 @@ fn a_backup_every_so_often_forgets_what_one_at_each_operation_keeps() {
     }
 }
 
-/// Where the design decides how long a recovery takes, ours is of the order of the published one.
+/// Where the design decides how long a recovery takes, ours is what was published, less what is not modelled. The published figures are
+/// means of five or six; the bounds are what their spread and the page on classic designs leave open.
 #[test]
 fn earlier_systems_recover_as_slowly_here_as_they_did() {
-    // The scenario, and what was published of a worker's and of the coordinator's death, in seconds.
+    // The scenario, and within what a worker's and the coordinator's death is to come out, in seconds.
     let published = [
-        ("classic_query_counts", 3.88, 3.57),
-        ("classic_time_shares", 3.0, 3.0),
-        ("classic_pull", 5.43, 8.0),
-        ("classic_successor", 1.26, 3.59),
+        // 3.88 (σ 0.44, the shortest 3.59) and 3.57 (σ 0.19, the shortest 3.23), with all that its code takes after detection.
+        ("classic_query_counts", 2.5..3.6, 2.4..3.3),
+        // 3 s of detection and the sending, which comes when another machine has ended its query: up to the seven seconds in which
+        // one of nine ends a query of a minute.
+        ("classic_time_shares", 3.0..10.0, 3.0..10.0),
+        // 5.43, and about 8, of which 5 s are detection and the fetching of files is not modelled.
+        ("classic_pull", 4.4..5.6, 4.4..5.6),
+        // 1.26 (σ 0.25), and 3.59 (σ 0.55), two seconds of it in code that is not modelled.
+        ("classic_successor", 1.0..1.52, 1.0..1.6),
     ];
     for (name, worker, coordinator) in published {
         let plan = shipped(name, &[]);
@@ -312,14 +331,39 @@ fn earlier_systems_recover_as_slowly_here_as_they_did() {
             median(trials.iter().map(Trial::worker_recovery).collect()),
             median(trials.iter().map(Trial::coordinator_recovery).collect()),
         );
-        for (ours, published) in [(ours.0, worker), (ours.1, coordinator)] {
-            let ratio = ours / published;
-            assert!((0.25..4.0).contains(&ratio), "{name}: {ours} s, and {published} s were published");
-        }
+        assert!(worker.contains(&ours.0), "{name}: {} s after a worker's death, not {worker:?}", ours.0);
+        let of = "after the coordinator's death";
+        assert!(coordinator.contains(&ours.1), "{name}: {} s {of}, not {coordinator:?}", ours.1);
         let detection = plan.config.membership.suspect_after.as_secs();
         assert!(
             ours.0 > 0.8 * detection && ours.1 > 0.8 * detection,
             "{name}: {ours:?} begins with detection"
+        );
+    }
+}
+
+/// The script prints what the page says; the cheapest of it is looked at here.
+#[test]
+fn the_page_about_classic_designs_has_the_figures_of_its_script() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let page = std::fs::read_to_string(format!("{root}/docs/classic_designs.md")).unwrap();
+    let shown = std::process::Command::new(format!("{root}/scripts/classic_designs.sh"))
+        .args([env!("CARGO_BIN_EXE_idunno"), "systems"])
+        .env("SYSTEMS", "classic_successor classic_query_counts")
+        .output()
+        .expect("there is a bash");
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    let said = String::from_utf8(shown.stdout).expect("it is text");
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for line in said.lines() {
+        let (name, figures) = line.split_once(": ").expect("a name and its figures");
+        let row = page.lines().find(|row| row.starts_with(&format!("| `{name}` |"))).expect("it has a row");
+        let ours = row.split('|').skip(3).filter_map(|cell| cell.trim().rsplit_once(", "));
+        let ours: Vec<&str> = ours.map(|(_, ours)| ours).collect();
+        assert_eq!(
+            ours.join(", "),
+            figures,
+            "{name}: docs/classic_designs.md says otherwise than its script"
         );
     }
 }

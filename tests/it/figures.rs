@@ -268,3 +268,23 @@ fn only_what_shall_be_drawn_is_kept() {
         assert!(gather.finish(end).figures.is_empty());
     });
 }
+
+/// Two of three die: nobody leads again, and what had been counted in the second before says nothing of that.
+#[test]
+fn a_cluster_that_never_works_again_is_not_back_at_its_pace() {
+    let scenario = |target: &str| {
+        format!(
+            "nodes = 3\nuntil = \"12s\"\n[model.m]\nload = \"10ms\"\nper_input = \"50ms\"\n[[job]]\nmodel = \"m\"\ninputs = 900\n\
+             [[fault]]\nat = \"5s\"\nkind = \"crash\"\ntarget = {target}\n"
+        )
+    };
+    let normal = |target: &str, seed: u64| {
+        let plan = Plan::read(&scenario(target), "pace.toml").unwrap_or_else(|error| panic!("{error}"));
+        trial(&plan, seed).tables.recovery[0].normal_s.value()
+    };
+    for seed in 1..=3 {
+        assert_eq!(normal("[\"node 2\", \"node 3\"]", seed), None, "seed {seed}");
+        let back = normal("\"coordinator\"", seed).expect("a successor works on");
+        assert!(back > 0.2, "seed {seed}: back after {back} s, which is before the first election");
+    }
+}

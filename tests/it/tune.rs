@@ -69,7 +69,7 @@ fn a_bad_network_asks_for_patience_and_the_advice_is_the_same_with_any_number_of
     let stages = good["stages"].as_array().expect("there are stages");
     assert!(stages.iter().all(|stage| stage["alarms_kept"] == true), "{good:#}");
 
-    // What is advised can be pasted.
+    // What is advised can be pasted, where there is nothing of the kind, and otherwise the message says what to do.
     let settings = fs::read_to_string(folder.path().join("20%-2/three/tune/settings.toml")).unwrap();
     let pasted = folder.path().join("pasted.toml");
     fs::write(&pasted, format!("{THREE}\n{settings}")).unwrap();
@@ -78,10 +78,54 @@ fn a_bad_network_asks_for_patience_and_the_advice_is_the_same_with_any_number_of
         let checked = output(&["scenario", "check", file.to_str().unwrap()]);
         assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
     }
+    let twice = folder.path().join("twice.toml");
+    fs::write(&twice, format!("{THREE}\n[membership]\nheartbeat = \"70ms\"\n\n{settings}")).unwrap();
+    let shown = output(&["scenario", "check", twice.to_str().unwrap()]);
+    let said = text(&shown.stderr);
+    assert_eq!(shown.status.code(), Some(2), "{said}");
+    let line =
+        |word: &str| 1 + fs::read_to_string(&twice).unwrap().lines().position(|line| line == word).unwrap();
+    let first = line("[membership]");
+    let wanted =
+        format!("membership: written in line {first} already; wanted one [membership] with the keys of both");
+    assert!(said.contains(&wanted), "{said}");
     for chart in ["detection", "messages", "wasted", "eviction", "election"] {
         let path = folder.path().join(format!("20%-2/three/tune/{chart}.png"));
         assert!(path.is_file(), "{chart} is drawn");
     }
+}
+
+/// One trial cannot tell of one false alarm a day: an eighth of a node-day, in which there may have been 24 a day.
+#[test]
+fn settings_that_keep_no_limit_are_marked_and_end_with_1_also_when_quiet() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scenario, out) = (folder.path().join("three.toml"), folder.path().join("out"));
+    fs::write(&scenario, THREE).unwrap();
+    let few = ["--trials", "1", "--false-suspicions-per-day", "1", "--quiet"];
+    let of = ["tune", scenario.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let shown = output(&[&of[..], &few[..]].concat());
+    let said = text(&shown.stderr);
+    assert_eq!((shown.status.code(), text(&shown.stdout)), (Some(1), String::new()), "{said}");
+    assert!(said.starts_with("three: no settings keep all limits"), "{said}");
+    assert!(said.split_whitespace().collect::<Vec<_>>().join(" ").contains("--trials 24 would do"), "{said}");
+    let settings = fs::read_to_string(out.join("three/tune/settings.toml")).unwrap();
+    assert!(settings.contains("# NO SETTINGS KEEP ALL LIMITS."), "{settings}");
+    // The keys are still what they are without the comment, and so are the flags in it.
+    let flags = settings.lines().find_map(|line| line.strip_prefix("# --set ")).expect("there are flags");
+    let flags: Vec<&str> = flags.split(" --set ").collect();
+    assert_eq!(flags.len(), 5, "{settings}");
+    let set: Vec<&str> = flags.iter().flat_map(|flag| ["--set", flag]).collect();
+    let path = scenario.to_str().unwrap();
+    let checked = output(&[&["scenario", "show", path], &set[..]].concat());
+    let resolved = fs::read_to_string(out.join("three/tune/scenario.toml")).unwrap();
+    let keys = |text: &str| -> Vec<String> {
+        let names = ["heartbeat", "suspect_after", "evict_after", "election", "beat"];
+        let has = |line: &&str| names.iter().any(|name| line.starts_with(&format!("{name} = ")));
+        text.lines().filter(has).map(ToOwned::to_owned).collect()
+    };
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    assert_eq!(keys(&settings), keys(&resolved));
+    assert_eq!(keys(&text(&checked.stdout)), keys(&resolved));
 }
 
 #[test]

@@ -70,7 +70,8 @@ impl Own {
         let plans: Vec<Plan> = plans.iter().map(|plan| Plan { trials, ..plan.clone() }).collect();
         let fresh = || Side { findings: Findings::new(), recovery: BTreeMap::new(), wasted: Vec::new() };
         let mut sides: Vec<Side> = plans.iter().map(|_| fresh()).collect();
-        let bar = sim::bar(quiet, "the scenario itself, before and after", 2 * u64::from(trials));
+        let bar =
+            sim::bar(quiet, "step 4 of 4, the scenario itself, before and after", 2 * u64::from(trials));
         let each = trials + 1;
         let place = |number: u32| ((number / each) as usize, number % each);
         let make = |number: u32| {

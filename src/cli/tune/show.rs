@@ -45,16 +45,17 @@ impl Advice<'_> {
     fn table(&self) -> String {
         let mut parts = vec![self.heading()];
         parts.extend(self.staged.iter().map(|stage| self.stage(stage)));
-        let kept = self.staged.iter().all(|stage| stage.choice.alarms_kept && stage.choice.messages_kept);
-        let what = if kept {
-            "Settings to use, as part of a scenario:"
+        let what = if self.staged.iter().all(Staged::keeps_limits) {
+            "Settings to use, in the place of those that a scenario has:"
         } else {
-            "No settings keep all limits, as is said below. Those that come nearest, as part of a scenario:"
+            "No settings keep all limits, as is said below. Those that come nearest, in the place of those that a scenario has:"
         };
         parts.push(format!("{what}\n\n{}", self.advised.toml().trim_end()));
         parts.push(self.try_them());
         parts.extend(self.cost());
-        parts.extend(self.staged.iter().map(|stage| wrapped(&self.why(stage), "  ")));
+        parts.extend(
+            self.staged.iter().map(|stage| wrapped(&why(stage, &self.limits, self.tune.trials()), "  ")),
+        );
         parts.push(self.own());
         parts.push(wrapped(
             "This holds for the network of the scenario, where messages are lost independently of each other. Real ones lose \
@@ -68,7 +69,7 @@ impl Advice<'_> {
     fn heading(&self) -> String {
         let plan = self.plan;
         let nodes = some(plan.nodes.len() as u64, "node", "nodes");
-        let trials = some(u64::from(self.tune.trials), "trial", "trials");
+        let trials = some(u64::from(self.tune.trials()), "trial", "trials");
         let first = format!("{}: {nodes}, {trials} of each setting from seed {}.", plan.name, plan.seed);
         let wanted = format!(
             "Wanted: at most {} false alarms per node and day, with 95 % confidence; at most {} messages per node and second \
@@ -179,62 +180,6 @@ impl Advice<'_> {
         (self.now != self.advised && !each.is_empty()).then(|| wrapped(&text, ""))
     }
 
-    /// Which limit decided.
-    fn why(&self, staged: &Staged) -> String {
-        let (used, choice) = (staged.used(), &staged.choice);
-        let timing = &used.timing;
-        let what = match used.stage {
-            Stage::Detection => {
-                format!("heartbeat {}, suspect_after {}", timing.heartbeat, timing.suspect_after)
-            }
-            Stage::Eviction => format!("evict_after {}", timing.evict_after),
-            Stage::Election => format!("election {}, beat {}", timing.election, timing.beat),
-        };
-        let word = used.stage.alarms();
-        let limit = number(self.limits.alarms);
-        let alarms = used.alarms();
-        if !choice.alarms_kept {
-            let ruled_out = staged.ruled_out();
-            let how = if ruled_out > self.limits.alarms {
-                let factor = (ruled_out / self.limits.alarms * f64::from(self.tune.trials)).ceil();
-                format!(
-                    " So few trials cannot tell: even none at all leaves {} possible; --trials {factor:.0} would do.",
-                    number(ruled_out)
-                )
-            } else {
-                String::new()
-            };
-            return format!(
-                "{what}: no setting of the grid keeps {limit} {word} per node and day. The best has {} in {} node-days, at most \
-                 {} a day.{how}",
-                count(alarms.count),
-                number(alarms.node_days),
-                number(alarms.at_most())
-            );
-        }
-        if !choice.messages_kept {
-            return format!(
-                "{what}: no setting of the grid keeps {} messages per node and second; this one has the fewest false alarms.",
-                number(self.limits.messages)
-            );
-        }
-        let quicker = match (choice.alarming, choice.talkative) {
-            (0, 0) => "nothing quicker was tried".to_owned(),
-            (alarming, 0) => format!("{} too many {word}", quicker(alarming)),
-            (0, talkative) => format!("{} too many messages", quicker(talkative)),
-            (alarming, talkative) => {
-                format!("{} too many {word}, and {talkative} more too many messages", quicker(alarming))
-            }
-        };
-        let seen =
-            if alarms.count == 0 { "none was".to_owned() } else { format!("{} were", count(alarms.count)) };
-        format!(
-            "{what}: {quicker}. Of {word} {seen} seen in {} node-days: at most {} per node and day.",
-            number(alarms.node_days),
-            number(alarms.at_most())
-        )
-    }
-
     /// The scenario before and after.
     fn own(&self) -> String {
         let trials = some(u64::from(self.own.trials), "trial", "trials");
@@ -281,15 +226,91 @@ impl Advice<'_> {
                 "false_alarms": alarms.count, "node_days": alarms.node_days,
                 "false_alarms_per_node_day_at_most": alarms.at_most(),
                 "messages_per_node_s": used.messages(), "wasted_per_1000": used.wasted(),
-                "why": self.why(staged),
+                "why": why(staged, &self.limits, self.tune.trials()),
             })
         };
         serde_json::json!({
-            "scenario": self.plan.name, "seed": self.plan.seed, "trials": self.tune.trials,
+            "scenario": self.plan.name, "seed": self.plan.seed, "trials": self.tune.trials(),
             "as_it_is": settings(&self.now), "to_use": settings(&self.advised),
+            "limits_kept": self.staged.iter().all(Staged::keeps_limits),
             "stages": self.staged.iter().map(stage).collect::<Vec<_>>(), "folder": self.folder,
         })
     }
+}
+
+/// settings.toml: the settings, after what to do with them and, where limits are `broken`, which ones and why.
+pub(super) fn settings(name: &str, advised: &Timing, broken: &[String]) -> String {
+    let flags: Vec<String> = advised.overrides().iter().map(|set| format!("--set {set}")).collect();
+    let begin = format!(
+        "What idunno tune advises for {name}. The keys go in the place of those that a scenario has in [membership] and \
+         [failover], each of which it may have once. {name} with them, whole, is in scenario.toml. For one run there are flags:"
+    );
+    let mut said = Vec::new();
+    if !broken.is_empty() {
+        said.push("NO SETTINGS KEEP ALL LIMITS. These come nearest.".to_owned());
+        said.extend_from_slice(broken);
+    }
+    let said = said.iter().map(|text| wrapped(text, ""));
+    let lines: Vec<String> = [wrapped(&begin, ""), flags.join(" ")].into_iter().chain(said).collect();
+    let lines = lines.iter().flat_map(|text| text.lines());
+    let comment: String = lines.map(|line| format!("# {line}\n")).collect();
+    format!("{comment}\n{}", advised.toml())
+}
+
+/// Which limit decided.
+pub(super) fn why(staged: &Staged, limits: &Limits, trials: u32) -> String {
+    let (used, choice) = (staged.used(), &staged.choice);
+    let timing = &used.timing;
+    let what = match used.stage {
+        Stage::Detection => {
+            format!("heartbeat {}, suspect_after {}", timing.heartbeat, timing.suspect_after)
+        }
+        Stage::Eviction => format!("evict_after {}", timing.evict_after),
+        Stage::Election => format!("election {}, beat {}", timing.election, timing.beat),
+    };
+    let word = used.stage.alarms();
+    let limit = number(limits.alarms);
+    let alarms = used.alarms();
+    if !choice.alarms_kept {
+        let ruled_out = staged.ruled_out();
+        let how = if ruled_out > limits.alarms {
+            let factor = (ruled_out / limits.alarms * f64::from(trials)).ceil();
+            format!(
+                " So few trials cannot tell: even none at all leaves {} possible; --trials {factor:.0} would do.",
+                number(ruled_out)
+            )
+        } else {
+            String::new()
+        };
+        return format!(
+            "{what}: no setting of the grid keeps {limit} {word} per node and day. The best has {} in {} node-days, at most \
+             {} a day.{how}",
+            count(alarms.count),
+            number(alarms.node_days),
+            number(alarms.at_most())
+        );
+    }
+    if !choice.messages_kept {
+        return format!(
+            "{what}: no setting of the grid keeps {} messages per node and second; this one has the fewest false alarms.",
+            number(limits.messages)
+        );
+    }
+    let quicker = match (choice.alarming, choice.talkative) {
+        (0, 0) => "nothing quicker was tried".to_owned(),
+        (alarming, 0) => format!("{} too many {word}", quicker(alarming)),
+        (0, talkative) => format!("{} too many messages", quicker(talkative)),
+        (alarming, talkative) => {
+            format!("{} too many {word}, and {talkative} more too many messages", quicker(alarming))
+        }
+    };
+    let seen =
+        if alarms.count == 0 { "none was".to_owned() } else { format!("{} were", count(alarms.count)) };
+    format!(
+        "{what}: {quicker}. Of {word} {seen} seen in {} node-days: at most {} per node and day.",
+        number(alarms.node_days),
+        number(alarms.at_most())
+    )
 }
 
 fn quicker(number: usize) -> String {

@@ -37,17 +37,18 @@ impl Tuning {
     }
 
     /// Writes tables, charts and settings, and puts the folder in the place of earlier results; gives its path. `stages` are the
-    /// points of each stage, with the position of the one to use; `resolved` is the scenario with the settings to use, as TOML.
+    /// points of each stage, with the position of the one to use; `settings` are those to use, and `resolved` is the scenario with
+    /// them, as TOML.
     pub fn finish(
         self,
         stages: &[(Vec<Point>, usize)],
         limits: &Limits,
-        advised: &Timing,
+        settings: &str,
         resolved: &str,
     ) -> Result<PathBuf, ReportError> {
         let path = self.folder.path().to_owned();
         write_points(&path, stages)?;
-        folder::write(&path.join("settings.toml"), advised.toml().as_bytes())?;
+        folder::write(&path.join("settings.toml"), settings.as_bytes())?;
         folder::write(&path.join("scenario.toml"), resolved.as_bytes())?;
         for (points, chosen) in stages {
             for (name, figure) in figures::figures(&self.scenario, points, *chosen, limits) {
