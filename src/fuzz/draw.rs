@@ -360,7 +360,6 @@ mod tests {
     fn in_many_scenarios_something_stays_broken_and_in_some_all_but_a_quorum() {
         for profile in Profile::ALL {
             let (broken, bare) = lasting_shares(profile);
-            println!("{:<10} {:>5.1}% {:>5.1}%", profile.name(), broken * 100.0, bare * 100.0);
             assert!((0.3..0.5).contains(&broken), "{profile:?}: {broken}");
             assert!(bare > 0.03, "{profile:?}: {bare}");
         }
