@@ -286,6 +286,24 @@ fn a_partition_splits_the_brain_of_a_standby_and_not_that_of_a_quorum() {
     }
 }
 
+/// A split brain breaks the order of views hundreds of times, and the second time says nothing new.
+#[test]
+fn violations_that_are_alike_are_shown_a_few_times_and_counted() {
+    let out = tempfile::tempdir().unwrap();
+    let shown = std::process::Command::new(env!("CARGO_BIN_EXE_idunno"))
+        .args(["sim", "standby_partition", "--trials", "4", "--quiet", "--out"])
+        .arg(out.path())
+        .output()
+        .expect("the command can be started");
+    let said = String::from_utf8(shown.stderr).expect("it speaks UTF-8");
+    assert_eq!(shown.status.code(), Some(3), "{said}");
+    for number in [2, 6] {
+        let alike = said.lines().filter(|line| line.contains(&format!(" Invariant {number}: "))).count();
+        assert!((1..=3).contains(&alike), "{alike} of invariant {number}: {said}");
+    }
+    assert!(said.contains(" more violations of invariant 6."), "{said}");
+}
+
 #[test]
 fn a_backup_every_so_often_forgets_what_one_at_each_operation_keeps() {
     let name = "standby_lagging_backup";
