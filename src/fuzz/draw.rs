@@ -51,7 +51,10 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
     let spare = (voters - 1) / 2;
     let hedges = config.dispatch.hedge;
     let observers = u32::from(config.membership.observers_each());
-    let ground = Ground { nodes: nodes.len() as u32, voters: voters as u32, until, hedges, observers };
+    // Stories need all their machines: they are told first.
+    let stays_from = if profile == Profile::Stories { until - Span::secs(4) } else { Span::ZERO };
+    let ground =
+        Ground { nodes: nodes.len() as u32, voters: voters as u32, until, stays_from, hedges, observers };
     let workers: Vec<bool> = nodes.iter().map(|node| node.worker).collect();
     let faults = all_faults(&mut rng.fork("faults"), profile, ground, spare, &workers);
     let plan = Plan {

@@ -199,6 +199,8 @@ pub(super) struct Ground {
     pub(super) voters: u32,
     /// When the last fault is over.
     pub(super) until: Span,
+    /// From when on something breaks for good.
+    pub(super) stays_from: Span,
     /// Whether slow queries are hedged.
     pub(super) hedges: bool,
     /// How many observers each machine has at most.
@@ -537,7 +539,14 @@ mod tests {
 
     #[test]
     fn every_family_stands_in_the_table_once_and_draws_what_the_table_says() {
-        let ground = Ground { nodes: 7, voters: 5, until: Span::secs(20), hedges: true, observers: 5 };
+        let ground = Ground {
+            nodes: 7,
+            voters: 5,
+            until: Span::secs(20),
+            stays_from: Span::ZERO,
+            hedges: true,
+            observers: 5,
+        };
         for (position, (family, kind, _)) in FAMILIES.iter().enumerate() {
             assert_eq!(*family as usize, position, "{family:?}: the table is in the order of the families");
             let faults = (0..20).flat_map(|seed| draw(*family, ground, &mut Rng::new(seed)));

@@ -63,7 +63,8 @@ pub(super) fn is_for_good(fault: &Fault) -> bool {
 }
 
 fn for_good(ground: Ground, rng: &mut Rng, kind: FaultKind, target: Target) -> Fault {
-    let at = Draw::Fixed(Span::millis(rng.below(ground.until.0 / 1_000_000)));
+    let from = ground.stays_from;
+    let at = Draw::Fixed(from + Span::millis(rng.below((ground.until - from).0 / 1_000_000)));
     Fault { at, kind, target, lasting: None, repeat: None, trigger: None, after: Draw::ZERO }
 }
 
@@ -108,7 +109,14 @@ mod tests {
 
     #[test]
     fn what_stays_leaves_a_quorum_and_a_worker_and_is_of_many_kinds() {
-        let ground = Ground { nodes: 6, voters: 5, until: Span::secs(20), hedges: true, observers: 5 };
+        let ground = Ground {
+            nodes: 6,
+            voters: 5,
+            until: Span::secs(20),
+            stays_from: Span::ZERO,
+            hedges: true,
+            observers: 5,
+        };
         let workers = [true, false, true, false, false, false];
         let mut kinds: Vec<&str> = Vec::new();
         for seed in 0..500 {
@@ -129,7 +137,14 @@ mod tests {
 
     #[test]
     fn whoever_votes_alone_stays_whole() {
-        let ground = Ground { nodes: 4, voters: 1, until: Span::secs(20), hedges: true, observers: 5 };
+        let ground = Ground {
+            nodes: 4,
+            voters: 1,
+            until: Span::secs(20),
+            stays_from: Span::ZERO,
+            hedges: true,
+            observers: 5,
+        };
         let mut broken = 0;
         for seed in 0..200 {
             let mut rng = Rng::new(seed);

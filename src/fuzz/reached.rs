@@ -96,11 +96,7 @@ impl Reached {
                 Dispatch::Suspect => self.reach(Point::SuspectRelieved),
                 _ => {}
             },
-            Observation::Arrived { query, answered: true, .. } => {
-                if !self.answered.insert(*query) {
-                    self.reach(Point::AnsweredTwice);
-                }
-            }
+            Observation::Arrived { query, answered: true, .. } => self.on_answer(*query),
             Observation::GaveUp { reason: GiveUp::Withdrawn, .. } => self.reach(Point::Withdrawn),
             Observation::Inherited { .. } => self.reach(Point::TakenOver),
             Observation::Loaded { ok: false, .. } => self.reach(Point::LoadFailed),
@@ -111,6 +107,12 @@ impl Reached {
                 self.on_changes(changes);
             }
             _ => {}
+        }
+    }
+
+    fn on_answer(&mut self, query: QueryId) {
+        if !self.answered.insert(query) {
+            self.reach(Point::AnsweredTwice);
         }
     }
 

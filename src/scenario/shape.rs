@@ -103,7 +103,7 @@ fn unknown(name: &str, group: &str, table: &str) -> Wrong {
     // A key that is right, in the wrong table; only one that cannot be confused, and none of the many tables of a list: what
     // stands in one list is not meant for another.
     let elsewhere = || {
-        let is_listed = |group: &str| group.ends_with(".N");
+        let is_listed = |group: &str| group.strip_suffix(".N").is_some();
         let mut others =
             keys().iter().filter(|key| key.name() == name && !(is_listed(group) && is_listed(key.group())));
         others.next().filter(|_| others.next().is_none()).map(|key| key.path.to_owned())

@@ -16,7 +16,7 @@ pub(super) const FAILURES_MAX: usize = 20;
 /// Every this many seeds a scenario is run twice, to see that its trace is the same.
 const TWICE_EVERY: u64 = 50;
 /// Without a terminal it is said this often how far a campaign is.
-const SAID_EVERY: Duration = Duration::from_secs(60);
+const SAID_EVERY: Duration = Duration::from_mins(1);
 /// How many seeds there are when nothing is said about it.
 const SEEDS_USUAL: u64 = 1_000;
 
