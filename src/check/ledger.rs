@@ -24,11 +24,19 @@ pub(super) struct Job {
     /// The first input and the batch size of each cut.
     cuts: Vec<(u64, u32)>,
     counted: Cover,
-    pub(super) ended: bool,
+    stage: Stage,
     /// Whether a client has stopped it, so that nothing is expected of it.
     pub(super) stopped: bool,
-    forgotten: bool,
-    cancelled: bool,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Complete,
+    Cancelled,
+    /// It had ended, and nobody remembers it.
+    Forgotten,
 }
 
 /// What is to be thought of a query.
@@ -43,6 +51,14 @@ pub(super) enum Standing {
 }
 
 impl Job {
+    pub(super) fn ended(&self) -> bool {
+        self.stage != Stage::Open
+    }
+
+    fn forgotten(&self) -> bool {
+        self.stage == Stage::Forgotten
+    }
+
     /// The inputs of a query, void or not: the first and the one after the last.
     fn range(&self, query: QueryId) -> Option<(u64, u64)> {
         let &(boundary, batch) = self.cuts.get(query.cut as usize)?;
@@ -57,7 +73,7 @@ impl Job {
     fn standing(&self, query: QueryId) -> Standing {
         let Some((from, to)) = self.range(query) else { return Standing::Unheard };
         let is_void = self.cuts.get(query.cut as usize + 1).is_some_and(|&(next, _)| from >= next);
-        if self.ended || is_void || self.counted.contains(from, to) {
+        if self.ended() || is_void || self.counted.contains(from, to) {
             Standing::Settled
         } else {
             Standing::Open(from, (to - from) as u32)
@@ -160,12 +176,12 @@ impl Ledger {
     /// Whether a client wants the job no more that this request made.
     pub(super) fn is_dropped(&self, origin: (SessionId, u64)) -> bool {
         let job = self.made.get(&origin).and_then(|job| self.jobs.get(job));
-        job.is_some_and(|job| job.forgotten || job.cancelled)
+        job.is_some_and(|job| matches!(job.stage, Stage::Forgotten | Stage::Cancelled))
     }
 
     /// Queries that jobs still wait for.
     pub(super) fn open_queries(&self) -> u64 {
-        self.jobs.values().filter(|job| !job.ended).map(Job::missing).sum()
+        self.jobs.values().filter(|job| !job.ended()).map(Job::missing).sum()
     }
 
     /// A committed entry took effect, for the first time anywhere.
@@ -234,7 +250,7 @@ impl Ledger {
                         self.drained.remove(node);
                     }
                     // What it had not begun, or may have now, begins somewhere.
-                    for job in self.jobs.values_mut().filter(|job| !job.ended) {
+                    for job in self.jobs.values_mut().filter(|job| !job.ended()) {
                         job.progress = who.at;
                     }
                 }
@@ -273,12 +289,10 @@ impl Ledger {
             inputs: spec.inputs.count(),
             cuts: vec![(0, spec.batch)],
             counted: Cover::default(),
-            ended: false,
+            stage: Stage::Open,
             stopped: false,
-            forgotten: false,
-            cancelled: false,
         };
-        if self.jobs.insert(id, job).is_none_or(|before| before.ended) {
+        if self.jobs.insert(id, job).is_none_or(|before| before.ended()) {
             self.open_jobs += 1;
         }
     }
@@ -287,7 +301,7 @@ impl Ledger {
         let (number, boundary, batch) = cut;
         let fits = self.jobs.get_mut(&id).filter(|job| {
             let last = job.cuts.last().map_or(0, |&(last, _)| last);
-            !job.ended
+            !job.ended()
                 && job.cuts.len() == number as usize
                 && (last..job.inputs).contains(&boundary)
                 && batch > 0
@@ -318,7 +332,7 @@ impl Ledger {
             report(&[who.machine], format_args!("query {query} of a job that nobody added was counted"));
             return;
         };
-        let ended = job.ended;
+        let ended = job.ended();
         let standing = job.standing(query);
         let doubled = job.counted.insert(from, from.saturating_add(u64::from(inputs)));
         job.progress = who.at;
@@ -375,11 +389,11 @@ impl Ledger {
             report(format_args!("{id} ended, and nobody had added it"));
             return;
         };
-        if job.ended {
+        if job.ended() {
             report(format_args!("{id} ended twice"));
             return;
         }
-        (job.ended, job.cancelled) = (true, cancelled);
+        job.stage = if cancelled { Stage::Cancelled } else { Stage::Complete };
         self.open_jobs -= 1;
         if !cancelled && !job.counted.contains(0, job.inputs) {
             let missing = job.missing();
@@ -390,7 +404,7 @@ impl Ledger {
     }
 
     fn stop(&mut self, who: Who, id: JobId, stopped: bool, findings: &mut Findings) {
-        if let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.ended && job.stopped != stopped) {
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.ended() && job.stopped != stopped) {
             job.stopped = stopped;
             job.progress = who.at;
         } else {
@@ -401,8 +415,8 @@ impl Ledger {
     }
 
     fn forget(&mut self, who: Who, id: JobId, findings: &mut Findings) {
-        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.ended && !job.forgotten) {
-            job.forgotten = true;
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.ended() && !job.forgotten()) {
+            job.stage = Stage::Forgotten;
             job.counted = Cover::default();
         } else {
             let detail = format_args!("{id} was forgotten before it had ended, or twice");
@@ -455,8 +469,8 @@ impl Ledger {
             }
             Reply::Done => {
                 let done = match asked.as_ref().map(|asked| &*asked.request) {
-                    Some(Request::Cancel(id)) => self.jobs.get(id).is_some_and(|job| job.ended),
-                    Some(Request::Forget(id)) => self.jobs.get(id).is_some_and(|job| job.forgotten),
+                    Some(Request::Cancel(id)) => self.jobs.get(id).is_some_and(Job::ended),
+                    Some(Request::Forget(id)) => self.jobs.get(id).is_some_and(Job::forgotten),
                     Some(Request::Submit(_) | Request::Jobs | Request::Read(_) | Request::Put(_)) => false,
                     // Another client may have chosen otherwise meanwhile.
                     Some(Request::SetPolicy(_)) => self.policy.is_some(),
@@ -487,10 +501,10 @@ impl Ledger {
         for status in list {
             let job = self.jobs.get(&status.job);
             let known = job.is_some_and(|job| {
-                job.forgotten
+                job.forgotten()
                     || (*job.spec == status.spec
                         && status.inputs_done <= job.counted.size()
-                        && (!status.ended || job.ended))
+                        && (!status.ended || job.ended()))
             });
             if !known {
                 report(format_args!("a client was told of progress of {} that there was not", status.job));
@@ -498,7 +512,7 @@ impl Ledger {
         }
         for (id, job) in &self.jobs {
             let promised = job.acknowledged.zip(asked).is_some_and(|(told, asked)| told < asked);
-            if promised && !job.forgotten && list.iter().all(|status| status.job != *id) {
+            if promised && !job.forgotten() && list.iter().all(|status| status.job != *id) {
                 report(format_args!("a client was told of all jobs except {id}, which had been accepted"));
             }
         }

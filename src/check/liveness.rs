@@ -268,7 +268,7 @@ impl Liveness {
                 // A policy that does not promise otherwise may let a job wait for as long as others go on.
                 let others = facts.ledger.jobs.values().map(|job| job.progress);
                 let progress = others.filter(|_| self.work.waits).fold(job.progress, Time::max);
-                (!job.ended && !job.stopped && !self.stranded.contains(&id))
+                (!job.ended() && !job.stopped && !self.stranded.contains(&id))
                     .then(|| (progress.max(self.viewed), self.within + self.work.allowance(job, facts)))
             }
         }
@@ -330,7 +330,7 @@ impl Liveness {
     fn given_up(&self, end: Time, calm: Time, facts: Facts<'_>, findings: &mut Findings) {
         for (id, job) in &facts.ledger.jobs {
             let since = job.progress.max(calm).max(self.viewed);
-            if !job.ended
+            if !job.ended()
                 && !job.stopped
                 && since + self.within + self.work.stuck <= end
                 && Work::workers(facts) > 0

@@ -11,7 +11,7 @@ use rayon::ThreadPool;
 
 use super::findings::Findings;
 use super::values::{moment, seed};
-use super::{Exit, Format, fuzz, scenarios, screen, trace, trials};
+use super::{Exit, Format, scenarios, screen, trace, trials};
 use crate::base::{QueryId, Span};
 use crate::check::{Checker, Verdict};
 use crate::history::Ignore;
@@ -85,7 +85,7 @@ pub(super) struct Sim {
     pub(super) from: Option<Span>,
     /// Plant this bug first, as in "idunno fuzz", to look at what it does. Release builds cannot.
     #[cfg(debug_assertions)]
-    #[arg(long, value_name = "NAME", hide = true, value_parser = fuzz::mutant)]
+    #[arg(long, value_name = "NAME", hide = true, value_parser = super::fuzz::mutant)]
     pub(super) mutant: Option<crate::scenario::Mutant>,
 }
 

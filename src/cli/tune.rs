@@ -220,6 +220,7 @@ fn advise(
     stop: &AtomicBool,
 ) -> Result<Exit, Halt> {
     let limits = Limits { alarms: tune.false_suspicions_per_day, messages: tune.messages };
+    let bench = Bench { tune, plan, limits: &limits, pool, stop };
     let now = Timing::of(&plan.config);
     let mut advised = now;
     let mut staged = Vec::new();
@@ -228,7 +229,7 @@ fn advise(
         let settings = some(tried.len() as u64, "setting", "settings");
         let bar = format!("step {step} of {STEPS}, {} with {settings}", stage.name());
         let bar = sim::bar(tune.quiet, &bar, tried.len() as u64 * u64::from(tune.trials()));
-        let points = measured(tune, plan, stage, &tried, &limits, &bar, pool, stop);
+        let points = measured(&bench, stage, &tried, &bar);
         bar.finish_and_clear();
         let points = points?;
         let choice = choose(&points, &limits);
@@ -308,17 +309,23 @@ fn tried(stage: Stage, advised: &Timing, now: &Timing, longest: Span) -> Vec<Tim
     all
 }
 
+/// What is tried, and until when.
+struct Bench<'a> {
+    tune: &'a Tune,
+    plan: &'a Plan,
+    limits: &'a Limits,
+    pool: &'a ThreadPool,
+    stop: &'a AtomicBool,
+}
+
 /// Runs the trials of a stage: the first few at each setting, and the others where these leave a doubt.
 fn measured(
-    tune: &Tune,
-    plan: &Plan,
+    bench: &Bench<'_>,
     stage: Stage,
     tried: &[Timing],
-    limits: &Limits,
     bar: &ProgressBar,
-    pool: &ThreadPool,
-    stop: &AtomicBool,
 ) -> Result<Vec<Point>, Halt> {
+    let Bench { tune, plan, limits, pool, stop } = *bench;
     let plans: Vec<Plan> = tried.iter().map(|timing| with(plan, timing)).collect();
     let mut points: Vec<Point> =
         tried.iter().map(|timing| Point { stage, timing: *timing, samples: Vec::new() }).collect();

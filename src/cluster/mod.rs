@@ -1,8 +1,8 @@
-//! A real node: the same [`Node`] as in rehearsals, on real disks, sockets and processes; and its clients.
+//! A real node: the same `Node` as in rehearsals, on real disks, sockets and processes; and its clients.
 //!
 //! [`start`] takes a data directory, founds a cluster or joins one, and returns while the node runs. Each part has a thread of its
-//! own, so that none waits for another: the machine (`machine`), the disk (`disk`), the engine
-//! ([`Supervisor`]), streams and datagrams (`net`). They reach the machine through one queue (`inbox`).
+//! own, so that none waits for another: the machine (`machine`), the disk (`disk`), the engine (`crate::engine`), streams and datagrams
+//! (`net`). They reach the machine through one queue (`inbox`).
 //!
 //! Everything that travels does so over mutual TLS, by certificates that are derived from the cluster's [`Key`].
 

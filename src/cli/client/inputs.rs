@@ -181,14 +181,16 @@ mod tests {
         fs::write(at.path().join("list"), "b.png\n\n  a.png\n").unwrap();
         assert_eq!(named(&inputs(&path("list"), None).unwrap()), ["b.png", "a.png"]);
         // Longer than a job may be: any part of it can be had, and no name is cut.
-        let long: String = (0..200_000).map(|n| format!("images/picture-{n:08}.png\n")).collect();
+        let long: Vec<String> = (0..200_000).map(|n| format!("images/picture-{n:08}.png")).collect();
+        let long = long.join("\n");
         fs::write(at.path().join("long"), long).unwrap();
         assert_eq!(
             named(&inputs(&path("long"), Some(&(199_999..200_000))).unwrap()),
             ["images/picture-00199999.png"]
         );
         assert!(inputs(&path("long"), None).unwrap_err().to_string().contains("200,000 names"));
-        let wide: String = (0..9_000).map(|n| format!("{n:0100}\n")).collect();
+        let wide: Vec<String> = (0..9_000).map(|n| format!("{n:0100}")).collect();
+        let wide = wide.join("\n");
         fs::write(at.path().join("wide"), wide).unwrap();
         assert!(inputs(&path("wide"), None).unwrap_err().to_string().contains("take 900,000 bytes"));
         assert!(inputs("4294967297", None).unwrap_err().is::<Misuse>());

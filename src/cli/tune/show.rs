@@ -252,9 +252,9 @@ pub(super) fn settings(name: &str, advised: &Timing, broken: &[String]) -> Strin
     }
     let said = said.iter().map(|text| wrapped(text, ""));
     let lines: Vec<String> = [wrapped(&begin, ""), flags.join(" ")].into_iter().chain(said).collect();
-    let lines = lines.iter().flat_map(|text| text.lines());
-    let comment: String = lines.map(|line| format!("# {line}\n")).collect();
-    format!("{comment}\n{}", advised.toml())
+    let comment: Vec<String> =
+        lines.iter().flat_map(|text| text.lines()).map(|line| format!("# {line}")).collect();
+    format!("{}\n\n{}", comment.join("\n"), advised.toml())
 }
 
 /// Which limit decided.
