@@ -30,7 +30,9 @@ impl Node {
         command.args(["run", "--listen", "127.0.0.1:0", "--key", "key", "--data", name, "--name", name]);
         command.args(["--log", "error", "--no-results"]).args((!works).then_some("--no-worker"));
         // Who interrupts the benchmark is not to be left with its nodes.
-        command.args(cfg!(target_os = "linux").then_some("--tied"));
+        if cfg!(target_os = "linux") {
+            command.args(["--tied", &std::process::id().to_string()]);
+        }
         command.args(join.map(|address| format!("--join={address}")));
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("a node can be started");
