@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::findings::Findings;
-use super::sim::Sim;
+use super::sim::Runs;
 use super::text::list;
 use super::{Exit, scenarios, screen, sim};
 use crate::check::Checker;
@@ -20,7 +20,7 @@ use crate::scenario::{Plan, to_toml};
 #[derive(Clone, Debug, Args)]
 pub(super) struct Drill {
     #[command(flatten)]
-    sim: Sim,
+    runs: Runs,
     /// Give each node a network of its own, connected by a bridge that nothing else can reach, so that links can be cut and messages
     /// lost. Needs root and the programs ip and nft.
     #[arg(long)]
@@ -42,7 +42,8 @@ Examples:
 
 Nodes listen on 127.0.0.1 and the following addresses. Networks and disks are those of this machine: what the scenario says of the
 times that they take is for the simulator. Before the first trial the nodes measure them, while they have nothing else to do, and
-scenario.toml in the results says what they found, so that it can be rehearsed. Trials run one after the other.
+scenario.toml in the results says what they found, so that it can be rehearsed. Trials run one after the other; --threads, --sweep and
+--trace are for idunno sim alone.
 
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, or a fault that cannot be injected, nothing changed;
 3 a safety invariant broke; 4 a liveness bound broke; 130 interrupted. Whatever happens, every process that was started
@@ -65,14 +66,14 @@ pub(super) fn run(told: &Drill, stop: &AtomicBool) -> Exit {
             return Exit::Usage;
         }
     };
-    let sim = &told.sim;
+    let runs = &told.runs;
     let mut exit = Exit::Fine;
     let mut written = Vec::new();
-    for ((plan, results), argument) in prepared.into_iter().zip(&sim.scenarios) {
+    for ((plan, results), argument) in prepared.into_iter().zip(&runs.scenarios) {
         match scenario(told, &program, &plan, results, stop) {
             Ok((finished, findings)) => {
-                let shown = screen::show(sim, argument, &plan, &finished, &findings, written.is_empty());
-                if !sim.quiet
+                let shown = screen::show(runs, argument, &plan, &finished, &findings, written.is_empty());
+                if !runs.quiet
                     && let Some(what) = not_in_force(&plan, told.netns)
                 {
                     screen::complain(&what);
@@ -88,7 +89,7 @@ pub(super) fn run(told: &Drill, stop: &AtomicBool) -> Exit {
                 exit = exit.graver(findings.exit()).graver(shown);
             }
             Err(Halt::Interrupted) => {
-                screen::interrupted(&plan, sim.out(), "real", &written);
+                screen::interrupted(&plan, runs.out(), "real", &written);
                 return Exit::Interrupted;
             }
             Err(halt) => {
@@ -102,7 +103,7 @@ pub(super) fn run(told: &Drill, stop: &AtomicBool) -> Exit {
             }
         }
     }
-    if !sim.quiet {
+    if !runs.quiet {
         screen::took(began.elapsed());
     }
     exit
@@ -128,14 +129,8 @@ fn not_in_force(plan: &Plan, netns: bool) -> Option<String> {
 
 /// Everything that can go wrong before anything runs.
 fn prepare(told: &Drill) -> Result<(PathBuf, Vec<(Plan, Results)>)> {
-    let sim = &told.sim;
-    if sim.trace || !sim.sweep.is_empty() || sim.threads.is_some_and(|threads| threads > 1) {
-        bail!(
-            "--trace, --sweep and --threads are for idunno sim: the trials of a drill run one after the other, and what its nodes \
-               say to each other is theirs"
-        );
-    }
-    let plans = scenarios::plans(sim)?;
+    let runs = &told.runs;
+    let plans = scenarios::plans(runs, false)?;
     for plan in &plans {
         super::run::models(&plan.models).with_context(|| plan.name.clone())?;
     }
@@ -157,10 +152,13 @@ fn prepare(told: &Drill) -> Result<(PathBuf, Vec<(Plan, Results)>)> {
             refused.concat()
         );
     }
+    if let Some(why) = told.netns.then(drill::networks_lack).flatten() {
+        bail!("--netns needs root and the programs ip and nft: {why}");
+    }
     let program = std::env::current_exe().context("where this program is")?;
     let results = |plan: Plan| {
-        let results = Results::create(sim.out(), &plan, "real", &to_toml(&plan))?;
-        Ok((plan, results.with_width(sim.width)))
+        let results = Results::create(runs.out(), &plan, "real", &to_toml(&plan))?;
+        Ok((plan, results.with_width(runs.width)))
     };
     let scenarios = plans.into_iter().map(results).collect::<Result<Vec<_>, ReportError>>();
     Ok((program, scenarios.context("there is no place for the results")?))
@@ -173,7 +171,7 @@ fn scenario(
     mut results: Results,
     stop: &AtomicBool,
 ) -> Result<(Finished, Findings), Halt> {
-    let bar = sim::progress(told.sim.quiet, plan);
+    let bar = sim::progress(told.runs.quiet, plan);
     let mut findings = Findings::new();
     findings.real = true;
     for number in 0..plan.trials {
@@ -190,7 +188,8 @@ fn scenario(
         };
         let drilled = drill::run(&drill, &mut sinks, &|| stop.load(Ordering::Relaxed)).map_err(|error| {
             bar.finish_and_clear();
-            Halt::Drill(error)
+            // Ctrl-C in a terminal reaches the nodes as well, whose ends are then not what went wrong.
+            if stop.load(Ordering::Relaxed) { Halt::Interrupted } else { Halt::Drill(error) }
         })?;
         if drilled.stopped {
             bar.finish_and_clear();

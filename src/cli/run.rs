@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
@@ -20,19 +20,25 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::models::record;
 use super::{Exit, screen};
 use crate::base::{CostProfile, Device, Network, Weights};
-use crate::cluster::{self, Ended, Key, Options, RecordTo};
+use crate::cluster::{self, Ended, Key, Options, RecordTo, Running, StartError};
 use crate::engine::{self, Model};
 use crate::scenario::{ModelPlan, Settings};
 
 /// Where nodes listen, and are looked for, when nobody says otherwise.
 pub(super) const HOME: &str = "127.0.0.1:7400";
+/// The model of a node without settings, which takes time and answers from the inputs' numbers.
+const DEMO: &str = "demo";
+const DEMO_SETTINGS: &str = "[model.demo]\nload = \"200ms\"\nper_input = \"10ms\"\n";
 /// How often a node is asked whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long the cluster has to let a node go that leaves: several times what an election and a handover take on a busy machine.
+const LEAVE_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   idunno run
-      A cluster of one node on this machine, with a key and a data directory of your own.
+      A cluster of one node on this machine, with a key and a data directory of your own. Without an idunno.toml it
+      knows a model to try it out with: idunno submit demo 1000 --wait
   idunno run --name n1 --listen 10.0.0.1:7400 --key cluster.key --data n1 --config idunno.toml
       The first node of a cluster. It listens on the UDP ports 7400 and 7401.
   idunno run --record n1.rec
@@ -40,10 +46,11 @@ Examples:
   idunno run --name n2 --listen 10.0.0.2:7400 --join 10.0.0.1:7400 --key cluster.key --data n2 --config idunno.toml
       A further node, on another machine. When it starts again, its directory says where it belongs.
 
-SIGTERM or Ctrl-C: the node hands over, leaves the cluster and ends; a second one ends it at once.
+SIGTERM or Ctrl-C: the node hands over, leaves the cluster and ends; a second one ends it at once. Where nobody
+can let it go, because too few voters are there, it ends after 20 s and stays a member.
 
 Exit codes: 0 it left; 1 it could not go on; 2 usage, a bad file or a bad disk, nothing changed;
-130 ended at once.";
+5 it ended, and is a member still; 130 ended at once, or before it had joined.";
 
 pub(super) const ENGINE_EXAMPLES: &str = "\
 Examples:
@@ -81,7 +88,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "N", value_parser = voters)]
     voters: Option<u8>,
     /// The file with settings and models: the tables membership, failover, dispatch, scheduler, cluster and model.NAME of a
-    /// scenario [default: idunno.toml, if it exists].
+    /// scenario [default: idunno.toml, if it exists; else there is one model, demo].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// What kind of machine it is, for schedulers that tell kinds apart.
@@ -202,16 +209,34 @@ pub(super) fn run(run: &Run, stop: &AtomicBool) -> Exit {
         Ok(running) => running,
         Err(error) => {
             screen::error(&error);
-            return Exit::Usage;
+            let interrupted = matches!(error.downcast_ref(), Some(StartError::Stopped));
+            return if interrupted { Exit::Interrupted } else { Exit::Usage };
         }
     };
     screen::say(&format!("{} {} listens on {}\n", run.name, running.id, running.address));
-    let mut leaving = false;
+    live(running, &stopped)
+}
+
+/// Waits until the node has ended, and lets it leave when it is told to stop.
+fn live(running: Running, stopped: &dyn Fn() -> bool) -> Exit {
+    let mut leaves_since: Option<Instant> = None;
     while !running.is_over() {
-        if stopped() && !leaving {
-            leaving = true;
-            tracing::info!("leaves the cluster; a second signal ends it at once");
-            running.leave();
+        match leaves_since {
+            None if stopped() => {
+                leaves_since = Some(Instant::now());
+                tracing::info!("leaves the cluster; a second signal ends it at once");
+                running.leave();
+            }
+            Some(since) if since.elapsed() > LEAVE_WITHIN => {
+                drop(running);
+                screen::error(&anyhow!(
+                    "nobody let it go for {} s, so it ends and is a member still; it goes on when it starts again with the same \
+                     --data, or the others evict it once a majority of the voters is there",
+                    LEAVE_WITHIN.as_secs()
+                ));
+                return Exit::NoQuorum;
+            }
+            _ => {}
         }
         thread::sleep(LOOK_EVERY);
     }
@@ -324,7 +349,8 @@ pub(super) fn models(plans: &BTreeMap<Arc<str>, ModelPlan>) -> Result<BTreeMap<A
 fn settings(file: Option<&Path>) -> Result<Settings> {
     let usual = Path::new("idunno.toml");
     let Some(file) = file.or_else(|| usual.exists().then_some(usual)) else {
-        return Ok(Settings::read("", "idunno.toml")?);
+        tracing::info!(model = DEMO, "no idunno.toml is here, so it knows a model to try it out with");
+        return Ok(Settings::read(DEMO_SETTINGS, "the settings of a node that has none")?);
     };
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(Settings::read(&text, &file.display().to_string())?)

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
-use super::sim::Sim;
+use super::sim::Runs;
 use super::text::{list, some, wrapped};
 use super::{Exit, screen};
 use crate::scenario::{Plan, Preset, Until, keys, nearest, shipped, to_toml};
@@ -74,25 +74,19 @@ Examples:
   idunno scenario keys | grep -A 4 suspect_after
       One of them.";
 
-/// The plan of each scenario that was named, with what was set on the command line.
-pub(super) fn plans(sim: &Sim) -> Result<Vec<Plan>> {
+/// The plan of each scenario that was named, with what was set on the command line. What is only looked at may end before everything that
+/// is planned has happened; what is written down may not, because it could not be read again.
+pub(super) fn plans(runs: &Runs, looks: bool) -> Result<Vec<Plan>> {
     let mut plans: Vec<Plan> = Vec::new();
-    for argument in &sim.scenarios {
-        // What is only looked at may end before everything that is planned has happened; what is written down may not, because it
-        // could not be read again.
-        let looks = sim.trace && sim.out.is_none();
-        let until = sim.until.filter(|_| !looks).map(|until| format!("until={until}"));
-        let set: Vec<String> = sim.set.iter().cloned().chain(until).collect();
+    for argument in &runs.scenarios {
+        let until = runs.until.filter(|_| !looks).map(|until| format!("until={until}"));
+        let set: Vec<String> = runs.set.iter().cloned().chain(until).collect();
         let mut plan = plan(argument, &set)?;
-        if let Some(until) = sim.until {
+        if let Some(until) = runs.until {
             plan.until = Until::At(until);
         }
-        plan.seed = sim.seed.unwrap_or(plan.seed);
-        plan.trials = sim.trials.unwrap_or(plan.trials);
-        #[cfg(debug_assertions)]
-        if let Some(mutant) = sim.mutant {
-            plan = plan.planted(mutant);
-        }
+        plan.seed = runs.seed.unwrap_or(plan.seed);
+        plan.trials = runs.trials.unwrap_or(plan.trials);
         if plans.iter().any(|other| other.name == plan.name) {
             bail!(
                 "two scenarios are called \"{}\", and the results of one would replace those of the other; run \

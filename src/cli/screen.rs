@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::findings::Findings;
-use super::sim::Sim;
+use super::sim::Runs;
 use super::text::{columns, count, duration, list, number, quoted, rounded, some, wrapped};
 use super::{Exit, Format};
 use crate::check::Invariant;
@@ -69,7 +69,7 @@ pub(super) fn took(elapsed: Duration) {
 
 /// The results of one scenario; `first` says whether it is the first of the command.
 pub(super) fn show(
-    sim: &Sim,
+    runs: &Runs,
     argument: &str,
     plan: &Plan,
     finished: &Finished,
@@ -77,16 +77,16 @@ pub(super) fn show(
     first: bool,
 ) -> Exit {
     let mut exit = Exit::Fine;
-    if !sim.quiet {
-        let text = match sim.format {
+    if !runs.quiet {
+        let text = match runs.format {
             Format::Table => tables(plan, finished, findings),
             Format::Json => format!("{}\n", json(plan, finished, findings)),
             Format::Csv => csv(plan, finished, first),
         };
         exit = say(&text);
     }
-    let until = sim.until.map(|until| format!("until={until}"));
-    let settings: Vec<String> = sim.set.iter().cloned().chain(until).collect();
+    let until = runs.until.map(|until| format!("until={until}"));
+    let settings: Vec<String> = runs.set.iter().cloned().chain(until).collect();
     for line in complaints(argument, &settings, plan, findings) {
         complain(&line);
     }

@@ -19,9 +19,9 @@ use crate::report::{Finished, Gather, Messages, ReportError, Results, Trial, Tri
 use crate::scenario::{Plan, to_toml};
 use crate::sim::{self, Outcome, Traffic};
 
-/// What `idunno sim` is told.
+/// What `idunno sim` and `idunno drill` are both told: what to run, how often, and where results go.
 #[derive(Clone, Debug, Args)]
-pub(super) struct Sim {
+pub(super) struct Runs {
     /// Scenario files, or names of shipped scenarios ("idunno scenario list" names them).
     #[arg(required = true, value_name = "SCENARIO")]
     pub(super) scenarios: Vec<String>,
@@ -40,15 +40,6 @@ pub(super) struct Sim {
     /// explains every key.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
-    /// Run the scenario with each of these values of a key; may be repeated for every combination with those of other keys.
-    ///
-    /// All points run the same seeds, and are compared with the first one trial by trial. Results go into
-    /// DIR/<scenario>/sweep.
-    #[arg(long, value_name = "KEY=A,B,...")]
-    pub(super) sweep: Vec<String>,
-    /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(super) threads: Option<u16>,
     /// How wide the charts are on paper: 85mm is a column of a paper, 180mm a page; cm and in do as well.
     #[arg(long, value_name = "WIDTH", default_value = "180mm")]
     pub(super) width: Width,
@@ -61,6 +52,22 @@ pub(super) struct Sim {
     /// End each trial at TIME, such as 12.5s, like the key until. What was promised for later is not judged.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) until: Option<Span>,
+}
+
+/// What `idunno sim` is told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Sim {
+    #[command(flatten)]
+    pub(super) runs: Runs,
+    /// Run the scenario with each of these values of a key; may be repeated for every combination with those of other keys.
+    ///
+    /// All points run the same seeds, and are compared with the first one trial by trial. Results go into
+    /// DIR/<scenario>/sweep.
+    #[arg(long, value_name = "KEY=A,B,...")]
+    pub(super) sweep: Vec<String>,
+    /// How many trials to run at the same time [default: one per core]. Results do not depend on it.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: Option<u16>,
     /// Run one trial alone and write what happens in it, a line per event, to the standard output. No results are
     /// written unless --out says where.
     #[arg(long, conflicts_with_all = ["trials", "threads", "format", "sweep"], help_heading = TRACE)]
@@ -92,10 +99,23 @@ pub(super) struct Sim {
 /// The options about a single trial stand together in the help.
 const TRACE: &str = "Following one trial";
 
-impl Sim {
+impl Runs {
     /// Where results go.
     pub(super) fn out(&self) -> &Path {
         self.out.as_deref().unwrap_or(Path::new("results"))
+    }
+}
+
+impl Sim {
+    /// The plan of each scenario that was named.
+    pub(super) fn plans(&self) -> Result<Vec<Plan>> {
+        let looks = self.trace && self.runs.out.is_none();
+        let plans = scenarios::plans(&self.runs, looks)?;
+        #[cfg(debug_assertions)]
+        if let Some(mutant) = self.mutant {
+            return Ok(plans.into_iter().map(|plan| plan.planted(mutant)).collect());
+        }
+        Ok(plans)
     }
 }
 
@@ -152,15 +172,16 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
     let (pool, scenarios) = prepared;
     let mut exit = Exit::Fine;
     let mut written = Vec::new();
-    for ((plan, results), argument) in scenarios.into_iter().zip(&sim.scenarios) {
+    for ((plan, results), argument) in scenarios.into_iter().zip(&sim.runs.scenarios) {
         match scenario(sim, &plan, results, &pool, stop) {
             Ok((finished, findings)) => {
-                let shown = screen::show(sim, argument, &plan, &finished, &findings, written.is_empty());
+                let shown =
+                    screen::show(&sim.runs, argument, &plan, &finished, &findings, written.is_empty());
                 written.push(finished.folder);
                 exit = exit.graver(findings.exit()).graver(shown);
             }
             Err(Halt::Interrupted) => {
-                screen::interrupted(&plan, sim.out(), "sim", &written);
+                screen::interrupted(&plan, sim.runs.out(), "sim", &written);
                 return Exit::Interrupted;
             }
             Err(Halt::Failed(error)) => {
@@ -169,7 +190,7 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
             }
         }
     }
-    if !sim.quiet {
+    if !sim.runs.quiet {
         screen::took(began.elapsed());
     }
     exit
@@ -177,12 +198,12 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
 
 /// Everything that can go wrong before anything runs.
 fn prepare(sim: &Sim) -> Result<(ThreadPool, Vec<(Plan, Results)>)> {
-    let plans = scenarios::plans(sim)?;
+    let plans = sim.plans()?;
     scenarios::rehearsable(&plans)?;
     let pool = pool(sim)?;
     let results = |plan: Plan| {
-        let results = Results::create(sim.out(), &plan, "sim", &to_toml(&plan))?;
-        Ok((plan, results.with_width(sim.width)))
+        let results = Results::create(sim.runs.out(), &plan, "sim", &to_toml(&plan))?;
+        Ok((plan, results.with_width(sim.runs.width)))
     };
     let scenarios = plans.into_iter().map(results).collect::<Result<Vec<_>, ReportError>>();
     Ok((pool, scenarios.context("there is no place for the results")?))
@@ -201,7 +222,7 @@ fn scenario(
     pool: &ThreadPool,
     stop: &AtomicBool,
 ) -> Result<(Finished, Findings), Halt> {
-    let bar = progress(sim.quiet, plan);
+    let bar = progress(sim.runs.quiet, plan);
     let mut findings = Findings::new();
     let take = |_, made: Made| {
         if made.is_stopped() || stop.load(Ordering::Relaxed) {

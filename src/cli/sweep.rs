@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use rayon::ThreadPool;
 
 use super::findings::Findings;
-use super::sim::Sim;
 use super::sim::{self, Halt, Made};
+use super::sim::{Runs, Sim};
 use super::text::{count, some};
 use super::{Exit, scenarios, screen, trials};
 use crate::report::{Compared, Grid, ReportError, Sweep};
@@ -32,7 +32,7 @@ struct Swept<'a> {
 /// Runs all scenarios that were named at all points of the grid; see [`Sim`].
 pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
     let began = Instant::now();
-    let grid = match Grid::read(&sim.sweep, &sim.set) {
+    let grid = match Grid::read(&sim.sweep, &sim.runs.set) {
         Ok(grid) => grid,
         Err(error) => {
             screen::error(&error.into());
@@ -51,12 +51,12 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
     for Swept { argument, plans, results } in swept {
         match points(sim, &plans, results, &pool, stop) {
             Ok((compared, findings)) => {
-                let shown = show::show(sim, argument, &grid, &plans, &compared, &findings);
+                let shown = show::show(&sim.runs, argument, &grid, &plans, &compared, &findings);
                 written.push(compared.folder);
                 exit = findings.iter().fold(exit, |exit, one| exit.graver(one.exit())).graver(shown);
             }
             Err(Halt::Interrupted) => {
-                screen::interrupted(&plans[0], sim.out(), "sweep", &written);
+                screen::interrupted(&plans[0], sim.runs.out(), "sweep", &written);
                 return Exit::Interrupted;
             }
             Err(Halt::Failed(error)) => {
@@ -66,7 +66,7 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
             }
         }
     }
-    if !sim.quiet {
+    if !sim.runs.quiet {
         screen::took(began.elapsed());
     }
     exit
@@ -75,11 +75,11 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
 /// Everything that can go wrong before anything runs.
 fn prepare<'a>(sim: &'a Sim, grid: &'a Grid) -> Result<(ThreadPool, Vec<Swept<'a>>)> {
     // Those that cannot be run even without the grid are told as usual.
-    let plain = scenarios::plans(sim)?;
+    let plain = sim.plans()?;
     scenarios::rehearsable(&plain)?;
     let pool = sim::pool(sim)?;
     let mut all = Vec::new();
-    for (argument, plain) in sim.scenarios.iter().zip(plain) {
+    for (argument, plain) in sim.runs.scenarios.iter().zip(plain) {
         let plans = plans(sim, argument, &plain, grid)?;
         let trials = plans.len() as u64 * u64::from(plain.trials);
         if trials > TRIALS_MAX {
@@ -92,7 +92,7 @@ fn prepare<'a>(sim: &'a Sim, grid: &'a Grid) -> Result<(ThreadPool, Vec<Swept<'a
             );
         }
         let resolved: Vec<String> = plans.iter().map(to_toml).collect();
-        let results = Sweep::create(sim.out(), &plain.name, grid, &resolved);
+        let results = Sweep::create(sim.runs.out(), &plain.name, grid, &resolved);
         let results = results.context("there is no place for the results")?;
         all.push(Swept { argument, plans, results });
     }
@@ -105,7 +105,7 @@ fn plans(sim: &Sim, argument: &str, plain: &Plan, grid: &Grid) -> Result<Vec<Pla
     // Each reason once, with the first point that it holds for and how many others.
     let mut reasons: Vec<(String, usize, usize)> = Vec::new();
     for point in 0..grid.points() {
-        match scenarios::plan(argument, &settings(sim, grid, point)) {
+        match scenarios::plan(argument, &settings(&sim.runs, grid, point)) {
             Ok(plan) => plans.push(Plan { seed: plain.seed, trials: plain.trials, ..plan }),
             Err(error) => {
                 for reason in reasons_of(&error) {
@@ -151,8 +151,8 @@ fn sweep_problem(problem: &crate::scenario::Problem) -> String {
 }
 
 /// What is set at a point.
-fn settings(sim: &Sim, grid: &Grid, point: usize) -> Vec<String> {
-    sim.set.iter().cloned().chain(grid.overrides(point)).collect()
+fn settings(runs: &Runs, grid: &Grid, point: usize) -> Vec<String> {
+    runs.set.iter().cloned().chain(grid.overrides(point)).collect()
 }
 
 /// Runs every trial at every point, one bar for all of them.
@@ -165,7 +165,7 @@ fn points(
 ) -> Result<(Compared, Vec<Findings>), Halt> {
     let trials = plans[0].trials;
     let message = format!("{}, {}", plans[0].name, some(plans.len() as u64, "point", "points"));
-    let bar = sim::bar(sim.quiet, &message, plans.len() as u64 * u64::from(trials));
+    let bar = sim::bar(sim.runs.quiet, &message, plans.len() as u64 * u64::from(trials));
     let mut findings: Vec<Findings> = plans.iter().map(|_| Findings::new()).collect();
     // The one after the last trial of a point is its trial 0 again, to see that it comes out the same.
     let each = trials + 1;

@@ -32,9 +32,9 @@ Examples:
   idunno tune my.toml --set 'network.latency=\"lognormal(80ms,0.3)\"' --pause 4s --quiet
       Machines that are far apart and stand still for seconds; the settings go into a file alone.
 
-For ten machines it takes minutes of several cores with 24 trials of each setting, and ten times as long
-with 240; more machines take longer in proportion. On a terminal a bar shows which of the four steps is
-under way, and how long it will still take.
+How long it takes: with ten machines and 24 trials of each setting, about nine minutes of one core, shared by
+all of them; with 240 trials up to ten times as long, and longer with more machines. On a terminal a bar shows
+which of the four steps is under way, and how long that one will still take.
 
 Exit codes: 0 fine; 1 failed, or no settings keep all limits: those that come nearest are written, and
 marked; 2 usage or a bad file, nothing changed; 3 a safety invariant broke; 4 a liveness bound broke;

@@ -267,7 +267,7 @@ fn whoever_has_another_key_is_told_nothing_and_not_let_in() {
     // It goes on trying until it is told to end.
     stranger.signal("TERM");
     let status = until("it ends", || stranger.process.try_wait().unwrap());
-    assert_eq!(status.code(), Some(2));
+    assert_eq!(status.code(), Some(130));
     formed(own.path(), &[&node], 1, 1);
 }
 
@@ -315,7 +315,40 @@ fn with_nothing_at_all_one_has_a_cluster_of_one() {
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
     let node = Node { process, address, log };
-    formed(&folder.path().join("idunno"), &[&node], 1, 1);
+    let own = folder.path().join("idunno");
+    formed(&own, &[&node], 1, 1);
+    let tried = ask(&own, &[&node], "key", &["submit", "demo", "50", "--batch", "10", "--wait"]);
+    assert!(tried.status.success(), "{tried:?}");
+    done(&own, &[&node], 50);
+}
+
+#[test]
+fn a_node_that_nobody_can_let_go_ends_all_the_same_and_stays_a_member() {
+    let folder = folder();
+    let folder = folder.path();
+    let mut first = Node::start(folder, "n1", &[]);
+    let (second, third) = (Node::start(folder, "n2", &[&first]), Node::start(folder, "n3", &[&first]));
+    let before = formed(folder, &[&first, &second, &third], 3, 3);
+    // They come back at the ports that their views name.
+    let ports = [first.address.clone(), second.address.clone()];
+    drop((second, third));
+    first.signal("TERM");
+    let status = until("it ends", || first.process.try_wait().unwrap());
+    assert!(
+        status.code() == Some(5) && first.said().contains("nobody let it go"),
+        "{status}: {}",
+        first.said()
+    );
+    let back = |name: &str, at: &str| Node::begin(&mut command_at(folder, name, &[], at), folder, name);
+    let (first, second) = (back("n1", &ports[0]), back("n2", &ports[1]));
+    until("they are led", || {
+        let status = rows(folder, &[&first, &second], "status").pop()?;
+        (!status["leader"].is_null()).then_some(())
+    });
+    let again = rows(folder, &[&first], "members");
+    let own =
+        |members: &[Value]| members.iter().find(|member| member["name"] == "n1").map(|n| n["id"].clone());
+    assert_eq!(own(&again), own(&before), "{again:?}");
 }
 
 #[test]

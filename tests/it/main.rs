@@ -17,6 +17,8 @@ mod fairness;
 mod fewest_left;
 mod figures;
 mod files;
+#[cfg(target_os = "linux")]
+mod flood;
 mod fuzz;
 #[cfg(debug_assertions)]
 mod mutants;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::findings::Findings;
 use super::super::screen;
-use super::super::sim::Sim;
+use super::super::sim::Runs;
 use super::super::text::{columns, count, duration, list, number, some, wrapped};
 use super::super::{Exit, Format};
 use super::settings;
@@ -29,7 +29,7 @@ struct Column {
 
 /// The results of one scenario.
 pub(super) fn show(
-    sim: &Sim,
+    runs: &Runs,
     argument: &str,
     grid: &Grid,
     plans: &[Plan],
@@ -37,8 +37,8 @@ pub(super) fn show(
     findings: &[Findings],
 ) -> Exit {
     let mut exit = Exit::Fine;
-    if !sim.quiet {
-        let text = match sim.format {
+    if !runs.quiet {
+        let text = match runs.format {
             Format::Table => table(grid, plans, compared, findings),
             Format::Json => format!("{}\n", json(grid, plans, compared, findings)),
             Format::Csv => match std::fs::read_to_string(compared.folder.join("comparison.csv")) {
@@ -52,7 +52,7 @@ pub(super) fn show(
         exit = screen::say(&text);
     }
     for (point, (plan, findings)) in plans.iter().zip(findings).enumerate() {
-        for line in screen::complaints(argument, &settings(sim, grid, point), plan, findings) {
+        for line in screen::complaints(argument, &settings(runs, grid, point), plan, findings) {
             screen::complain(&format!("point {point}: {line}"));
         }
     }

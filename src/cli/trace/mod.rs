@@ -28,7 +28,7 @@ use self::tracer::Tracer;
 use super::sim::Sim;
 use super::sim::end_of;
 use super::text::{count, some};
-use super::{Exit, scenarios, screen};
+use super::{Exit, screen};
 use crate::base::Time;
 use crate::check::{self, Verdict};
 use crate::history::{Ignore, Sink};
@@ -79,7 +79,7 @@ pub(super) fn run(sim: &Sim, stop: &AtomicBool) -> Exit {
         }
         None => None,
     };
-    if !sim.quiet {
+    if !sim.runs.quiet {
         let _ =
             writeln!(io::stderr(), "{}", summary(sim, &plan, &outcome, &verdict, written, folder.as_deref()));
     }
@@ -96,11 +96,11 @@ struct Prepared {
 }
 
 fn prepare(sim: &Sim) -> Result<Prepared> {
-    if sim.scenarios.len() > 1 {
-        bail!("--trace follows one trial of one scenario, and {} are named", sim.scenarios.len());
+    if sim.runs.scenarios.len() > 1 {
+        bail!("--trace follows one trial of one scenario, and {} are named", sim.runs.scenarios.len());
     }
-    let mut plan = scenarios::plans(sim)?.pop().expect("the command line has a scenario");
-    if let (Some(from), Some(until)) = (sim.from, sim.until)
+    let mut plan = sim.plans()?.pop().expect("the command line has a scenario");
+    if let (Some(from), Some(until)) = (sim.from, sim.runs.until)
         && from > until
     {
         bail!("--until {until} is before --from {from}");
@@ -114,7 +114,7 @@ fn prepare(sim: &Sim) -> Result<Prepared> {
         queries: sim.query.clone(),
         from: Time::ZERO + sim.from.unwrap_or_default(),
     };
-    let results = match &sim.out {
+    let results = match &sim.runs.out {
         Some(out) => {
             let results = Results::create(out, &plan, "sim", &to_toml(&plan));
             Some(results.context("there is no place for the results")?)

@@ -29,6 +29,7 @@ use client::Clients;
 use fault::Faults;
 use form::Formed;
 use host::{Common, Host};
+pub use net::networks_lack;
 use net::{Harm, Net};
 use role::Role;
 use small::SmallDisk;

@@ -47,6 +47,15 @@ pub(super) struct Net {
     harms: Vec<Harm>,
 }
 
+/// Why nodes cannot have networks of their own here, if they cannot.
+pub fn networks_lack() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("you are not root".to_owned());
+    }
+    let lacks = |program: &&str| tool(program, &["-V"]).is_err();
+    ["ip", "nft"].into_iter().find(lacks).map(|program| format!("there is no {program}"))
+}
+
 impl Net {
     /// Networks for `count` nodes. This thread and those that it starts are where the clients are.
     pub(super) fn new(count: usize) -> io::Result<Net> {

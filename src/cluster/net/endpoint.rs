@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::complaints::Complaints;
+use super::strangers::{Admission, Strangers};
 use super::wire::{self, Welcome, Who, WireError};
 use crate::base::NodeId;
 use crate::cluster::keys::{self, Holder, Key};
@@ -33,6 +34,8 @@ const GREETING: Duration = Duration::from_secs(3);
 const WINDOW: u32 = 8 << 20;
 /// Connections that an endpoint has at most; further ones are refused.
 const CONNECTIONS_MAX: usize = 4096;
+/// Packets of those who dial that wait to be looked at, each of another one; further ones are refused.
+const DIALLED_MAX: usize = 1024;
 
 /// Why a node cannot be reached.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +119,7 @@ impl Dialler {
         let holder = Holder::Node(id);
         let crypto = QuicServerConfig::try_from(keys::server(key, holder).map_err(io::Error::other)?);
         let mut server = ServerConfig::with_crypto(Arc::new(crypto.map_err(io::Error::other)?));
-        server.transport_config(transport());
+        server.transport_config(transport()).max_incoming(DIALLED_MAX);
         // A restarted node resets what its earlier process had open.
         let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key.reset_key(id));
         let mut config = EndpointConfig::new(Arc::new(reset));
@@ -205,25 +208,40 @@ pub(crate) async fn answer<F: Future<Output = ()> + Send + 'static>(
     me: NodeId,
     serve: impl Fn(Connection, Who) -> F + Clone + Send + 'static,
 ) {
-    let complaints = Arc::new(Complaints::default());
+    let (complaints, strangers) = (Arc::new(Complaints::default()), Arc::new(Strangers::default()));
     while let Some(incoming) = endpoint.accept().await {
-        if endpoint.open_connections() > CONNECTIONS_MAX {
-            incoming.refuse();
-            continue;
-        }
-        let (serve, complaints) = (serve.clone(), Arc::clone(&complaints));
         let from = incoming.remote_address();
+        let has_room = endpoint.open_connections() <= CONNECTIONS_MAX;
+        let stranger = match strangers.admit(from.ip(), incoming.remote_address_validated()) {
+            Admission::Greets(stranger) if has_room => stranger,
+            Admission::Proves if has_room => {
+                // An error says that it has proved itself already, which is asked above.
+                let _ = incoming.retry();
+                continue;
+            }
+            _ => {
+                not_let_in(&complaints, from, &"too many dial at once");
+                incoming.refuse();
+                continue;
+            }
+        };
+        let (serve, complaints) = (serve.clone(), Arc::clone(&complaints));
         tokio::spawn(async move {
-            match timeout(GREETING, welcome(incoming, me)).await {
+            let greeted = timeout(GREETING, welcome(incoming, me)).await;
+            drop(stranger);
+            match greeted {
                 Ok(Ok((connection, who))) => serve(connection, who).await,
-                Ok(Err(error)) => {
-                    if let Some(before) = complaints.about(from.ip(), Instant::now()) {
-                        tracing::warn!(%from, %error, before, "someone was not let in");
-                    }
-                }
-                Err(_) => tracing::debug!("someone dialled and did not greet"),
+                Ok(Err(error)) => not_let_in(&complaints, from, &error),
+                Err(_) => not_let_in(&complaints, from, &"it dialled and did not greet"),
             }
         });
+    }
+}
+
+/// Says so, once a minute for each address.
+fn not_let_in(complaints: &Complaints, from: SocketAddr, error: &dyn std::fmt::Display) {
+    if let Some(before) = complaints.about(from.ip(), Instant::now()) {
+        tracing::warn!(%from, %error, before, "someone was not let in");
     }
 }
 

@@ -9,4 +9,5 @@
 pub(super) mod complaints;
 pub(super) mod endpoint;
 pub(super) mod link;
+mod strangers;
 pub(super) mod wire;

@@ -260,6 +260,7 @@ impl Coordinator {
         if now >= self.shelves.deadline() {
             self.tend(now);
         }
+        self.spare_who_answered(facts);
         let facts = &Facts { suspect: &|id| self.trial.is_suspect(id, facts), ..*facts };
         self.council.wake(self.me, &self.config, facts, wishes);
     }

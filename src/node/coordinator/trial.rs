@@ -3,8 +3,11 @@
 //! A suspect is silent to a majority of its observers, and to nobody else perhaps: where the network is cut in part, the
 //! coordinator may well reach it. It would ask to be let in again as soon as it was evicted, be let in, be observed by the
 //! same members as before, and be evicted again, for as long as the cut lasts. Its work suffers only from that.
+//!
+//! It is asked when it becomes suspect, and once more when it is to be evicted, because a suspicion that is made of alerts of different
+//! moments may be as old as an eviction when it comes. Until the view changes it can answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::view::View;
 use super::{Coordinator, Facts};
@@ -20,11 +23,13 @@ pub(super) struct Trial {
     began: Time,
     /// Those that would have been evicted, and answered.
     acquitted: BTreeSet<NodeId>,
+    /// Those that did not answer, and have until the view changes: each since when it was asked once more.
+    condemned: BTreeMap<NodeId, (Incarnation, Time)>,
 }
 
 impl Trial {
     pub(super) fn new(began: Time) -> Trial {
-        Trial { began, acquitted: BTreeSet::new() }
+        Trial { began, acquitted: BTreeSet::new(), condemned: BTreeMap::new() }
     }
 
     /// Whether `id` is suspect and has not shown that it answers.
@@ -32,20 +37,27 @@ impl Trial {
         (facts.suspect)(id) && !self.acquitted.contains(&id)
     }
 
-    /// It is heard by its observers again, or does not answer any more.
-    pub(super) fn end(&mut self, id: NodeId) -> bool {
+    /// It is heard by its observers again.
+    pub(super) fn absolve(&mut self, id: NodeId) {
+        self.acquitted.remove(&id);
+        self.condemned.remove(&id);
+    }
+
+    /// It does not answer any more.
+    fn end(&mut self, id: NodeId) -> bool {
         self.acquitted.remove(&id)
     }
 
     pub(super) fn view_changed(&mut self, view: &View) {
         self.acquitted.retain(|&id| view.member(id).is_some());
+        self.condemned.retain(|&id, (incarnation, _)| view.contains(id, *incarnation));
     }
 }
 
 impl Coordinator {
     /// A member has been suspect for so long that it is evicted unless it answers.
     pub(in super::super) fn evict(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
-        if self.answers(id, incarnation, facts) {
+        if self.answers(id, incarnation, self.config.membership.evict_after, facts) {
             self.question(id);
             if self.trial.acquitted.insert(id) {
                 self.reassess(facts);
@@ -56,13 +68,33 @@ impl Coordinator {
             if self.trial.end(id) {
                 self.reassess(facts);
             }
+            // A suspicion may be as old as an eviction when it comes: its subject was never asked then.
+            self.question(id);
+            self.trial.condemned.entry(id).or_insert((incarnation, facts.now));
             self.let_go(id, incarnation, facts);
         }
     }
 
-    /// Whether it has answered this coordinator within the time that it takes to evict a suspect.
-    fn answers(&self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) -> bool {
-        let within = self.config.membership.evict_after;
+    /// Whoever has answered since it was to be evicted stays, unless the view has changed by then.
+    pub(super) fn spare_who_answered(&mut self, facts: &Facts<'_>) {
+        let has_answered = |(&id, &(incarnation, since)): (&NodeId, &(Incarnation, Time))| {
+            let answers = self.answers(id, incarnation, facts.now.since(since), facts);
+            answers.then_some((id, incarnation))
+        };
+        let spared: Vec<(NodeId, Incarnation)> =
+            self.trial.condemned.iter().filter_map(has_answered).collect();
+        for &(id, incarnation) in &spared {
+            self.trial.condemned.remove(&id);
+            self.trial.acquitted.insert(id);
+            self.council.leaving_is_off(id, incarnation);
+        }
+        if !spared.is_empty() {
+            self.reassess(facts);
+        }
+    }
+
+    /// Whether it has answered this coordinator within the last `within`.
+    fn answers(&self, id: NodeId, incarnation: Incarnation, within: Span, facts: &Facts<'_>) -> bool {
         let desk = self.desks.get(&id).filter(|desk| desk.incarnation == incarnation);
         let works = desk.and_then(|desk| desk.answered_at).is_some_and(|at| facts.now.since(at) < within);
         works || (facts.lag)(id).is_some() && (facts.silence)(id) < within
