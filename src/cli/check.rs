@@ -57,6 +57,8 @@ fn again(check: &Check, stop: &AtomicBool) -> Result<Option<(Plan, Findings)>, S
         }
         let checker = Checker::with_gaps(&plan, trial.seed, trial.gaps);
         findings.gaps = trial.gaps;
+        // What is real never happens twice, and has no trace.
+        findings.real = trial.trace == 0;
         let mut sinks = (checker, Gather::stored(&plan, trial.trial, trial.seed));
         stored.read(&trial, &mut sinks)?;
         let (mut checker, gather) = sinks;

@@ -16,6 +16,7 @@ mod fuzz;
 mod key;
 mod man;
 mod models;
+mod outlet;
 mod rehearsal;
 mod replay;
 mod report;

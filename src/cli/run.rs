@@ -18,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::models::record;
+use super::values::text;
 use super::{Exit, screen};
 use crate::base::{CostProfile, Device, Network, Weights};
 use crate::cluster::{self, Ended, Key, Options, RecordTo, Running, StartError};
@@ -72,8 +73,8 @@ pub(super) struct Run {
     /// Where other nodes reach this one, if that is not where it listens.
     #[arg(long, value_name = "IP:PORT")]
     advertise: Option<SocketAddr>,
-    /// Where members of the cluster listen that the node shall join; without it a new cluster is founded. Not needed again once the
-    /// node belongs to a cluster.
+    /// Where members of the cluster listen that the node shall join; without it a new cluster is founded. Once the node belongs to a
+    /// cluster it is only needed where members have moved.
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
     join: Vec<String>,
     /// The file with the cluster's secret, the same on all nodes ("idunno key new" makes one) [default: the file key in your data
@@ -352,8 +353,7 @@ fn settings(file: Option<&Path>) -> Result<Settings> {
         tracing::info!(model = DEMO, "no idunno.toml is here, so it knows a model to try it out with");
         return Ok(Settings::read(DEMO_SETTINGS, "the settings of a node that has none")?);
     };
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(Settings::read(&text, &file.display().to_string())?)
+    Ok(Settings::read(&text(file)?, &file.display().to_string())?)
 }
 
 /// Where hosts and ports are.

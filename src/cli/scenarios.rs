@@ -1,14 +1,14 @@
 //! From what was typed to a plan, a file or the name of a shipped scenario; and `idunno scenario`.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Subcommand;
 
 use super::sim::Runs;
 use super::text::{list, some, wrapped};
+use super::values::text;
 use super::{Exit, screen};
 use crate::scenario::{Plan, Preset, Until, keys, nearest, shipped, to_toml};
 
@@ -120,10 +120,7 @@ pub(super) fn rehearsable<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Resu
 pub(super) fn plan(argument: &str, set: &[String]) -> Result<Plan> {
     let path = Path::new(argument);
     if path.is_file() {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {argument}"))?;
-        let Ok(source) = String::from_utf8(bytes) else {
-            bail!("{argument} is not a scenario: it is not text in UTF-8")
-        };
+        let source = text(path)?;
         return Ok(Plan::with_overrides(&source, argument, set)?);
     }
     if let Some((name, source)) = shipped().iter().find(|(name, _)| *name == argument) {

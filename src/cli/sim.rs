@@ -33,7 +33,7 @@ pub(super) struct Runs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) trials: Option<u32>,
     /// Where results go: into DIR/<scenario>/sim, those of a drill into real, in the place of earlier ones [default:
-    /// results; with --trace: nowhere].
+    /// results].
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Set a key of the scenario for this run, such as membership.heartbeat=20ms; may be repeated. "idunno scenario keys"

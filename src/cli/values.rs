@@ -1,8 +1,28 @@
-//! Values of flags that several commands take.
+//! Values of flags that several commands take, and the text of files that they name.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
 
 use super::text::count;
 use crate::base::Span;
 use crate::scenario::{SEED_MAX, span};
+
+/// No file with a scenario or settings has more bytes.
+const TEXT_BYTES_MAX: u64 = 16 << 20;
+
+/// The text of a file with a scenario or settings.
+pub(super) fn text(path: &Path) -> Result<String> {
+    let shown = path.display();
+    let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
+    let mut bytes = Vec::new();
+    file.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {shown}"))?;
+    let fits = bytes.len() as u64 <= TEXT_BYTES_MAX;
+    ensure!(fits, "{shown} is too large to be read as text: it has more than {} MiB", TEXT_BYTES_MAX >> 20);
+    String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("{shown} is not text in UTF-8"))
+}
 
 /// A time after the beginning of a trial, as the key until is written; a number without a unit is in seconds.
 pub(super) fn moment(text: &str) -> Result<Span, String> {

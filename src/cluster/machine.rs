@@ -305,7 +305,14 @@ impl Machine {
 
     /// The node acts by this view: everyone in it can be reached, and voters stay connected with everyone.
     pub(super) fn install(&self, view: &View, seats: &Seats) {
-        view.members().iter().for_each(|member| self.learn(member));
+        {
+            // Who has moved is known by how it dials before its new life stands in a view.
+            let before = &lock(&self.standing).members;
+            let old = |member: &&Member| {
+                before.iter().any(|known| known.id == member.id && known.address == member.address)
+            };
+            view.members().iter().filter(|member| !old(member)).for_each(|member| self.learn(member));
+        }
         let votes = |id: NodeId| seats.voters.contains(&id) || seats.learners.contains(&id);
         let mine = votes(self.me);
         let keep = |id: NodeId| view.member(id).map(|_| mine || votes(id));

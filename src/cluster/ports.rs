@@ -1,5 +1,6 @@
 //! The ports of a node, and what it can be told before it is anybody: who lives where it shall join.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread;
@@ -13,6 +14,9 @@ use crate::base::NodeId;
 
 /// Between two rounds of asking those who shall let a node in who they are.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// Between two rounds of looking for members that may have moved, and how many rounds there are.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_UPS_MAX: u32 = 600;
 /// How often a free pair of ports is looked for.
 const PORTS_TRIES_MAX: u32 = 50;
 /// A node's two ports, a third one from which it fetches what is large, and the ways out of them.
@@ -26,11 +30,7 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) fn open(options: &Options, id: NodeId) -> Result<Ports, StartError> {
-        let ([for_streams, for_beats], listens) = listen(options.listen)?;
-        let address = options.advertise.unwrap_or(listens);
-        if address.ip().is_unspecified() {
-            return Err(StartError::NowhereToBeFound(address));
-        }
+        let ([for_streams, for_beats], address) = place(options)?;
         let lane = |name| Lane::start(name).map_err(needs("a thread"));
         let lanes = [lane("streams")?, lane("beats")?, lane("bulk")?];
         let dialler = |lane, socket| {
@@ -48,6 +48,11 @@ impl Ports {
             beats: links(Form::Datagram, 1),
         });
         Ok(Ports { address, lanes, diallers, routes })
+    }
+
+    /// Whether they can be had at present.
+    pub(super) fn possible(options: &Options) -> Result<(), StartError> {
+        place(options).map(drop)
     }
 
     /// Who lives at the addresses that the node was told to join: at least one of them.
@@ -81,6 +86,51 @@ impl Ports {
         }
         Err(StartError::Stopped)
     }
+}
+
+/// Looks for the nodes at the addresses that a node was told to join which belongs to a cluster already: members may have moved, all of
+/// them at once even, and then nobody is where the views say. `members` are those that it knows.
+pub(super) async fn look_up(
+    dialler: Dialler,
+    routes: Arc<Routes>,
+    mut addresses: Vec<SocketAddr>,
+    me: NodeId,
+    members: BTreeSet<NodeId>,
+) {
+    for _ in 0..LOOK_UPS_MAX {
+        let mut silent = Vec::new();
+        for address in addresses {
+            match dialler.dial(address, None).await {
+                Ok((connection, id)) => {
+                    connection.close(0_u32.into(), b"");
+                    if members.contains(&id) && id != me {
+                        routes.learn(id, address);
+                    } else if id != me {
+                        tracing::warn!(%address, node = %id, "is not known as a member of the cluster to which the data belongs");
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%address, %error, "does not say who it is");
+                    silent.push(address);
+                }
+            }
+        }
+        if silent.is_empty() {
+            return;
+        }
+        addresses = silent;
+        tokio::time::sleep(LOOK_UP_AGAIN).await;
+    }
+}
+
+/// The ports of a node, bound, and where others reach them.
+fn place(options: &Options) -> Result<([UdpSocket; 2], SocketAddr), StartError> {
+    let (sockets, listens) = listen(options.listen)?;
+    let address = options.advertise.unwrap_or(listens);
+    if address.ip().is_unspecified() {
+        return Err(StartError::NowhereToBeFound(address));
+    }
+    Ok((sockets, address))
 }
 
 /// The ports of a node, bound.

@@ -11,7 +11,7 @@ use super::inbox::{Inbox, Item};
 use super::lending::Lender;
 use super::machine::Machine;
 use super::measure::Gauge;
-use super::ports::Ports;
+use super::ports::{self, Ports};
 use super::recording::Recorder;
 use super::results::Publisher;
 use super::serve::Doors;
@@ -23,6 +23,10 @@ use crate::node::{ChunkEvent, Disk, Identity, Node, Outbox, Seats, Start, Token}
 
 /// Starts a node. Joining takes until one of `options.join` answers; `stop` is asked now and then whether to give up.
 pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, StartError> {
+    if !options.data.exists() {
+        // Whoever cannot listen there makes no directory.
+        Ports::possible(&options)?;
+    }
     let folder = Folder::open(&options.data, NodeId::new(random()?))?;
     let id = folder.id;
     let (log, torn) = Log::open(folder)?;
@@ -38,6 +42,13 @@ pub fn start(options: Options, stop: &dyn Fn() -> bool) -> Result<Running, Start
         for chunk in rack.all() {
             inbox.put(Item::Chunk(ChunkEvent::Got { chunk }));
         }
+    }
+    if let Start::Restart(disk) = &start
+        && !options.join.is_empty()
+    {
+        let members = disk.view.iter().flat_map(|(view, _)| view.members()).map(|member| member.id).collect();
+        let (dialler, routes) = (ports.diallers[0].clone(), Arc::clone(&ports.routes));
+        ports.lanes[0].handle.spawn(ports::look_up(dialler, routes, options.join.clone(), id, members));
     }
     let doors = doors(&options, &ports, id, &inbox, rack);
     // The third port only dials.

@@ -72,6 +72,8 @@ fn told(events: &Events, stop: &AtomicBool) -> Result<Exit> {
 struct Place {
     of: Option<(crate::base::NodeId, u32)>,
     last: u64,
+    /// When the last of them happened, in milliseconds since 1970.
+    at_ms: u64,
 }
 
 impl Place {
@@ -80,11 +82,14 @@ impl Place {
         let (mut standing, mut news) = client.news(self.last)?;
         let life = standing.status.map_or(0, |status| status.incarnation.0);
         if self.of != Some((standing.id, life)) && self.last > 0 {
-            // Another node, or another life of it, counts anew.
+            // Another node, or another life of it, counts anew; what is older than what was told is no news.
             (standing, news) = client.news(0)?;
+            news.retain(|news| news.at_ms > self.at_ms);
         }
         self.of = Some((standing.id, standing.status.map_or(0, |status| status.incarnation.0)));
-        self.last = news.last().map_or(self.last, |last| last.number);
+        if let Some(last) = news.last() {
+            (self.last, self.at_ms) = (last.number, last.at_ms);
+        }
         Ok((standing.name.to_string(), news))
     }
 }

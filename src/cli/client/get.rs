@@ -14,8 +14,8 @@ use ring::digest::{SHA256, digest};
 
 use super::files::{bar, kind, last_part, told, versioned};
 use super::{Misuse, Reach, Show, ended, folder};
-use crate::cli::Exit;
 use crate::cli::text::some;
+use crate::cli::{Exit, outlet};
 use crate::cluster::{Client, StoreError};
 use crate::node::limits::CHUNK_BYTES_MAX;
 use crate::node::{FileKind, Located};
@@ -72,16 +72,15 @@ fn got(get: &Get, stop: &AtomicBool) -> Result<Exit> {
     let stop = || stop.load(Ordering::Relaxed);
     let bar = bar(&get.show, "fetching", bytes);
     if get.local.as_deref() == Some(Path::new("-")) {
-        let mut out = io::stdout().lock();
-        let mut take = |bytes: &[u8]| {
-            bar.inc(bytes.len() as u64);
-            out.write_all(bytes)
-        };
-        let fetched = client.fetch(&name, found, 0, &mut take, &stop);
-        bar.finish_and_clear();
-        told(fetched)?;
-        out.flush()?;
-        return Ok(Exit::Fine);
+        return outlet::pour(|out| {
+            let mut take = |bytes: &[u8]| {
+                bar.inc(bytes.len() as u64);
+                out.write_all(bytes)
+            };
+            let fetched = client.fetch(&name, found, 0, &mut take, &stop);
+            bar.finish_and_clear();
+            told(fetched)
+        });
     }
     let target = target(get.local.as_deref(), last_part(&name)?, is)?;
     let mut part = Part::open(&target, &found)?;

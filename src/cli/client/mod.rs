@@ -82,7 +82,8 @@ impl Reach {
     }
 
     fn client_of(&self, nodes: &[String]) -> Result<Client> {
-        let file = self.key.clone().or_else(|| std::env::var_os("IDUNNO_KEY").map(PathBuf::from));
+        let from_outside = std::env::var_os("IDUNNO_KEY").filter(|file| !file.is_empty()).map(PathBuf::from);
+        let file = self.key.clone().or(from_outside);
         let known = key(file.as_deref(), false).and_then(|key| Ok((key, addresses(nodes)?)));
         let (key, nodes) = known.map_err(|error| misuse(&error))?;
         let mut client = Client::new(&key, &nodes, Duration::from_nanos(self.timeout.0))?;

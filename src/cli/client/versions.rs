@@ -1,6 +1,6 @@
 //! `idunno versions`: the versions of a file, or what the last ones hold.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +12,8 @@ use super::files::{bar, kind, last_part, sound, told};
 use super::get::target;
 use super::sheet::{Cell, Sheet};
 use super::{Misuse, Reach, Show, ended, read};
-use crate::cli::Exit;
 use crate::cli::text::some;
+use crate::cli::{Exit, outlet};
 use crate::cluster::Client;
 use crate::node::{FileKind, Question, Reading, Version};
 
@@ -79,10 +79,7 @@ fn listed(told: &Versions, stop: &AtomicBool) -> Result<Exit> {
         return Err(Misuse(why).into());
     }
     if local == Path::new("-") {
-        let mut out = io::stdout().lock();
-        write_all(&mut client, told, &name, &all, &mut out, stop)?;
-        out.flush()?;
-        return Ok(Exit::Fine);
+        return outlet::pour(|out| write_all(&mut client, told, &name, &all, out, stop));
     }
     let target = target(Some(local), last_part(&name)?, FileKind::Plain)?;
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

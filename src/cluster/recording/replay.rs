@@ -59,10 +59,16 @@ pub struct Stepped {
 }
 
 impl Replay {
-    /// Opens a recording and makes the node that it is of.
-    pub fn open(path: &Path) -> Result<Replay, RecordingError> {
+    /// Opens what may be a recording: its frames, and the first of them, which says what it is.
+    pub(super) fn begins(path: &Path) -> Result<(Frames, Vec<u8>), RecordingError> {
         let mut frames = Frames::open(path)?;
         let head = frames.next()?.ok_or_else(|| frames.bad("it has no beginning"))?;
+        Ok((frames, head))
+    }
+
+    /// Opens a recording and makes the node that it is of.
+    pub fn open(path: &Path) -> Result<Replay, RecordingError> {
+        let (frames, head) = Replay::begins(path)?;
         let nonsense = |error: postcard::Error| frames.bad(&format!("its beginning makes no sense: {error}"));
         let (version, rest): (u32, _) = postcard::take_from_bytes(&head).map_err(nonsense)?;
         if version != VERSION {
@@ -130,7 +136,7 @@ impl Replay {
 
 /// The frames of a file, one after the other.
 #[derive(Debug)]
-struct Frames {
+pub(super) struct Frames {
     path: PathBuf,
     file: BufReader<File>,
     /// How much of the file has been read.

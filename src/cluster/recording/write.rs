@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
 
+use super::replay::Replay;
 use super::{Beginning, Noted, RecordTo, RecordingError, SEED, Step, VERSION, chain, io_error};
 use crate::base::Time;
 use crate::cluster::disk::frames;
@@ -42,6 +43,10 @@ impl Recorder {
     /// Begins a recording; an earlier one in its place is kept under another name.
     pub(in super::super) fn start(to: &RecordTo, beginning: &Beginning) -> Result<Recorder, RecordingError> {
         let bad = io_error(&to.file);
+        // What is there is put aside, and in the end deleted, if it is a recording.
+        if to.file.exists() {
+            Replay::begins(&to.file)?;
+        }
         keep_earlier(&to.file).map_err(&bad)?;
         let mut options = File::options();
         options.write(true).create_new(true);

@@ -1,0 +1,34 @@
+//! The standard output for what may be long.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+
+use super::Exit;
+
+/// Lets `write` fill the standard output with what may be long. Whoever reads it may have enough, which is no failure.
+pub(super) fn pour(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Exit> {
+    struct Pipe {
+        out: io::StdoutLock<'static>,
+        broken: bool,
+    }
+    impl Pipe {
+        fn noted<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
+            self.broken |= done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+            done
+        }
+    }
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let done = self.out.write(bytes);
+            self.noted(done)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            let done = self.out.flush();
+            self.noted(done)
+        }
+    }
+    let mut pipe = Pipe { out: io::stdout().lock(), broken: false };
+    let poured = write(&mut pipe).and_then(|()| Ok(pipe.flush()?));
+    if pipe.broken { Ok(Exit::Fine) } else { poured.map(|()| Exit::Fine) }
+}
