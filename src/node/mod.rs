@@ -16,7 +16,9 @@
 
 mod config;
 mod coordinator;
+mod deliver;
 mod entry;
+mod facts;
 mod file;
 mod identity;
 mod io;

@@ -1,19 +1,19 @@
-//! Routing inside a node: inputs go to the sub-machine that they concern, and the events that come of it to the others.
+//! Routing inside a node: the events that come of a step in one sub-machine go to the others, until none is left.
 
 use std::sync::Arc;
 
 use super::coordinator::{self, Coordinator, Wish};
+use super::facts::{coordinator_facts, membership_facts};
 use super::log::LogEvent;
-use super::membership::{self, MembershipEvent};
+use super::membership::MembershipEvent;
 use super::mutant::Mutant;
 use super::observation::{Change, Observation, StepDown};
 use super::update::{Memo, ViewUpdate};
 use super::{
-    Body, ClientMessage, ClusterId, Command, Entry, FailoverMode, Ledger, Life, LogMessage,
-    MembershipMessage, Message, Node, Outbox, Payload, Record, Refusal, Reply, Request, Snapshot, Start,
-    StoreMessage, Token, View, ViewChange, WorkMessage, WorkerFacts,
+    ClusterId, Command, Entry, FailoverMode, Ledger, Life, Node, Outbox, Payload, Record, Snapshot, Start,
+    Token, View, ViewChange,
 };
-use crate::base::{Incarnation, NodeId, SessionId, Span, Time};
+use crate::base::{Incarnation, NodeId, Span, Time};
 
 /// A node that could not leave tries again after this time.
 const LEAVE_AGAIN: Span = Span::millis(500);
@@ -21,37 +21,6 @@ const LEAVE_AGAIN: Span = Span::millis(500);
 const ALL_HAVE_ASKED: Span = Span::secs(1);
 /// Events that one step may cause. More is a loop between sub-machines, which is a bug.
 const EVENTS_MAX: usize = 1_000_000;
-
-/// What membership needs to know of the rest, borrowed from the fields that it is made of.
-macro_rules! membership_facts {
-    ($node:ident) => {
-        membership::Facts {
-            epoch: $node.log.epoch(),
-            coordinator: $node.log.leader(),
-            leads: $node.log.leads(),
-            jurors: $node.log.jurors(),
-            seats: &$node.seats,
-        }
-    };
-}
-
-/// What the coordinator needs to know of the rest, borrowed from the fields that it is made of.
-macro_rules! coordinator_facts {
-    ($node:ident, $now:expr) => {
-        coordinator::Facts {
-            now: $now,
-            cluster_now: $node.log.cluster_time($now),
-            ledger: &$node.ledger,
-            seats: $node.log.seats(),
-            lag: &|id| $node.log.lag(id),
-            silence: &|id| $node.log.silence(id, $now),
-            round: $node.log.round(),
-            answered: &|id| $node.log.answered(id),
-            holds_seats: &|id| $node.log.holds_seats(id),
-            suspect: &|id| $node.membership.is_suspect(id),
-        }
-    };
-}
 
 impl Node {
     /// The first step: the new life is put on record before anything is said.
@@ -113,178 +82,6 @@ impl Node {
         }
     }
 
-    pub(super) fn receive(&mut self, now: Time, from: NodeId, message: Message, out: &mut Outbox) {
-        let foreign = message.cluster != self.cluster;
-        match (&self.life, &message.body) {
-            (Life::Living, _) if !foreign => self.deliver(now, from, message.body, out),
-            // One who joins does not know the cluster yet, and learns it from the view that lets it in.
-            (Life::Living, Body::Membership(MembershipMessage::Join(_)))
-                if message.cluster == ClusterId(0) =>
-            {
-                self.deliver(now, from, message.body, out);
-            }
-            // ... or from being told that its life is over already: it was let in, never heard of that, and was evicted.
-            (
-                Life::Living,
-                Body::Membership(MembershipMessage::Announce(_) | MembershipMessage::Expelled { .. }),
-            ) if self.cluster == ClusterId(0) => {
-                self.cluster = message.cluster;
-                out.cluster = message.cluster;
-                out.persist(Record::Cluster(message.cluster));
-                self.deliver(now, from, message.body, out);
-            }
-            (Life::Unborn(_) | Life::Expecting { .. } | Life::Living, _) => {}
-        }
-    }
-
-    fn deliver(&mut self, now: Time, from: NodeId, body: Body, out: &mut Outbox) {
-        match body {
-            Body::Membership(message) => {
-                let facts = membership_facts!(self);
-                self.membership.receive(now, from, message, &facts, out, &mut self.membership_events);
-            }
-            Body::Log(message) => self.log_message(now, from, message, out),
-            Body::Standby(message) => {
-                self.log.receive_standby(now, from, message, out, &mut self.log_events);
-            }
-            Body::Work(message) => self.work(now, from, message, out),
-            Body::Client(message) => self.client_message(now, from, message, out),
-            Body::Store(message) => self.store_message(now, from, &message, out),
-        }
-    }
-
-    fn log_message(&mut self, now: Time, from: NodeId, message: LogMessage, out: &mut Outbox) {
-        self.log.receive(now, from, message, out, &mut self.log_events);
-    }
-
-    fn work(&mut self, now: Time, from: NodeId, message: WorkMessage, out: &mut Outbox) {
-        match &message {
-            WorkMessage::Survey { epoch } => {
-                self.log.hear(now, *epoch, Some(from), out, &mut self.log_events);
-            }
-            WorkMessage::Desk(desk) => self.log.hear(now, desk.epoch, Some(from), out, &mut self.log_events),
-            WorkMessage::Deposed { epoch } => self.log.hear(now, *epoch, None, out, &mut self.log_events),
-            WorkMessage::Report(report) => self.log.hear(now, report.epoch, None, out, &mut self.log_events),
-        }
-        match message {
-            WorkMessage::Survey { .. } | WorkMessage::Desk(_) => {
-                self.worker.receive(now, from, &message, self.worker_facts(), out);
-            }
-            WorkMessage::Report(report) => {
-                // Hearing of a later reign may have ended this one.
-                self.route(now, out);
-                if let Some(coordinator) = &mut self.coordinator {
-                    coordinator.report(from, &report, &coordinator_facts!(self, now), out);
-                }
-            }
-            WorkMessage::Deposed { .. } => {}
-        }
-    }
-
-    fn store_message(&mut self, now: Time, from: NodeId, message: &StoreMessage, out: &mut Outbox) {
-        // A reign that is over is not obeyed, and one that this node has not heard of begins for it.
-        if let StoreMessage::Tend(tend) = message {
-            self.log.hear(now, tend.epoch, Some(from), out, &mut self.log_events);
-        }
-        match message {
-            StoreMessage::Tend(_) | StoreMessage::Noted { .. } => {
-                self.store.settle(now, self.worker_facts(), out);
-                self.store.receive(from, message, out);
-            }
-            StoreMessage::Tending { epoch, incarnation } => {
-                if let Some(coordinator) = &mut self.coordinator {
-                    coordinator.tends(from, (*epoch, *incarnation), now);
-                }
-            }
-            StoreMessage::Seek { epoch, job } => {
-                if let Some(coordinator) = &self.coordinator {
-                    coordinator.sought(from, (*epoch, *job), &coordinator_facts!(self, now), out);
-                }
-            }
-            StoreMessage::Found(found) => self.worker.found(now, found, self.worker_facts(), out),
-            StoreMessage::Holds(holds) => {
-                self.log.hear(now, holds.epoch, None, out, &mut self.log_events);
-                self.route(now, out);
-                if let Some(coordinator) = &mut self.coordinator {
-                    coordinator.holds(from, holds, now, out);
-                }
-            }
-        }
-    }
-
-    fn client_message(&mut self, now: Time, from: NodeId, message: ClientMessage, out: &mut Outbox) {
-        match message {
-            ClientMessage::Forward { session, number, request } => {
-                if let Some(coordinator) = &mut self.coordinator {
-                    let facts = coordinator_facts!(self, now);
-                    coordinator.request(from, (session, number), &request, &facts, out, &mut self.wishes);
-                } else {
-                    let reply = self.refusal();
-                    out.send(from, Body::Client(ClientMessage::Answer { session, number, reply }));
-                }
-            }
-            ClientMessage::Answer { session, number, reply } => out.reply(session, number, reply),
-        }
-    }
-
-    pub(super) fn client(
-        &mut self,
-        now: Time,
-        session: SessionId,
-        number: u64,
-        request: Arc<Request>,
-        out: &mut Outbox,
-    ) {
-        let leader = self.coordinator().filter(|&leader| leader != self.me);
-        if let (Some(coordinator), Life::Living) = (&mut self.coordinator, &self.life) {
-            let facts = coordinator_facts!(self, now);
-            coordinator.request(self.me, (session, number), &request, &facts, out, &mut self.wishes);
-        } else if let (Some(leader), Life::Living) = (leader, &self.life) {
-            out.send(leader, Body::Client(ClientMessage::Forward { session, number, request }));
-        } else {
-            let reply = self.refusal();
-            out.reply(session, number, reply);
-        }
-    }
-
-    /// Who leads, as far as this node can tell: nobody once too few voters are heard, or once a voter misses its leader, even if it
-    /// has not heard of a later reign.
-    pub(super) fn coordinator(&self) -> Option<NodeId> {
-        let heard = self.hears_a_quorum() && !self.log.misses_leader();
-        self.log.leader().filter(|&leader| leader == self.me || heard)
-    }
-
-    /// The voters that are not heard: suspects, and those who are evicted and still have their seats.
-    fn missing(&self) -> impl Iterator<Item = NodeId> {
-        let is_missing = |&voter: &NodeId| {
-            self.membership.is_suspect(voter) || self.membership.view().member(voter).is_none()
-        };
-        self.seats.voters.iter().copied().filter(is_missing)
-    }
-
-    fn hears_a_quorum(&self) -> bool {
-        self.seats.voters.len() - self.missing().count() >= self.seats.quorum()
-    }
-
-    /// Why a request cannot be served here.
-    fn refusal(&self) -> Arc<Reply> {
-        // Whoever knows of no voters has not been let into a cluster yet.
-        Arc::new(Reply::Refused(if self.hears_a_quorum() || self.seats.voters.is_empty() {
-            Refusal::NoCoordinator
-        } else {
-            Refusal::NoQuorum { missing: self.missing().collect() }
-        }))
-    }
-
-    pub(super) fn worker_facts(&self) -> WorkerFacts {
-        WorkerFacts {
-            epoch: self.log.epoch(),
-            coordinator: self.log.leader(),
-            incarnation: self.membership.me().incarnation,
-            member: self.membership.is_member(),
-        }
-    }
-
     /// Ends a step: everything that follows from it within this node has happened, and the coordinator has acted on it.
     pub(super) fn settle(&mut self, now: Time, out: &mut Outbox) {
         self.route(now, out);
@@ -304,7 +101,7 @@ impl Node {
     }
 
     /// Routes events until none is left. Most steps cause none: a heartbeat that was heard is the usual one.
-    fn route(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn route(&mut self, now: Time, out: &mut Outbox) {
         let quiet = self.log_events.is_empty() && self.membership_events.is_empty() && self.wishes.is_empty();
         if !quiet || out.has_local() {
             self.route_events(now, out);

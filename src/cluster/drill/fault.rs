@@ -1,13 +1,11 @@
-//! The faults of a drill: when each begins and ends, whom it hits, and how it is really done.
+//! The faults of a drill: when each begins and ends, and whom it hits.
 
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::net::{self, Harm};
-use super::{DrillError, Stage, needs, small, unable};
+use super::{DrillError, Stage, unable};
 use crate::base::{NodeId, Rng, Span, Time};
 use crate::history::{FaultEvent, FaultPhase, Machine, Observation, What};
-use crate::scenario::{Aim, Direction, FaultKind, Links, Plan, Trigger, Turns};
+use crate::scenario::{Aim, FaultKind, Plan, Trigger, Turns};
 
 /// How often a role that nobody has is looked for again.
 const RETRY_EVERY: Span = Span::millis(10);
@@ -30,13 +28,13 @@ fn breaks(kind: &FaultKind) -> bool {
     }
 }
 
-fn is_of_network(kind: &FaultKind) -> bool {
+pub(super) fn is_of_network(kind: &FaultKind) -> bool {
     matches!(kind, FaultKind::Isolate | FaultKind::Cut { .. } | FaultKind::Partial(_) | FaultKind::Loss(_))
 }
 
 /// How far a fault has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     /// Its time has not come, or nobody has the role that it aims at.
     Due,
     /// It waits for something to happen.
@@ -51,20 +49,20 @@ enum Standing {
 
 /// One fault of the plan; or, where the fault hits each machine on its own, that of one machine.
 #[derive(Debug)]
-struct Course {
-    turns: Turns,
+pub(super) struct Course {
+    pub(super) turns: Turns,
     /// Why it cannot be injected.
     unable: Option<&'static str>,
-    standing: Standing,
+    pub(super) standing: Standing,
     /// Whether the drill waits for it: it is due, or will end and has not.
     open: bool,
-    machines: Vec<Machine>,
+    pub(super) machines: Vec<Machine>,
     concerned: Option<Machine>,
     /// The lives that it ended, to tell whether someone else has started the machine since.
-    lives: Vec<u32>,
+    pub(super) lives: Vec<u32>,
     /// The engines that stand still by it.
-    stuck: Vec<(Machine, Pid)>,
-    took_effect: bool,
+    pub(super) stuck: Vec<(Machine, Pid)>,
+    pub(super) took_effect: bool,
     /// When it was over.
     over_at: Time,
 }
@@ -81,7 +79,7 @@ enum Step {
 /// All faults of a drill.
 #[derive(Debug)]
 pub(super) struct Faults {
-    all: Vec<Course>,
+    pub(super) all: Vec<Course>,
     /// What is to happen: when, to which, and what.
     queue: Vec<(Time, usize, Step)>,
     /// Per machine: how many faults that never end keep it from being a useful member.
@@ -170,7 +168,7 @@ impl Faults {
 }
 
 impl<'a> Stage<'a> {
-    fn kind(&self, number: usize) -> &'a FaultKind {
+    pub(super) fn kind(&self, number: usize) -> &'a FaultKind {
         &self.plan.faults[self.faults.all[number].turns.fault as usize].kind
     }
 
@@ -313,124 +311,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Does what the fault does when it begins.
-    fn inject(
-        &mut self,
-        number: usize,
-        kind: &FaultKind,
-        machines: &[Machine],
-        other: Option<&[Machine]>,
-    ) -> Result<(), DrillError> {
-        match kind {
-            FaultKind::Crash { .. } | FaultKind::Restart => {
-                for &machine in machines {
-                    self.crash(machine)?;
-                    if matches!(kind, FaultKind::Crash { wipe: true }) {
-                        self.hosts[machine as usize].wipe().map_err(needs("an empty disk"))?;
-                    }
-                }
-                self.faults.all[number].lives = self.lives(machines, 0);
-                self.took_effect(number);
-            }
-            FaultKind::Leave => {
-                // The life that follows the one that leaves.
-                self.faults.all[number].lives = self.lives(machines, 1);
-                for &machine in machines {
-                    self.hosts[machine as usize].signal(Signal::SIGTERM);
-                }
-            }
-            FaultKind::Pause => {
-                for &machine in machines {
-                    if self.hosts[machine as usize].pause() {
-                        self.read(machine)?;
-                        let id = self.hosts[machine as usize].id;
-                        self.note(Some(machine), What::Paused(id));
-                    }
-                }
-                self.took_effect(number);
-            }
-            FaultKind::EngineDeath | FaultKind::Stuck => {
-                let stuck = *kind == FaultKind::Stuck;
-                let signal = if stuck { Signal::SIGSTOP } else { Signal::SIGKILL };
-                let engines: Vec<(Machine, Pid)> = machines
-                    .iter()
-                    .flat_map(|&machine| {
-                        let engines = self.hosts[machine as usize].engines();
-                        engines.into_iter().map(move |engine| (machine, engine))
-                    })
-                    .collect();
-                let hit = engines.iter().filter(|(_, engine)| kill(*engine, signal).is_ok()).count();
-                if stuck {
-                    self.faults.all[number].stuck = engines;
-                }
-                if hit > 0 {
-                    self.took_effect(number);
-                }
-            }
-            kind if is_of_network(kind) => self.break_links(number, kind, machines, other)?,
-            FaultKind::FullDisk => {
-                for &machine in machines {
-                    small::fill(&self.hosts[machine as usize].disk()).map_err(needs("a full disk"))?;
-                }
-            }
-            other => unreachable!("{} is among what cannot be injected", other.name()),
-        }
-        Ok(())
-    }
-
-    /// Breaks the links that a fault of the network concerns.
-    fn break_links(
-        &mut self,
-        number: usize,
-        kind: &FaultKind,
-        machines: &[Machine],
-        other: Option<&[Machine]>,
-    ) -> Result<(), DrillError> {
-        let count = self.hosts.len() as u32;
-        let one = |machine: u32| machines.contains(&machine);
-        let across = |machine: u32| other.map_or(!one(machine), |other| other.contains(&machine));
-        let links = match kind {
-            FaultKind::Cut { direction, .. } => net::links(count, |from, to| {
-                let (comes, goes) = (across(from) && one(to), one(from) && across(to));
-                match direction {
-                    Direction::Both => comes || goes,
-                    Direction::In => comes,
-                    Direction::Out => goes,
-                }
-            }),
-            FaultKind::Partial(shape) => {
-                let rng = self.faults.all[number].turns.rng.fork("shape");
-                let shaped = Links::new(*shape, count as usize, machines, Time::ZERO, Span::ZERO, &rng);
-                net::links(count, |from, to| shaped.is_dead(from, to, Time::ZERO))
-            }
-            _ => net::links(count, |from, to| one(from) || one(to)),
-        };
-        let rate = if let FaultKind::Loss(loss) = kind { loss.rate } else { 1.0 };
-        let shut = match kind {
-            FaultKind::Isolate | FaultKind::Cut { other: None, .. } => machines.to_vec(),
-            _ => Vec::new(),
-        };
-        let net = self.net.as_mut().expect("without networks of their own these faults are left out");
-        net.harm(Harm { fault: Some(number), links, shut, rate }).map_err(needs("a broken link"))
-    }
-
-    /// Faults of the network that have dropped something have taken effect.
-    pub(super) fn count_dropped(&mut self) -> Result<(), DrillError> {
-        let waits = |course: &Course| {
-            let kind = &self.plan.faults[course.turns.fault as usize].kind;
-            course.standing == Standing::InForce && !course.took_effect && is_of_network(kind)
-        };
-        let Some(net) = self.net.as_ref().filter(|_| self.faults.all.iter().any(waits)) else {
-            return Ok(());
-        };
-        let effective = net.effective().map_err(needs("what was dropped"))?;
-        for number in effective {
-            self.took_effect(number);
-        }
-        Ok(())
-    }
-
-    fn lives(&self, machines: &[Machine], more: u32) -> Vec<u32> {
+    pub(super) fn lives(&self, machines: &[Machine], more: u32) -> Vec<u32> {
         machines.iter().map(|&machine| self.hosts[machine as usize].life + more).collect()
     }
 
@@ -446,58 +327,13 @@ impl<'a> Stage<'a> {
         let stuck = std::mem::take(&mut course.stuck);
         self.progress.progress = now;
         self.faults.close(number);
-        match self.kind(number) {
-            kind @ (FaultKind::Crash { .. } | FaultKind::Restart | FaultKind::Leave) => {
-                for (&machine, life) in machines.iter().zip(lives) {
-                    // Who could not leave in time is ended like any process that takes too long.
-                    if *kind == FaultKind::Leave && self.hosts[machine as usize].life + 1 == life {
-                        self.crash(machine)?;
-                    }
-                    let host = &self.hosts[machine as usize];
-                    if !host.runs() && host.life == life {
-                        self.start(machine)?;
-                    }
-                }
-            }
-            FaultKind::Pause => {
-                for &machine in &machines {
-                    let host = &self.hosts[machine as usize];
-                    if host.runs() && host.paused {
-                        let id = host.id;
-                        self.note(Some(machine), What::Resumed(id));
-                        self.hosts[machine as usize].resume();
-                    }
-                }
-            }
-            FaultKind::Stuck => {
-                for (machine, engine) in stuck {
-                    // Its number may belong to another process by now, unless it is still the node's.
-                    if self.hosts[machine as usize].engines().contains(&engine) {
-                        let _ = kill(engine, Signal::SIGCONT);
-                    }
-                }
-            }
-            FaultKind::FullDisk => {
-                for &machine in &machines {
-                    let host = &self.hosts[machine as usize];
-                    small::empty(&host.disk()).map_err(needs("a disk with room"))?;
-                    if !host.runs() && !self.is_kept_off(machine) {
-                        self.start(machine)?;
-                    }
-                }
-            }
-            kind if is_of_network(kind) => {
-                let net = self.net.as_mut().expect("it was needed to break links");
-                net.heal(number).map_err(needs("links as they were"))?;
-            }
-            _ => {}
-        }
+        self.undo(number, &machines, &lives, stuck)?;
         self.report(number, FaultPhase::Ended);
         Ok(())
     }
 
     /// Whether a fault in force keeps the process on `machine` from being there.
-    fn is_kept_off(&self, machine: Machine) -> bool {
+    pub(super) fn is_kept_off(&self, machine: Machine) -> bool {
         self.faults.all.iter().any(|course| {
             let kind = &self.plan.faults[course.turns.fault as usize].kind;
             let gone = matches!(kind, FaultKind::Crash { .. } | FaultKind::Leave | FaultKind::FullDisk);
@@ -557,7 +393,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The fault did something; reported the first time.
-    fn took_effect(&mut self, number: usize) {
+    pub(super) fn took_effect(&mut self, number: usize) {
         if !std::mem::replace(&mut self.faults.all[number].took_effect, true) {
             self.report(number, FaultPhase::TookEffect);
         }

@@ -15,6 +15,7 @@ mod host;
 mod net;
 mod role;
 mod small;
+mod strike;
 mod unable;
 
 use std::collections::BTreeSet;
