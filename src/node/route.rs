@@ -263,7 +263,7 @@ impl Node {
         let Some(coordinator) = &mut self.coordinator else { return };
         let facts = coordinator_facts!(self, now);
         match event {
-            MembershipEvent::Suspected(..) => coordinator.reassess(&facts),
+            MembershipEvent::Suspected(id, _) => coordinator.suspect(id, &facts),
             MembershipEvent::Trusted(id, incarnation) => {
                 coordinator.trust(id, incarnation);
                 coordinator.reassess(&facts);

@@ -24,8 +24,7 @@ const PATIENCE: Span = Span::secs(1);
 #[derive(Debug)]
 pub(super) struct Council {
     joining: BTreeMap<NodeId, Arc<Member>>,
-    /// Each from when on it may go.
-    leaving: BTreeMap<NodeId, (Incarnation, Time)>,
+    leaving: BTreeMap<NodeId, Incarnation>,
     /// Those who leave on purpose, each since when, and wait to be without a seat.
     departing: BTreeMap<NodeId, (Incarnation, Time)>,
     /// When the next view change is proposed.
@@ -72,7 +71,7 @@ impl Council {
 
     /// It does not leave after all.
     pub(super) fn leaving_is_off(&mut self, id: NodeId, incarnation: Incarnation) {
-        if self.leaving.get(&id).is_some_and(|(life, _)| *life == incarnation) {
+        if self.leaving.get(&id) == Some(&incarnation) {
             self.leaving.remove(&id);
         }
     }
@@ -154,9 +153,7 @@ impl Council {
         let seats = facts.seats;
         for (&id, &(incarnation, _)) in &self.departing {
             let seated = seats.voters.contains(&id) || seats.learners.contains(&id);
-            let waits = self.leaving.get(&id).is_some_and(|(life, _)| *life == incarnation);
-            if !seated && !waits {
-                self.leaving.insert(id, (incarnation, facts.now));
+            if !seated && self.leaving.insert(id, incarnation) != Some(incarnation) {
                 self.due = self.due.min(facts.now);
             }
         }
@@ -178,22 +175,21 @@ impl Council {
     }
 
     fn propose(&mut self, facts: &Facts<'_>, wishes: &mut VecDeque<Wish>) {
+        self.due = Time::NEVER;
         let view = facts.ledger.view();
         self.joining.retain(|&id, member| is_newer(view, id, member.incarnation));
-        self.leaving.retain(|&id, (incarnation, _)| view.contains(id, *incarnation));
+        self.leaving.retain(|&id, &mut incarnation| view.contains(id, incarnation));
         let joined: Vec<Member> =
             self.joining.values().take(limits::VIEW_CHANGE_MAX).map(|member| (**member).clone()).collect();
         let gone: Vec<(NodeId, Incarnation)> = (self.leaving.iter())
-            .filter(|(id, (_, from))| *from <= facts.now && !self.joining.contains_key(id))
+            .filter(|(id, _)| !self.joining.contains_key(id))
             .take(limits::VIEW_CHANGE_MAX)
-            .map(|(&id, &(incarnation, _))| (id, incarnation))
+            .map(|(&id, &incarnation)| (id, incarnation))
             .collect();
-        let later = self.leaving.values().map(|(_, from)| *from).filter(|from| *from > facts.now);
-        self.due = later.min().unwrap_or(Time::NEVER);
         if !joined.is_empty() || !gone.is_empty() {
             self.proposed_until = Some(facts.now + PATIENCE);
             // What this change does not take, or does not bring about, is looked at again.
-            self.due = self.due.min(facts.now + GATHER);
+            self.due = facts.now + GATHER;
             wishes.push_back(Wish::Propose(Command::ChangeView(ViewChange { joined, gone })));
         }
     }
@@ -246,12 +242,8 @@ impl Coordinator {
         // Whoever leads is heard by a quorum, whatever its observers say.
         let ignored = self.config.has(Mutant::NobodyIsEvicted);
         if id != self.me && !ignored && facts.ledger.view().contains(id, incarnation) {
-            let from = facts.now + GATHER;
-            let leaving = self.council.leaving.entry(id).or_insert((incarnation, from));
-            if leaving.0 != incarnation {
-                *leaving = (incarnation, from);
-            }
-            self.council.due = self.council.due.min(from);
+            self.council.leaving.insert(id, incarnation);
+            self.council.due = self.council.due.min(facts.now + GATHER);
         }
     }
 

@@ -4,8 +4,8 @@
 //! coordinator may well reach it. It would ask to be let in again as soon as it was evicted, be let in, be observed by the
 //! same members as before, and be evicted again, for as long as the cut lasts. Its work suffers only from that.
 //!
-//! It is asked when it becomes suspect, and once more when it is to be evicted, because a suspicion that is made of alerts of different
-//! moments may be as old as an eviction when it comes. Until the view changes it can answer.
+//! It is asked when it becomes suspect, and has some time to answer even if it is to be evicted at once: a suspicion that is made of alerts of
+//! different moments may be as old as an eviction when it comes. And it is kept if it answers before the view changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,8 @@ use crate::base::{Incarnation, NodeId, Span, Time};
 
 /// How long a new coordinator waits for answers before it evicts anybody.
 const FIRST_ANSWERS: Span = Span::millis(500);
+/// How long a suspect has to answer before it is evicted.
+const ANSWER: Span = Span::millis(100);
 
 /// The suspects that answer.
 #[derive(Debug)]
@@ -23,13 +25,15 @@ pub(super) struct Trial {
     began: Time,
     /// Those that would have been evicted, and answered.
     acquitted: BTreeSet<NodeId>,
+    /// The suspects, each since when: then it was asked.
+    asked: BTreeMap<NodeId, Time>,
     /// Those that did not answer, and have until the view changes: each since when it was asked once more.
     condemned: BTreeMap<NodeId, (Incarnation, Time)>,
 }
 
 impl Trial {
     pub(super) fn new(began: Time) -> Trial {
-        Trial { began, acquitted: BTreeSet::new(), condemned: BTreeMap::new() }
+        Trial { began, acquitted: BTreeSet::new(), asked: BTreeMap::new(), condemned: BTreeMap::new() }
     }
 
     /// Whether `id` is suspect and has not shown that it answers.
@@ -40,7 +44,13 @@ impl Trial {
     /// It is heard by its observers again.
     pub(super) fn absolve(&mut self, id: NodeId) {
         self.acquitted.remove(&id);
+        self.asked.remove(&id);
         self.condemned.remove(&id);
+    }
+
+    /// Whether it has been suspect for too short a time to have answered.
+    fn waits_for(&self, id: NodeId, now: Time) -> bool {
+        self.asked.get(&id).is_some_and(|&since| now.since(since) < ANSWER)
     }
 
     /// It does not answer any more.
@@ -50,11 +60,18 @@ impl Trial {
 
     pub(super) fn view_changed(&mut self, view: &View) {
         self.acquitted.retain(|&id| view.member(id).is_some());
+        self.asked.retain(|&id, _| view.member(id).is_some());
         self.condemned.retain(|&id, (incarnation, _)| view.contains(id, *incarnation));
     }
 }
 
 impl Coordinator {
+    /// A member has become suspect: its desk is sent, and asks it.
+    pub(in super::super) fn suspect(&mut self, id: NodeId, facts: &Facts<'_>) {
+        self.trial.asked.insert(id, facts.now);
+        self.reassess(facts);
+    }
+
     /// A member has been suspect for so long that it is evicted unless it answers.
     pub(in super::super) fn evict(&mut self, id: NodeId, incarnation: Incarnation, facts: &Facts<'_>) {
         if self.answers(id, incarnation, self.config.membership.evict_after, facts) {
@@ -62,13 +79,12 @@ impl Coordinator {
             if self.trial.acquitted.insert(id) {
                 self.reassess(facts);
             }
-        } else if facts.now.since(self.trial.began) < FIRST_ANSWERS {
+        } else if facts.now.since(self.trial.began) < FIRST_ANSWERS || self.trial.waits_for(id, facts.now) {
             self.question(id);
         } else {
             if self.trial.end(id) {
                 self.reassess(facts);
             }
-            // A suspicion may be as old as an eviction when it comes: its subject was never asked then.
             self.question(id);
             self.trial.condemned.entry(id).or_insert((incarnation, facts.now));
             self.let_go(id, incarnation, facts);
