@@ -41,10 +41,13 @@ pub fn scenario(seed: u64, profile: Profile) -> Plan {
     if profile == Profile::Files {
         let mut rng = rng.fork("files");
         requests.extend(files(&mut rng, until));
-        requests.sort_by_key(|request| request.at.mean());
         config.store.copies = pick(&mut rng, &[1, 2, 3, 4, 4, 4]);
-        // A file whose bytes do not come is given up after a minute. And all copies may have to leave through one machine.
-        liveness_within = LIVENESS_WITHIN * 3 + travels(&requests, network.bandwidth, config.store.copies);
+        requests.extend(readers(&mut rng, &mut jobs, until));
+        requests.sort_by_key(|request| request.at.mean());
+        // A file whose bytes do not come is given up after a minute. And all copies may have to leave through one machine, for the store
+        // and for those who run queries.
+        let times = u64::from(config.store.copies) + nodes.len() as u64;
+        liveness_within = LIVENESS_WITHIN * 3 + travels(&requests, network.bandwidth, times);
     }
     let options = settings::options(&mut rng.fork("options"));
     let voters = config.failover.voters_for(nodes.len());
@@ -260,12 +263,39 @@ fn files(rng: &mut Rng, until: Span) -> Vec<RequestPlan> {
     (0..count).map(one).collect()
 }
 
-/// How long all copies of all files need through one machine of this bandwidth.
-fn travels(requests: &[RequestPlan], bandwidth: Option<u64>, copies: u8) -> Span {
+/// Lets some jobs read a file, which is mostly there by then and may be replaced or deleted meanwhile.
+fn readers(rng: &mut Rng, jobs: &mut [JobPlan], until: Span) -> Vec<RequestPlan> {
+    let mut puts = Vec::new();
+    for job in jobs {
+        if rng.chance(0.4) {
+            continue;
+        }
+        let file: Arc<str> = pick(rng, &["a", "b", "c"]).into();
+        let Inputs::Range { dataset, .. } = &mut job.spec.inputs else { continue };
+        *dataset = format!("store:{file}").into();
+        // A job that comes at once is mostly refused, because there is no such file.
+        let later = Span::millis(500 + rng.below(until.0 / 2_000_000));
+        if rng.chance(0.8) {
+            job.at = Draw::Fixed(later.max(job.at.mean()));
+        }
+        let errand = Errand::Put {
+            file,
+            bytes: pick(rng, &[1, 1_000, 4 << 20, 9_000_000]),
+            keep: pick(rng, &[1, 1, 2]),
+            salt: 1_000 + puts.len() as u32,
+        };
+        let at = Draw::Fixed(Span::millis(rng.below(500)));
+        puts.push(RequestPlan { at, client: "writer".into(), errand, give_up: None });
+    }
+    puts
+}
+
+/// How long the bytes of all files need, so many times, through one machine of this bandwidth.
+fn travels(requests: &[RequestPlan], bandwidth: Option<u64>, times: u64) -> Span {
     let bytes: u64 = (requests.iter())
         .map(|request| if let Errand::Put { bytes, .. } = request.errand { bytes } else { 0 })
         .sum();
-    bandwidth.map_or(Span::ZERO, |bandwidth| Span::millis(bytes * u64::from(copies) * 1_000 / bandwidth))
+    bandwidth.map_or(Span::ZERO, |bandwidth| Span::millis(bytes * times * 1_000 / bandwidth))
 }
 
 /// A random subset of the profile's families, a random number of times, and some faults that stay.

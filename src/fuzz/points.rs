@@ -33,6 +33,8 @@ pub enum Point {
     FileDeleted,
     ChunkDropped,
     FilePutLater,
+    FileRead,
+    FileReadOn,
     OnlyQuorum,
 }
 
@@ -47,7 +49,7 @@ const FILES: &[Profile] = &[Profile::Files];
 
 /// Every point, with its sentence about a trial, and the profiles whose scenarios can be expected to reach it.
 #[rustfmt::skip] // One point, one line: it is a table.
-const POINTS: [(Point, &str, &[Profile]); 28] = [
+const POINTS: [(Point, &str, &[Profile]); 30] = [
     (Point::SecondLeader, "a second leader was elected", ALL),
     (Point::NoQuorum, "a leader stepped down without a quorum", ALL),
     (Point::HandedOver, "a leader handed over", LEAVES),
@@ -75,6 +77,8 @@ const POINTS: [(Point, &str, &[Profile]); 28] = [
     (Point::FileDeleted, "a file was deleted", FILES),
     (Point::ChunkDropped, "a chunk was dropped", FILES),
     (Point::FilePutLater, "a file was put under a second coordinator", FILES),
+    (Point::FileRead, "a job that reads a file ended", FILES),
+    (Point::FileReadOn, "a file was deleted or replaced while a job read it", FILES),
     (Point::OnlyQuorum, "only a quorum of the voters was left whole", ALL),
 ];
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::lasting::is_for_good;
 use super::points::Point;
-use crate::base::{NodeId, QueryId, Time};
+use crate::base::{JobId, NodeId, QueryId, Time};
 use crate::history::{
     Change, ClientEvent, Dispatch, FaultPhase, GiveUp, Index, Machine, Observation, Record, Reply, Seats,
-    Sink, StepDown, What,
+    Sink, StepDown, Version, What,
 };
 use crate::scenario::Plan;
 
@@ -27,6 +27,8 @@ pub struct Reached {
     faults_in_force: i64,
     /// Queries of which an answer has reached a coordinator.
     answered: BTreeSet<QueryId>,
+    /// What jobs read of the file store.
+    pinned: BTreeMap<JobId, Arc<Version>>,
     /// The last entry whose changes were looked at: every node applies it.
     applied: Index,
     /// How many machines, the first ones, vote until seats change.
@@ -152,16 +154,33 @@ impl Reached {
                 }
                 Change::Recut { .. } => self.reach(Point::Recut),
                 Change::JobResumed { .. } => self.reach(Point::WentOn),
-                Change::FilePut { .. } => {
+                Change::FilePut { gone, .. } => {
+                    self.on_gone(gone);
                     self.reach(Point::FilePut);
                     if self.leaders > 1 {
                         self.reach(Point::FilePutLater);
                     }
                 }
-                Change::FileDeleted { .. } => self.reach(Point::FileDeleted),
+                Change::FileDeleted { gone, .. } => {
+                    self.on_gone(gone);
+                    self.reach(Point::FileDeleted);
+                }
+                Change::Pinned { job, version } => {
+                    self.pinned.insert(*job, Arc::clone(version));
+                }
+                Change::Unpinned { job, .. } => {
+                    self.pinned.remove(job);
+                    self.reach(Point::FileRead);
+                }
                 _ => {}
             }
         }
+    }
+
+    /// These versions of files do not stay.
+    fn on_gone(&mut self, gone: &[Arc<Version>]) {
+        let read = gone.iter().filter(|version| self.pinned.values().any(|pinned| pinned == *version));
+        self.reach_times(Point::FileReadOn, read.count() as u64);
     }
 
     fn on_client(&mut self, event: &ClientEvent) {

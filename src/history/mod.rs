@@ -17,7 +17,7 @@ pub use watcher::{Fate, Watcher};
 /// What records are made of, for those who read histories without knowing nodes.
 pub use crate::node::{
     Answer, Change, Command, Completion, Dispatch, Entry, GiveUp, Index, Inputs, JobSpec, Member,
-    Observation, Payload, Position, Reply, Request, Seats, StepDown, Uncounted, View, ViewChange,
+    Observation, Payload, Position, Reply, Request, Seats, StepDown, Uncounted, Version, View, ViewChange,
 };
 
 /// A machine of the run, by its position in the plan. A machine whose disk is wiped gets a new [`NodeId`] and keeps this.
