@@ -17,6 +17,6 @@ pub use fold::Fold;
 pub use ids::{AttemptId, ClusterId, Epoch, Incarnation, JobId, NodeId, QueryId, SessionId, ViewId};
 pub use network::{Architecture, Device, InputShape, Network, Weights};
 pub use prediction::{Prediction, Score};
-pub use profile::{CostProfile, Draw};
+pub use profile::{BySize, CostProfile, Draw};
 pub use rng::Rng;
 pub use time::{Span, Time};

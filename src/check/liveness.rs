@@ -422,7 +422,9 @@ impl Work {
         let longest = |draw| ceiling(draw).scaled(1.0 / pace.max(f64::MIN_POSITIVE));
         let models = plan.models.iter().map(|(name, model)| {
             let profile = &model.profile;
-            (name.clone(), [profile.load, profile.setup, profile.per_input].map(longest))
+            let most = profile.by_size.most();
+            let [load, setup, per_input] = [profile.load, profile.setup, profile.per_input].map(longest);
+            (name.clone(), [load, setup.scaled(most), per_input.scaled(most)])
         });
         let models: BTreeMap<Arc<str>, [Span; 3]> = models.collect();
         let query = |(spec, batch): (&JobSpec, u32)| {

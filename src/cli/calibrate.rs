@@ -1,6 +1,9 @@
 //! `idunno calibrate`: what real machines are like, in the words of a scenario.
 
+mod fit;
+mod history;
 mod model;
+mod times;
 
 use std::path::PathBuf;
 
@@ -27,6 +30,9 @@ Exit codes: 0 fine; 1 failed; 2 usage, a bad file, or nothing could be measured.
 /// What `idunno calibrate` is told.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Calibrate {
+    /// Say what each model took in a run, real or not, as the tables of a scenario.
+    #[command(after_help = history::EXAMPLES)]
+    History(history::Past),
     /// Measure what a network costs on this machine, as the table of a scenario.
     #[command(after_help = model::EXAMPLES)]
     Model(Box<model::Measure>),
@@ -56,6 +62,7 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 /// Does what `idunno calibrate` is told.
 pub(super) fn run(calibrate: &Calibrate) -> Exit {
     match calibrate {
+        Calibrate::History(past) => ended(history::measured(past)),
         Calibrate::Model(measure) => model::run(measure),
         Calibrate::Network(network) => ended(measured(network)),
     }

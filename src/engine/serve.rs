@@ -103,10 +103,15 @@ fn wait<T>(orders: &mpsc::Receiver<T>, time: Duration) -> Result<T, RecvTimeoutE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{CostProfile, Draw};
+    use crate::base::{BySize, CostProfile, Draw};
 
     fn setup(load: Span) -> Setup {
-        let profile = CostProfile { load: Draw::Fixed(load), setup: Draw::ZERO, per_input: Draw::ZERO };
+        let profile = CostProfile {
+            load: Draw::Fixed(load),
+            setup: Draw::ZERO,
+            per_input: Draw::ZERO,
+            by_size: BySize::LINE,
+        };
         Setup { models: [("m".into(), Model::Synthetic(profile))].into(), speed: 1.0, seed: 1 }
     }
 

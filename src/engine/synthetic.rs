@@ -51,7 +51,7 @@ impl Synthetic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{AttemptId, CostProfile, Draw, Epoch};
+    use crate::base::{AttemptId, BySize, CostProfile, Draw, Epoch};
 
     const ATTEMPT: AttemptId = AttemptId { epoch: Epoch(1), serial: 1 };
 
@@ -60,6 +60,7 @@ mod tests {
             load: Draw::Fixed(Span::millis(100)),
             setup: Draw::Fixed(Span::millis(10)),
             per_input: Draw::Fixed(Span::millis(1)),
+            by_size: BySize::LINE,
         };
         Synthetic::new([("m".into(), profile)].into(), 2.0, 1)
     }

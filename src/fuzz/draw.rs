@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::faults::{self, Family, Ground};
 use super::profile::Profile;
 use super::{lasting, settings};
-use crate::base::{CostProfile, Draw, Rng, Span};
+use crate::base::{BySize, CostProfile, Draw, Rng, Span};
 use crate::scenario::{
     Arrivals, Errand, Fault, FaultKind, Inputs, JobPlan, JobSpec, ModelPlan, NodePlan, Plan, RequestPlan,
     Until, to_toml,
@@ -143,6 +143,7 @@ fn models(rng: &mut Rng) -> BTreeMap<Arc<str>, ModelPlan> {
             load: draw(rng, load),
             setup: pick(rng, &[Draw::ZERO, Draw::Fixed(Span::millis(5))]),
             per_input: draw(rng, per_input),
+            by_size: BySize::LINE,
         };
         (Arc::from(*name), ModelPlan { engine: "synthetic".into(), profile, network: None })
     };

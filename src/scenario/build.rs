@@ -237,7 +237,7 @@ fn models(root: &Section<'_>) -> (BTreeMap<Arc<str>, ModelPlan>, Batches) {
             CostProfile::UNKNOWN
         } else {
             let [load, setup, per_input] = costs.map(|key| section.draw(key));
-            CostProfile { load, setup, per_input }
+            CostProfile { load, setup, per_input, by_size: section.by_size("by_size") }
         };
         let network = network::read(&section, name, &engine);
         models.insert(name.into(), ModelPlan { engine, profile, network });

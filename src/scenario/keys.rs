@@ -68,6 +68,8 @@ pub enum Kind {
     Bandwidth,
     /// Inputs of a job.
     Inputs,
+    /// Factors by the number of inputs of a query.
+    BySize,
     /// Whom a fault hits.
     Target,
 }
@@ -206,6 +208,14 @@ impl fmt::Display for Kind {
                 "a count such as 1000, a range such as \"imagenet:0..1000\", or a list of at most 10,000 names"
                     .to_owned()
             }
+            Kind::BySize => {
+                format!(
+                    "at most {} sizes with factors, such as \"8: 1.2, 16: 0.85\", the sizes ascending from 1 on, the factors from {} to {}",
+                    crate::base::BySize::SIZES_MAX,
+                    1.0 / crate::base::BySize::FACTOR_MAX,
+                    crate::base::BySize::FACTOR_MAX
+                )
+            }
             Kind::Target => {
                 "\"coordinator\", \"voter\", \"busiest worker\", \"worker\", \"spare\", \"random 2\", \"node 7\", a node's \
                  name, \"minority\", \"all\", \"each\", \"concerned\", or a list of them"
@@ -343,8 +353,8 @@ const WEIGHT: Kind = Kind::Number(1e6);
 const PRIORITY: Kind = Kind::Whole(-1_000, 1_000);
 
 use Kind::{
-    Amount, Bandwidth, Choice, Draw, Inputs, Name, Number, Odd, Rate, Span as SpanKind, Switch, Target, Text,
-    Whole,
+    Amount, Bandwidth, BySize, Choice, Draw, Inputs, Name, Number, Odd, Rate, Span as SpanKind, Switch,
+    Target, Text, Whole,
 };
 use Preset::{Derived, Required, Value};
 
@@ -424,6 +434,7 @@ static KEYS: &[Key] = &[
     key("model.NAME.load", Draw(Span::ZERO, DAY), Required, "How long it takes to bring the model into memory. torch: load, setup and per_input may be left out together where the model is only run really."),
     key("model.NAME.setup", Draw(Span::ZERO, DAY), Value("0s"), "The part of a query's time that does not depend on its size."),
     key("model.NAME.per_input", Draw(Span::ZERO, DAY), Required, "The part of a query's time that each input adds; drawn once per query."),
+    key("model.NAME.by_size", BySize, Value("none"), "By which factor a query of so many inputs takes longer (1.2) or shorter (0.85) than setup and per_input say, where time is no line: in between in proportion, beyond like the nearest size.").or("none"),
     key("model.NAME.network", Choice(networks), Derived("the model's name"), "torch: the layers of the network; script is whatever its file says. Without network, weights and random_weights it is the model of that name that was imported (idunno models)."),
     key("model.NAME.weights", Text, Value(""), "torch: the file of the weights as nodes find it: .safetensors or .ot with torchvision's names, or TorchScript. store:NAME or store:NAME@VERSION is a file of the cluster's store."),
     key("model.NAME.random_weights", Whole(0, u32::MAX as i128), Value("none"), "torch: the seed from which weights are drawn instead; such a network knows nothing, and is as fast as any.").or("none"),

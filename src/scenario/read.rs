@@ -7,7 +7,7 @@ use super::document::{Document, Entry, Item, Table, Value, joined, value_of_text
 use super::error::{Complaint, Place, Problem, Wrong, nearest};
 use super::keys::{BANDWIDTH_RANGE, Key, Kind, Preset, key_at};
 use super::units::{self, UnitError};
-use crate::base::{Draw, Span};
+use crate::base::{BySize, Draw, Span};
 use crate::node::{Inputs, limits, stored};
 
 /// The most bytes of a path to a dataset.
@@ -295,6 +295,14 @@ impl<'a> Section<'a> {
         self.read(name, |item, _| inputs_in(item)).unwrap_or_else(|| Inputs::Names(Arc::new([])))
     }
 
+    /// Factors by the number of inputs of a query.
+    pub(super) fn by_size(&self, name: &str) -> BySize {
+        let written = self.unless_word(name, |section, name| {
+            section.read(name, |item, _| by_size_in(text_in(item, "is not a text")?))
+        });
+        written.flatten().unwrap_or(BySize::LINE)
+    }
+
     /// What `parse` makes of an item of any form.
     pub(super) fn any<T>(&self, name: &str, parse: impl FnOnce(&Item) -> Reading<T>) -> Option<T> {
         self.read(name, |item, _| parse(item))
@@ -382,6 +390,16 @@ fn is_on_nodes(text: &str) -> bool {
     text.strip_prefix("node:").is_some_and(|path| {
         !path.is_empty() && path.len() <= PATH_BYTES_MAX && !path.chars().any(char::is_control)
     })
+}
+
+fn by_size_in(text: &str) -> Reading<BySize> {
+    let point = |part: &str| {
+        let (size, factor) = part.split_once(':')?;
+        Some((size.trim().parse().ok()?, factor.trim().parse().ok()?))
+    };
+    let points: Option<Vec<(u32, f64)>> = text.split(',').map(point).collect();
+    let Some(points) = points else { return complain("is no list of sizes with factors") };
+    BySize::new(&points).ok_or_else(|| "has too many sizes, or one out of its order or its bounds".into())
 }
 
 fn inputs_in(item: &Item) -> Reading<Inputs> {

@@ -164,6 +164,7 @@ engine = "torch"
 weights = "some where/\"quoted\".safetensors"
 load = "1s"
 per_input = "50ms"
+by_size = "1: 1, 8: 1.25, 16: 0.5"
 [model."llama-3.1"]
 engine = "torch"
 network = "mlp"
@@ -454,6 +455,8 @@ fn every_key_is_read_and_written() {
     assert_eq!((&*plan.requests[0].client, &*plan.requests[2].client), ("a", "request3"));
     assert_eq!((plan.requests[1].give_up, plan.requests[2].give_up), (Some(Span::secs(2)), None));
 
+    let points = plan.models["resnet18"].profile.by_size;
+    assert_eq!(points.points(), [(1, 1.0), (8, 1.25), (16, 0.5)]);
     let network = |name: &str| plan.models[name].network.clone().unwrap();
     assert_eq!(network("resnet18").weights, Weights::File("some where/\"quoted\".safetensors".into()));
     assert_eq!(network("resnet18").architecture, Architecture::ResNet18);

@@ -12,7 +12,7 @@ use super::plan::{
 use super::read::DATASET;
 use super::targets;
 use super::units::{bandwidth_text, draw_text};
-use crate::base::{Draw, Network, Weights};
+use crate::base::{BySize, Draw, Network, Weights};
 use crate::node::{
     Config, Detector, DispatchConfig, DispatchMode, Failover, FailoverMode, Inputs, JobSpec,
     MembershipConfig, Scheduler, StandbyRule, StoreConfig,
@@ -325,9 +325,16 @@ fn model(file: &mut File, name: &str, model: &ModelPlan) {
     file.quoted("load", draw_text(model.profile.load));
     file.quoted("setup", draw_text(model.profile.setup));
     file.quoted("per_input", draw_text(model.profile.per_input));
+    file.quoted("by_size", by_size_text(&model.profile.by_size));
     if let Some(network) = &model.network {
         self::network(file, network);
     }
+}
+
+fn by_size_text(by_size: &BySize) -> String {
+    let points: Vec<String> =
+        by_size.points().iter().map(|(size, factor)| format!("{size}: {factor}")).collect();
+    if points.is_empty() { "none".to_owned() } else { points.join(", ") }
 }
 
 fn network(file: &mut File, network: &Network) {

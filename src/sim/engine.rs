@@ -285,13 +285,14 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{AttemptId, CostProfile, Draw, Epoch, JobId, QueryId};
+    use crate::base::{AttemptId, BySize, CostProfile, Draw, Epoch, JobId, QueryId};
 
     fn models() -> BTreeMap<Arc<str>, ModelPlan> {
         let profile = CostProfile {
             load: Draw::Fixed(Span::millis(100)),
             setup: Draw::Fixed(Span::millis(10)),
             per_input: Draw::Fixed(Span::millis(1)),
+            by_size: BySize::LINE,
         };
         BTreeMap::from([("letters".into(), ModelPlan { engine: "synthetic".into(), profile, network: None })])
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::{Outcome, Process, run_process};
 use crate::base::{
-    AttemptId, ClusterId, CostProfile, Draw, Epoch, Incarnation, JobId, NodeId, QueryId, Rng, Span, Time,
-    ViewId,
+    AttemptId, BySize, ClusterId, CostProfile, Draw, Epoch, Incarnation, JobId, NodeId, QueryId, Rng, Span,
+    Time, ViewId,
 };
 use crate::history::{ClientEvent, FaultPhase, Machine, Record, What};
 use crate::node::{
@@ -158,6 +158,7 @@ fn plan(kinds: &[&str]) -> Plan {
         load: Draw::Fixed(Span::millis(30)),
         setup: Draw::Fixed(Span::millis(10)),
         per_input: Draw::Fixed(Span::millis(10)),
+        by_size: BySize::LINE,
     };
     Plan {
         name: "test".into(),

@@ -9,6 +9,7 @@ mod cluster;
 mod collect;
 mod command;
 mod compare;
+mod costs;
 mod data;
 #[cfg(target_os = "linux")]
 mod drill;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{
-    AttemptId, CostProfile, Draw, Epoch, Fold, Incarnation, JobId, NodeId, QueryId, SessionId, Span, Time,
-    ViewId,
+    AttemptId, BySize, CostProfile, Draw, Epoch, Fold, Incarnation, JobId, NodeId, QueryId, SessionId, Span,
+    Time, ViewId,
 };
 use crate::check::{Verdict, check};
 use crate::history::{ClientEvent, FaultEvent, FaultPhase, Machine, Record, What};
@@ -66,6 +66,7 @@ fn plan() -> Plan {
         load: Draw::Fixed(Span::millis(100)),
         setup: Draw::Fixed(Span::millis(10)),
         per_input: Draw::ZERO,
+        by_size: BySize::LINE,
     };
     let fault = |kind| Fault {
         at: Draw::ZERO,

@@ -2,24 +2,22 @@
 
 mod chart;
 mod engines;
-mod fit;
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use self::engines::{Times, Work};
-use self::fit::Fitted;
+use self::engines::Work;
+use super::fit;
+use super::times::{figures, remarks};
 use crate::base::{Architecture, Device, InputShape, Network, Weights};
-use crate::cli::text::{columns, duration, some};
+use crate::cli::text::some;
 use crate::cli::values::seed;
 use crate::cli::{Exit, screen};
 use crate::dataset::Dataset;
 use crate::dataset::letters::{Layout, Letters};
 use crate::engine;
-use crate::report::Stats;
 use crate::scenario::{ModelPlan, model_to_toml};
 
 pub(super) const EXAMPLES: &str = "\
@@ -189,7 +187,13 @@ fn measured(measure: &Measure, prepared: Prepared) -> Result<Exit> {
         chart::write(folder, &measure.name, &figure, &times)?;
     }
     let plan = ModelPlan { engine: "torch".into(), profile, network: Some(prepared.network) };
-    let table = remarks(measure, &times) + &model_to_toml(&measure.name, &plan);
+    let Measure { engines, threads, .. } = measure;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let origin = format!(
+        "by idunno calibrate model: {} at once, threads {threads}, on a machine with {cores} cores",
+        some(u64::from(*engines), "engine", "engines"),
+    );
+    let table = remarks(&origin, &times) + &model_to_toml(&measure.name, &plan);
     match &measure.out {
         Some(out) => {
             std::fs::write(out, table).with_context(|| format!("cannot write {}", out.display()))?;
@@ -197,54 +201,4 @@ fn measured(measure: &Measure, prepared: Prepared) -> Result<Exit> {
         }
         None => Ok(screen::say(&table)),
     }
-}
-
-/// What stands above the table: what was measured, in a line for each size, so that it can be judged what the fitted draws are worth.
-fn remarks(measure: &Measure, times: &Times) -> String {
-    let Measure { engines, threads, .. } = measure;
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut text = format!(
-        "# Measured by idunno calibrate model: {} at once, threads {threads}, on a machine with {cores} cores.\n",
-        some(u64::from(*engines), "engine", "engines"),
-    );
-    let mut line = |what: &str, sorted: &[f64]| {
-        let stats = Stats::of(sorted);
-        let shown = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), duration);
-        let _ = writeln!(
-            text,
-            "# {what}: n {}, mean {}, standard deviation {}, median {}, p95 {}",
-            stats.n,
-            shown(stats.mean),
-            shown(stats.std),
-            shown(stats.p50),
-            shown(stats.p95)
-        );
-    };
-    line("load", &times.loads);
-    for (size, sorted) in &times.queries {
-        line(&format!("batch {size}"), sorted);
-    }
-    text
-}
-
-/// The figures for people.
-fn figures(times: &Times, fitted: &Fitted) -> String {
-    let head =
-        ["", "n", "mean", "std", "least", "median", "p90", "most", "inputs/s", "fitted"].map(str::to_owned);
-    let row = |what: String, sorted: &[f64], inputs: Option<u32>| {
-        let stats = Stats::of(sorted);
-        let shown = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), duration);
-        // All engines together.
-        let rate =
-            |inputs: u32| f64::from(inputs) * f64::from(times.engines) / stats.mean.unwrap_or(f64::NAN);
-        let spread = [stats.mean, stats.std, stats.min, stats.p50, stats.p90, stats.max].map(shown);
-        let mut cells = vec![what, stats.n.to_string()];
-        cells.extend(spread);
-        cells.push(inputs.map(|inputs| format!("{:.1}", rate(inputs))).unwrap_or_default());
-        cells.push(inputs.map(|inputs| duration(fitted.median(inputs))).unwrap_or_default());
-        cells
-    };
-    let mut rows = vec![head.to_vec(), row("load".to_owned(), &times.loads, None)];
-    rows.extend(times.queries.iter().map(|(size, all)| row(format!("batch {size}"), all, Some(*size))));
-    format!("{}\n", columns(&rows).trim_end())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Shrinker;
-use crate::base::{CostProfile, Draw, Span};
+use crate::base::{BySize, CostProfile, Draw, Span};
 use crate::scenario::{Config, Fault, FaultKind, Loss, to_brief_toml};
 
 /// Keys without which a scenario would be another one, or a larger one, rather than a plainer one.
@@ -66,6 +66,7 @@ impl Shrinker<'_> {
                     load: Draw::ZERO,
                     setup: Draw::ZERO,
                     per_input: Draw::Fixed(Span::millis(10)),
+                    by_size: BySize::LINE,
                 };
             });
         }

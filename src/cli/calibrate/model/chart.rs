@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::super::fit::Fitted;
+use super::super::times::Times;
 use super::Measure;
-use super::engines::Times;
-use super::fit::Fitted;
 use crate::base::Network;
 use crate::cli::text::some;
 use crate::report::{Axis, Curve, Curves, Figure, Join, Panel, Scale, Width, png, svg};
@@ -29,7 +29,7 @@ pub(super) fn figure(measure: &Measure, network: &Network, times: &Times, fitted
     // On an axis by logarithms a straight line is bent: it is drawn through many points.
     let steps = 64;
     let along = |step: u32| least * libm::pow(most / least, f64::from(step) / f64::from(steps));
-    let line = |size: f64| (size, fitted.setup + fitted.per_input * size);
+    let line = |size: f64| (size, fitted.line(size));
     let line = (0..=steps).map(|step| line(along(step))).collect();
     let wide = most / least > SPAN_MAX;
     let scale = if wide { Scale::Log } else { Scale::Linear };

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::super::times::Times;
 use crate::base::{AttemptId, Epoch, Network};
 use crate::engine::{Event, Model, Order, Said, Setup, Supervisor};
 
@@ -28,15 +29,6 @@ pub(super) struct Work<'a> {
     pub(super) dataset: &'a str,
     /// How many there are in the dataset.
     pub(super) inputs: u64,
-}
-
-/// What they took, in seconds, sorted.
-#[derive(Debug)]
-pub(super) struct Times {
-    pub(super) engines: u32,
-    pub(super) loads: Vec<f64>,
-    /// By inputs per query.
-    pub(super) queries: Vec<(u32, Vec<f64>)>,
 }
 
 /// What one engine took: loads, and queries of each size.

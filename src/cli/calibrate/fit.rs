@@ -1,6 +1,6 @@
 //! What was measured, as the draws of a scenario.
 
-use crate::base::{CostProfile, Draw, Span};
+use crate::base::{BySize, CostProfile, Draw, Span};
 
 /// What such figures are worth: microseconds.
 fn rounded(seconds: f64) -> Span {
@@ -13,18 +13,23 @@ fn spread(median: f64, sigma: f64) -> Draw {
     if sigma > 0.0 { Draw::LogNormal(median, sigma) } else { Draw::Fixed(median) }
 }
 
-/// A time per query as scenarios know it: `setup + per_input · inputs`, the second part log-normal.
+/// Sizes whose median is as near to the line as this, in parts of it, are on the line.
+const ON_LINE: f64 = 0.02;
+
+/// A time per query as scenarios know it: `setup + per_input · inputs`, the second part log-normal, and factors for the sizes that were
+/// measured where this line does not fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Fitted {
     pub(super) setup: f64,
     pub(super) per_input: f64,
     pub(super) sigma: f64,
+    pub(super) by_size: BySize,
 }
 
 impl Fitted {
-    /// The median time of a query of so many inputs, in seconds.
-    pub(super) fn median(&self, inputs: u32) -> f64 {
-        self.setup + self.per_input * f64::from(inputs)
+    /// What the line says of a query of so many inputs, in seconds.
+    pub(super) fn line(&self, inputs: f64) -> f64 {
+        self.setup + self.per_input * inputs
     }
 
     /// As a scenario has it, with what these loads took (seconds, sorted).
@@ -34,6 +39,7 @@ impl Fitted {
             load: spread(loads[loads.len() / 2], deviation(&logs)),
             setup: Draw::Fixed(rounded(self.setup)),
             per_input: spread(self.per_input, self.sigma),
+            by_size: self.by_size,
         }
     }
 }
@@ -59,12 +65,29 @@ pub(super) fn fit(all: &[(u32, Vec<f64>)]) -> Fitted {
     let setup = if slope > 0.0 { ((y - slope * x) / w).max(0.0) } else { 0.0 };
     // Without a fixed part the line goes through zero.
     let per_input = if setup > 0.0 { slope } else { xy / xx };
+    let by_size = departures(&points, &|size| setup + per_input * size);
     let logs: Vec<f64> = (all.iter())
-        .flat_map(|(size, times)| times.iter().map(move |time| (f64::from(*size), *time)))
+        .flat_map(|(size, times)| times.iter().map(move |time| (*size, time / by_size.factor(*size))))
         .filter(|(_, time)| *time > setup)
-        .map(|(size, time)| libm::log((time - setup) / (size * per_input)))
+        .map(|(size, time)| libm::log((time - setup) / (f64::from(size) * per_input)))
         .collect();
-    Fitted { setup, per_input, sigma: deviation(&logs) }
+    Fitted { setup, per_input, sigma: deviation(&logs), by_size }
+}
+
+/// By how much the medians, by size, depart from the line; nothing where they all lie on it. Of more sizes than factors can be given for
+/// some are taken, from the first to the last.
+fn departures(points: &[(f64, f64)], line: &dyn Fn(f64) -> f64) -> BySize {
+    let factors: Vec<(u32, f64)> = points
+        .iter()
+        .map(|&(size, time)| (size as u32, (time / line(size) * 1000.0).round() / 1000.0))
+        .collect();
+    if factors.iter().all(|(_, factor)| (factor - 1.0).abs() <= ON_LINE) {
+        return BySize::LINE;
+    }
+    let last = (BySize::SIZES_MAX - 1).min(factors.len() - 1);
+    let some: Vec<(u32, f64)> =
+        (0..=last).map(|place| factors[place * (factors.len() - 1) / last.max(1)]).collect();
+    BySize::new(&some).unwrap_or(BySize::LINE)
 }
 
 #[cfg(test)]
@@ -97,8 +120,21 @@ mod tests {
     }
 
     #[test]
+    fn sizes_that_lie_off_the_line_have_factors_of_their_own() {
+        // Two sizes make a line, and a third one lies off it.
+        let fitted = fit(&[(1, vec![0.01; 5]), (8, vec![0.1; 5]), (16, vec![0.12; 5])]);
+        for (size, median) in [(1, 0.01), (8, 0.1), (16, 0.12)] {
+            let found = fitted.line(f64::from(size)) * fitted.by_size.factor(size);
+            assert!((found / median - 1.0).abs() < 0.001, "{size}: {fitted:?}");
+        }
+        assert!(fitted.by_size.points().len() == 3 && fitted.sigma < 0.001, "{fitted:?}");
+        let straight = fit(&[(1, vec![0.01; 5]), (8, vec![0.08; 5]), (16, vec![0.16; 5])]);
+        assert_eq!(straight.by_size, BySize::LINE);
+    }
+
+    #[test]
     fn loads_have_their_median_and_their_spread() {
-        let fitted = Fitted { setup: 0.002, per_input: 0.05, sigma: 0.1 };
+        let fitted = Fitted { setup: 0.002, per_input: 0.05, sigma: 0.1, by_size: BySize::LINE };
         let profile = fitted.profile(&[0.4, 0.5, 0.625]);
         let Draw::LogNormal(median, sigma) = profile.load else { panic!("{profile:?}") };
         // The logarithms are ln 0.5 and ln 1.25 to either side of it.
