@@ -36,8 +36,8 @@ use tch::nn::{self, ModuleT, VarStore};
 use tch::vision::resnet;
 use tch::{Device, Kind, Tensor};
 
-/// How often the client looks whether the job has ended.
-const EVERY: Duration = Duration::from_millis(10);
+/// How often the client looks whether the job has ended: four times as often as `idunno submit --wait`, because rounds are short.
+const EVERY: Duration = Duration::from_millis(50);
 /// Inputs per query, and per step of the plain loop.
 const BATCH: u64 = 8;
 /// How wide the pictures are, which are prepared for `image:224`: about the usual photo, shrunk for the web.
