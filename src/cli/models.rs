@@ -4,12 +4,16 @@ pub(super) mod record;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
 
 use super::text::{columns, count, some};
-use super::{Exit, screen};
+use super::{Exit, STOP, screen};
 use crate::base::{Architecture, Device, InputShape, Network};
 use crate::engine;
 
@@ -30,7 +34,10 @@ A model is copied into a folder of yours (IDUNNO_MODELS, or models in your data 
 [model.photos] of a scenario or of idunno.toml with engine = \"torch\", and without network and weights, means the one that was imported.
 Importing needs an idunno that was built with libtorch: what cannot be loaded is refused.
 
-Exit codes: 0 fine; 1 the file is not what was imported; 2 usage or a bad file, nothing changed.";
+Exit codes: 0 fine; 1 the file is not what was imported; 2 usage or a bad file, nothing changed; 130 interrupted.";
+
+/// How long a network may take to be loaded and tried: what is in a script may go on for ever.
+const TRIED_WITHIN: Duration = Duration::from_mins(2);
 
 /// What `idunno models` is told.
 #[derive(Clone, Debug, Subcommand)]
@@ -79,7 +86,7 @@ pub(super) fn run(models: &Models) -> Exit {
     };
     done.unwrap_or_else(|error| {
         screen::error(&error);
-        Exit::Usage
+        if STOP.load(Ordering::Relaxed) { Exit::Interrupted } else { Exit::Usage }
     })
 }
 
@@ -107,7 +114,7 @@ fn import(
     let Some(path) = file.to_str() else { bail!("the path of the file is no text: {}", file.display()) };
     let weights = crate::base::Weights::File(path.into());
     let network = Network { architecture, weights, classes: 1000, input, device: Device::Cpu, threads: 1 };
-    let parameters = parameters(&network)?;
+    let parameters = in_time(network.clone())?;
     let (home, record) = record::import(name, file, architecture, &network.input, replace)?;
     let said = format!(
         "{name}: {}, {}, {} parameters; {}\n",
@@ -190,6 +197,31 @@ fn numbers(parameters: &[(String, Vec<i64>)]) -> u64 {
 fn parameters(network: &Network) -> Result<Vec<(String, Vec<i64>)>> {
     let model = engine::torch::Model::load(network).map_err(anyhow::Error::msg)?;
     Ok(model.parameters())
+}
+
+/// The same, unless it takes too long. What goes on then ends with this process.
+fn in_time(network: Network) -> Result<Vec<(String, Vec<i64>)>> {
+    let (sender, found) = mpsc::channel();
+    let began = Instant::now();
+    thread::spawn(move || sender.send(parameters(&network)));
+    loop {
+        match found.recv_timeout(Duration::from_millis(50)) {
+            Ok(parameters) => return parameters,
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the network ended the thread on which it was tried")
+            }
+            Err(RecvTimeoutError::Timeout) if STOP.load(Ordering::Relaxed) => {
+                bail!("interrupted; nothing was imported")
+            }
+            Err(RecvTimeoutError::Timeout) if began.elapsed() > TRIED_WITHIN => {
+                bail!(
+                    "it has not answered one input within {} s; nothing was imported",
+                    TRIED_WITHIN.as_secs()
+                )
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
 }
 
 /// Only libtorch can tell.

@@ -28,7 +28,7 @@ Examples:
   idunno calibrate history now/collected/real
       Of a cluster that was started by hand.
 
-Times are those on the engines, from the beginning of a query to its end, of queries that were counted: where several engines share a
+Times are those on the engines, from the beginning of a query to its end, of queries every input of which was answered: where several engines share a
 machine, as in a drill, they hold what that costs.
 
 Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed.";
@@ -67,7 +67,7 @@ pub(super) fn measured(past: &Past) -> Result<Exit> {
     let mut tables = Vec::new();
     for (name, model) in &mut plan.models {
         let Some(found) = all.remove(name).filter(|found| !found.queries.is_empty()) else {
-            screen::complain(&format!("{name}: no query of it was counted; its costs stay as they are."));
+            screen::complain(&format!("{name}: no query of it was answered; its costs stay as they are."));
             continue;
         };
         let times = found.times(engines);
@@ -86,7 +86,7 @@ pub(super) fn measured(past: &Past) -> Result<Exit> {
         tables.push(remarks(&origin, &times) + &model_to_toml(name, model));
     }
     if tables.is_empty() {
-        return Err(Misuse(format!("nothing was counted in {}", past.folder.display())).into());
+        return Err(Misuse(format!("no query was answered in {}", past.folder.display())).into());
     }
     let text = if past.whole { to_toml(&plan) } else { tables.join("\n") };
     match &past.out {
@@ -153,8 +153,9 @@ impl<'a> Ears<'a> {
                 Change::JobAdded { job, spec } => {
                     self.jobs.insert(*job, Arc::clone(spec));
                 }
-                Change::Counted { query, attempt, inputs, .. } => {
-                    let took = self.took.remove(attempt);
+                Change::Counted { query, attempt, inputs, failed, .. } => {
+                    // What could not be answered took no time that an answer takes.
+                    let took = self.took.remove(attempt).filter(|_| *failed == 0);
                     if let (Some(took), Some(spec)) = (took, self.jobs.get(&query.job)) {
                         let found = self.all.entry(Arc::clone(&spec.model)).or_default();
                         found.queries.entry(*inputs).or_default().push(took);
