@@ -96,6 +96,9 @@ pub(super) use with::run;
 
 #[cfg(feature = "torch")]
 mod with {
+    use std::fs::File;
+    use std::io::{ErrorKind, Read};
+    use std::path::Path;
     use std::sync::atomic::Ordering;
 
     use anyhow::{Context, Result, bail};
@@ -141,6 +144,7 @@ mod with {
             resume: told.resume,
         };
         let table = told.table.clone().unwrap_or_else(|| told.out.with_file_name("train.csv"));
+        ensure_free(&table, &told.out)?;
         let mut epochs: Vec<Epoch> = Vec::new();
         let mut written = Ok(());
         let on_epoch = |epoch: &Epoch| {
@@ -167,7 +171,7 @@ mod with {
                 ],
                 vec![table.display().to_string(), "the epochs".to_owned()],
             ];
-            screen::say(&format!("\n{}", columns(&rows)));
+            screen::say(&format!("\n{}\n", columns(&rows).trim_end()));
         }
         Ok(if last.epoch < told.epochs { Exit::Interrupted } else { Exit::Fine })
     }
@@ -181,7 +185,28 @@ mod with {
         format!("{epoch:>5}  {train_loss:>10.4}  {train:>11}  {validation:>16}  {seconds:>7.1}")
     }
 
-    fn write(table: &std::path::Path, epochs: &[Epoch]) -> Result<()> {
+    /// Refuses to write the epochs over something else than epochs.
+    fn ensure_free(table: &Path, weights: &Path) -> Result<()> {
+        if table == weights {
+            bail!("--table and --out both name {}", table.display());
+        }
+        let mut first = Vec::new();
+        match File::open(table) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            opened => opened.and_then(|file| file.take(COLUMNS.len() as u64).read_to_end(&mut first)),
+        }
+        .with_context(|| format!("cannot read {}", table.display()))?;
+        if first != COLUMNS.as_bytes() {
+            let shown = table.display();
+            bail!("{shown} is there and is no table of epochs; say with --table where they shall go");
+        }
+        Ok(())
+    }
+
+    /// How a table of epochs begins.
+    const COLUMNS: &str = "epoch,train_loss,train_error,validation_error,seconds";
+
+    fn write(table: &Path, epochs: &[Epoch]) -> Result<()> {
         let mut writer = csv::Writer::from_path(table)?;
         for epoch in epochs {
             writer.serialize(epoch)?;

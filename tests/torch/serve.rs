@@ -159,4 +159,11 @@ fn nothing_is_trained_on_what_cannot_be_learnt_from() {
     let said = refused(folder, "train lenet few --epochs 1 --out w.safetensors");
     assert!(said.contains("loose.png") && said.contains("no label"), "{said}");
     assert!(!folder.join("w.safetensors").exists() && !folder.join("train.csv").exists());
+    fs::remove_file(folder.join("few/loose.png")).unwrap();
+    let same = refused(folder, "train lenet few --out w.safetensors --table w.safetensors");
+    assert!(same.contains("both name w.safetensors"), "{same}");
+    fs::write(folder.join("mine.txt"), "precious").unwrap();
+    let other = refused(folder, "train lenet few --out w.safetensors --table mine.txt");
+    assert!(other.contains("mine.txt is there and is no table of epochs"), "{other}");
+    assert_eq!(fs::read_to_string(folder.join("mine.txt")).unwrap(), "precious");
 }
