@@ -32,16 +32,21 @@ impl Fitted {
         self.setup + self.per_input * inputs
     }
 
-    /// As a scenario has it, with what these loads took (seconds, sorted).
-    pub(super) fn profile(&self, loads: &[f64]) -> CostProfile {
-        let logs: Vec<f64> = loads.iter().map(|load| libm::log(*load)).collect();
+    /// As a scenario has it, with what a load takes.
+    pub(super) fn profile(&self, load: Draw) -> CostProfile {
         CostProfile {
-            load: spread(loads[loads.len() / 2], deviation(&logs)),
+            load,
             setup: Draw::Fixed(rounded(self.setup)),
             per_input: spread(self.per_input, self.sigma),
             by_size: self.by_size,
         }
     }
+}
+
+/// What a load takes, of these (seconds, sorted); `None` without any.
+pub(super) fn load(all: &[f64]) -> Option<Draw> {
+    let logs: Vec<f64> = all.iter().map(|load| libm::log(*load)).collect();
+    all.get(all.len() / 2).map(|median| spread(*median, deviation(&logs)))
 }
 
 /// The standard deviation, about the mean.
@@ -135,12 +140,12 @@ mod tests {
     #[test]
     fn loads_have_their_median_and_their_spread() {
         let fitted = Fitted { setup: 0.002, per_input: 0.05, sigma: 0.1, by_size: BySize::LINE };
-        let profile = fitted.profile(&[0.4, 0.5, 0.625]);
+        let profile = fitted.profile(load(&[0.4, 0.5, 0.625]).unwrap());
         let Draw::LogNormal(median, sigma) = profile.load else { panic!("{profile:?}") };
         // The logarithms are ln 0.5 and ln 1.25 to either side of it.
         assert_eq!((median, (sigma * 1000.0).round() as u32), (Span::millis(500), 182));
         assert_eq!(profile.setup, Draw::Fixed(Span::millis(2)));
         assert_eq!(profile.per_input, Draw::LogNormal(Span::millis(50), 0.1));
-        assert_eq!(fitted.profile(&[0.5; 5]).load, Draw::Fixed(Span::millis(500)));
+        assert_eq!((load(&[0.5; 5]), load(&[])), (Some(Draw::Fixed(Span::millis(500))), None));
     }
 }

@@ -72,11 +72,9 @@ pub(super) fn measured(past: &Past) -> Result<Exit> {
         };
         let times = found.times(engines);
         let fitted = fit::fit(&times.queries);
-        let load = model.profile.load;
-        model.profile = fitted.profile(&times.loads);
-        if times.loads.is_empty() {
-            model.profile.load = load;
-        }
+        // Where a run begins in the midst of things, models may have been loaded before.
+        let load = fit::load(&times.loads).unwrap_or(model.profile.load);
+        model.profile = fitted.profile(load);
         screen::complain(&format!("{name}\n{}", figures(&times, &fitted)));
         let origin = format!(
             "by idunno calibrate history in {}: {}",

@@ -181,7 +181,7 @@ fn measured(measure: &Measure, prepared: Prepared) -> Result<Exit> {
     let times = engines::measure(&what, measure.engines, &sizes, measure.repeats)?;
     let fitted = fit::fit(&times.queries);
     screen::complain(&figures(&times, &fitted));
-    let profile = fitted.profile(&times.loads);
+    let profile = fitted.profile(fit::load(&times.loads).context("nothing was loaded")?);
     if let Some(folder) = &measure.charts {
         let figure = chart::figure(measure, network, &times, &fitted);
         chart::write(folder, &measure.name, &figure, &times)?;
