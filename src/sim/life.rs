@@ -244,7 +244,8 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         left
     }
 
-    /// Chunks of files of which there are fewer copies than there should be, as long as they can be had from somewhere.
+    /// Chunks of files of which there are fewer copies than there should be, as long as they can be had from somewhere: a machine that some
+    /// cannot reach, or that cannot reach them, need not have told anybody what it holds.
     fn lost_copies(&self) -> Vec<String> {
         let members = self
             .hosts
@@ -256,11 +257,18 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
         let sound = |&&machine: &&Machine| {
             !self.hosts[machine as usize].stands_still() && !self.faults.is_broken(machine)
         };
+        let reachable = |holder: Machine| {
+            let cut = |other: Machine| {
+                self.network.is_cut(holder, other, self.now) || self.network.is_cut(other, holder, self.now)
+            };
+            !all.iter().filter(sound).any(|&other| other != holder && cut(other))
+        };
         let wanted = usize::from(self.plan.config.store.copies).min(all.iter().filter(sound).count());
         let mut left = Vec::new();
         for chunk in self.watch.chunks() {
             let copies = all.iter().filter(|&&machine| self.chunks.is_sound(machine, chunk)).count();
-            if copies < wanted && copies > 0 {
+            let had = || all.iter().any(|&holder| self.chunks.is_sound(holder, chunk) && reachable(holder));
+            if copies < wanted && had() {
                 left.push(format!("{copies} disks and not {wanted} hold chunk {chunk:?}"));
             }
         }
