@@ -94,7 +94,7 @@ fn main() {
     let most = networks.iter().map(|(_, inputs)| share(*inputs)).max().expect("there are some");
     let pictures = folder.path().join("pictures");
     let letters = Letters { count: (most * told.engines as u64) as u32, seed: 1, side: SIDE };
-    letters.write(&pictures, Layout::Flat, |_| {}).expect("the folder is writable");
+    letters.write(&pictures, Layout::Flat, |_| true).expect("the folder is writable");
     let mut cluster = Cluster::start(folder.path(), &told);
 
     println!(

@@ -16,7 +16,20 @@ use super::{Exit, screen};
 use crate::base::Span;
 use crate::cluster::{Calibration, Measured};
 
-pub(super) const NETWORK_EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  idunno calibrate network
+      Round trips, losses and pauses between the nodes of a cluster, and what their disks take.
+  idunno calibrate model resnet18 --random-weights 1 --batch 1,8,32
+      What a network takes on this machine.
+  idunno calibrate history results/torch_coord_fail/real
+      What models took in a drill, or in a cluster whose history was collected.
+
+Each prints tables for a scenario, or writes them with --out into a file; \"idunno calibrate network --help\" and the like say more.
+
+Exit codes: 0 fine; 1 failed; 2 usage or a bad file, nothing changed; 130 interrupted.";
+
+const NETWORK_EXAMPLES: &str = "\
 Examples:
   idunno calibrate network
       Round trips, losses and pauses between the nodes, and what their disks take; then two tables for a scenario.

@@ -1,12 +1,13 @@
 //! `idunno dataset`: inputs to train and to try models with.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 
 use super::values::seed;
-use super::{Exit, screen};
+use super::{Exit, STOP, screen};
 use crate::dataset::letters::{CLASSES, COUNT_MAX, Layout, Letters};
 
 pub(super) const EXAMPLES: &str = "\
@@ -18,7 +19,7 @@ Examples:
 
 The same count, seed and size give the same bytes on every machine.
 
-Exit codes: 0 fine; 2 usage, or the folder cannot be written or is not empty.";
+Exit codes: 0 fine; 2 usage, or the folder cannot be written or is not empty; 130 interrupted. Unless it is 0, the folder is as it was.";
 
 /// What `idunno dataset` is told.
 #[derive(Clone, Debug, Subcommand)]
@@ -57,11 +58,18 @@ pub(super) fn run(make: &Make) -> Exit {
     let letters = Letters { count: draw.count, seed: draw.seed, side: draw.size };
     let layout = if draw.flat { Layout::Flat } else { Layout::Folders };
     let bar = if draw.quiet { ProgressBar::hidden() } else { ProgressBar::new(draw.count.into()) };
-    let written = letters.write(&draw.out, layout, |drawn| bar.set_position(drawn.into()));
+    let written = letters.write(&draw.out, layout, |drawn| {
+        bar.set_position(drawn.into());
+        !STOP.load(Ordering::Relaxed)
+    });
     bar.finish_and_clear();
     match written {
-        Ok(()) if draw.quiet => Exit::Fine,
-        Ok(()) => {
+        Ok(false) => {
+            screen::complain("Interrupted; the folder is as it was.");
+            Exit::Interrupted
+        }
+        Ok(true) if draw.quiet => Exit::Fine,
+        Ok(true) => {
             let classes = draw.count.min(CLASSES);
             screen::say(&format!("{}: {} pictures of {classes} letters\n", draw.out.display(), draw.count))
         }

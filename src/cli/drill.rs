@@ -45,7 +45,7 @@ times that they take is for the simulator. Before the first trial the nodes meas
 scenario.toml in the results says what they found, so that it can be rehearsed. Trials run one after the other; --threads, --sweep and
 --trace are for idunno sim alone.
 
-Exit codes: 0 fine; 1 failed; 2 usage or a bad file, or a fault that cannot be injected, nothing changed;
+Exit codes: 0 fine; 1 failed, or no input was answered; 2 usage or a bad file, or a fault that cannot be injected, nothing changed;
 3 a safety invariant broke; 4 a liveness bound broke; 130 interrupted. Whatever happens, every process that was started
 has ended.";
 
@@ -212,6 +212,7 @@ fn scenario(
             unfinished: drilled.unfinished.clone(),
         });
         findings.add(&trial, verdict, 0, drilled.unfinished);
+        findings.heard(seed, drilled.failures);
         results.add(trial).map_err(Halt::Report)?;
         bar.inc(1);
     }

@@ -36,6 +36,10 @@ pub(super) struct Findings {
     pub(super) answered: u64,
     /// Inputs of these whose prediction is that they failed.
     pub(super) failed_inputs: u64,
+    /// Inputs of these in all.
+    pub(super) inputs: u64,
+    /// Why inputs failed in the first trial where some did, with its seed, as far as that is known.
+    pub(super) failures: Option<(u64, Vec<String>)>,
     /// How often a node that no fault had silenced was suspected, and how often one was evicted.
     pub(super) false_alarms: [u64; 2],
     /// Messages, wake-ups and other inputs of nodes.
@@ -65,6 +69,8 @@ impl Findings {
             doubled: 0,
             answered: 0,
             failed_inputs: 0,
+            inputs: 0,
+            failures: None,
             false_alarms: [0; 2],
             events: 0,
             trace: None,
@@ -85,6 +91,7 @@ impl Findings {
         self.doubled += verdict.queries_doubled;
         self.answered += trial.tables.jobs.iter().map(|job| job.queries).sum::<u64>();
         self.failed_inputs += trial.tables.jobs.iter().map(|job| job.failed_inputs).sum::<u64>();
+        self.inputs += trial.tables.jobs.iter().map(|job| job.inputs).sum::<u64>();
         self.violations_found += verdict.violations_found;
         self.gravest = [self.gravest, verdict.gravest()].into_iter().flatten().min();
         for (invariant, found) in verdict.violations_of {
@@ -133,6 +140,18 @@ impl Findings {
         });
     }
 
+    /// Adds why inputs failed in the trial of this seed.
+    pub(super) fn heard(&mut self, seed: u64, failures: Vec<String>) {
+        if self.failures.is_none() && !failures.is_empty() {
+            self.failures = Some((seed, failures));
+        }
+    }
+
+    /// Whether real nodes answered, and none of their answers is one: that is no drill of anything.
+    pub(super) fn answered_nothing(&self) -> bool {
+        self.real && self.inputs > 0 && self.failed_inputs == self.inputs
+    }
+
     /// Whether there were faults, and none of them ever happened: that proves nothing.
     pub(super) fn all_missed(&self) -> bool {
         self.census.faults_missed > 0 && self.census.faults_began == 0
@@ -144,7 +163,7 @@ impl Findings {
             Some(Kind::Safety) => Exit::Safety,
             Some(Kind::Liveness) => Exit::Liveness,
             None if !self.unfinished.is_empty() => Exit::Liveness,
-            None if self.all_missed() => Exit::Failed,
+            None if self.all_missed() || self.answered_nothing() => Exit::Failed,
             None => Exit::Fine,
         }
     }

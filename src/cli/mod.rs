@@ -59,7 +59,7 @@ enum Command {
     #[command(after_help = allocate::EXAMPLES)]
     Allocate(allocate::Allocate),
     /// Measure what real machines are like, in the words of a scenario.
-    #[command(subcommand, after_help = calibrate::NETWORK_EXAMPLES)]
+    #[command(subcommand, after_help = calibrate::EXAMPLES)]
     Calibrate(calibrate::Calibrate),
     /// Check the history of a run once more.
     #[command(after_help = check::EXAMPLES)]

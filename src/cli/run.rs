@@ -279,6 +279,7 @@ fn options(run: &Run) -> Result<Options> {
     }
     let told = settings.to_toml_with_models();
     let models = models(&settings.models)?;
+    warn_of_missing(&models);
     let data = match &run.data {
         Some(data) => data.clone(),
         None => data_folder()?.join("node"),
@@ -303,6 +304,17 @@ fn options(run: &Run) -> Result<Options> {
         results: !run.no_results,
         record,
     })
+}
+
+/// Says which weights are not where they should be: a file may still come before anybody wants them.
+fn warn_of_missing(models: &BTreeMap<Arc<str>, Model>) {
+    for (name, model) in models {
+        let Model::Torch(Network { weights: Weights::File(file), .. }) = model else { continue };
+        if let Err(error) = std::fs::File::open(&**file) {
+            let error = error.to_string();
+            tracing::warn!(model = %name, weights = %file, error, "a model cannot be loaded as it is");
+        }
+    }
 }
 
 /// Adds the models that were imported on this machine, unless the settings have one of that name.

@@ -99,6 +99,12 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// What is called how, a line each: names of one width, then the texts, with a line end after each.
+pub(super) fn facts(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    rows.iter().fold(String::new(), |all, (name, text)| all + &format!("  {name:<width$}  {text}\n"))
+}
+
 /// A word as a shell takes it.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=,:+%@".contains(c);
@@ -139,6 +145,12 @@ mod tests {
     fn columns_line_up() {
         let rows = vec![vec!["job".into(), "rate".into()], vec!["resnet".into(), "3".into()]];
         assert_eq!(columns(&rows), "  job     rate\n  resnet     3");
+    }
+
+    #[test]
+    fn texts_stand_below_each_other() {
+        let rows = [("input", "image:224".to_owned()), ("of", "a b".to_owned())];
+        assert_eq!(facts(&rows), "  input  image:224\n  of     a b\n");
     }
 
     #[test]

@@ -22,7 +22,8 @@ Examples:
 The weights are written after each epoch, as .safetensors with torchvision's names. Ctrl-C ends after the epoch under way.
 This needs an idunno that was built with libtorch.
 
-Exit codes: 0 fine; 1 failed; 2 usage, a bad dataset or a bad file; 130 interrupted, the weights so far are kept.";
+Exit codes: 0 fine; 1 failed, such as on a full disk; 2 usage, a bad dataset or a bad file; 130 interrupted. What was written after
+the last epoch is kept.";
 
 /// What `idunno train` is told.
 #[derive(Clone, Debug, Args)]
@@ -36,7 +37,7 @@ pub(super) struct Train {
     /// How often it sees every input, earlier runs included.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     epochs: u32,
-    /// How large the steps are at first; towards the end they shrink to nothing.
+    /// How large the steps are at first, from 1e-9 to 10; towards the end they shrink to nothing.
     #[arg(long, value_name = "RATE", default_value_t = 0.001, value_parser = rate)]
     lr: f64,
     /// Inputs per step.
@@ -60,11 +61,13 @@ pub(super) struct Train {
     /// The file for the weights; it must not exist, unless to --resume.
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
-    /// Where the table of epochs goes [default: train.csv beside the weights].
+    /// Where the table of epochs goes; what is there of another training is not replaced [default: train.csv beside the weights, or
+    /// FILE.train.csv where that is another training's].
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
     /// Go on from the weights in the file, and from what the optimizer remembered, which lies beside them as
-    /// FILE.optimizer.safetensors: with the same --epochs the same comes of it as of one run.
+    /// FILE.optimizer.safetensors: with the same --epochs the same comes of it as of one run. Dataset, --seed and --validation have to be
+    /// the same again, so that nothing that was learnt is in the validation.
     #[arg(long)]
     resume: bool,
     /// Show only what went wrong.
@@ -74,7 +77,7 @@ pub(super) struct Train {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (1e-9..=10.0).contains(rate));
-    rate.ok_or_else(|| "wanted a number above 0, such as 0.001".to_owned())
+    rate.ok_or_else(|| "wanted a number from 1e-9 to 10, such as 0.001".to_owned())
 }
 
 fn part(text: &str) -> Result<f64, String> {
@@ -98,14 +101,15 @@ pub(super) use with::run;
 mod with {
     use std::fs::File;
     use std::io::{ErrorKind, Read};
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::sync::atomic::Ordering;
 
     use anyhow::{Context, Result, bail};
 
     use super::{AtomicBool, Exit, Train};
     use crate::cli::screen;
-    use crate::cli::text::columns;
+    use crate::cli::text::facts;
+    use crate::engine::torch::Facts;
     use crate::engine::torch::train::{Epoch, TrainError, Training, train};
 
     /// Does what `idunno train` is told.
@@ -115,7 +119,7 @@ mod with {
             Err(error) => {
                 screen::error(&error);
                 match error.downcast_ref::<TrainError>() {
-                    Some(TrainError::Torch(_)) => Exit::Failed,
+                    Some(TrainError::Torch(_) | TrainError::Unwritten(_)) => Exit::Failed,
                     _ => Exit::Usage,
                 }
             }
@@ -143,8 +147,8 @@ mod with {
             out: told.out.clone(),
             resume: told.resume,
         };
-        let table = told.table.clone().unwrap_or_else(|| told.out.with_file_name("train.csv"));
-        ensure_free(&table, &told.out)?;
+        let earlier = if told.resume { earlier(&told.out)? } else { Vec::new() };
+        let table = table(told, &earlier)?;
         let mut epochs: Vec<Epoch> = Vec::new();
         let mut written = Ok(());
         let on_epoch = |epoch: &Epoch| {
@@ -164,14 +168,12 @@ mod with {
         let Some(last) = all.last() else { bail!("there were no epochs") };
         if !told.quiet {
             let right = 100.0 * (1.0 - last.validation_error);
+            let (weights, table) = (told.out.display().to_string(), table.display().to_string());
             let rows = [
-                vec![
-                    told.out.display().to_string(),
-                    format!("the weights; {right:.2} % of the validation is answered rightly"),
-                ],
-                vec![table.display().to_string(), "the epochs".to_owned()],
+                (&*weights, format!("the weights; {right:.2} % of the validation is answered rightly")),
+                (&*table, "the epochs".to_owned()),
             ];
-            screen::say(&format!("\n{}\n", columns(&rows).trim_end()));
+            screen::say(&format!("\n{}", facts(&rows)));
         }
         Ok(if last.epoch < told.epochs { Exit::Interrupted } else { Exit::Fine })
     }
@@ -185,33 +187,54 @@ mod with {
         format!("{epoch:>5}  {train_loss:>10.4}  {train:>11}  {validation:>16}  {seconds:>7.1}")
     }
 
-    /// Refuses to write the epochs over something else than epochs.
-    fn ensure_free(table: &Path, weights: &Path) -> Result<()> {
-        if table == weights {
-            bail!("--table and --out both name {}", table.display());
-        }
-        let mut first = Vec::new();
-        match File::open(table) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            opened => opened.and_then(|file| file.take(COLUMNS.len() as u64).read_to_end(&mut first)),
-        }
-        .with_context(|| format!("cannot read {}", table.display()))?;
-        if first != COLUMNS.as_bytes() {
-            let shown = table.display();
-            bail!("{shown} is there and is no table of epochs; say with --table where they shall go");
-        }
-        Ok(())
+    /// The epochs of the run that is gone on from.
+    fn earlier(weights: &Path) -> Result<Vec<Epoch>> {
+        let facts = Facts::of(weights).map_err(anyhow::Error::msg)?;
+        Ok(facts.map_or_else(Vec::new, |facts| facts.epochs))
     }
 
-    /// How a table of epochs begins.
-    const COLUMNS: &str = "epoch,train_loss,train_error,validation_error,seconds";
+    /// Where the epochs go: not over something else than these earlier ones, or a beginning of them.
+    fn table(told: &Train, earlier: &[Epoch]) -> Result<PathBuf> {
+        let names = match &told.table {
+            Some(table) if *table == told.out => bail!("--table and --out both name {}", table.display()),
+            Some(table) => vec![table.clone()],
+            None => vec![told.out.with_file_name("train.csv"), told.out.with_extension("train.csv")],
+        };
+        for name in &names {
+            if is_free(name, earlier)? {
+                return Ok(name.clone());
+            }
+        }
+        let shown: Vec<String> = names.iter().map(|name| name.display().to_string()).collect();
+        bail!(
+            "there is something else in {}; say with --table where these epochs shall go",
+            shown.join(" and in ")
+        )
+    }
 
-    fn write(table: &Path, epochs: &[Epoch]) -> Result<()> {
-        let mut writer = csv::Writer::from_path(table)?;
+    fn is_free(table: &Path, earlier: &[Epoch]) -> Result<bool> {
+        let known = text(earlier)?;
+        let mut found = Vec::new();
+        match File::open(table) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+            // One byte more than is known is too much.
+            opened => opened.and_then(|file| file.take(known.len() as u64 + 1).read_to_end(&mut found)),
+        }
+        .with_context(|| format!("cannot read {}", table.display()))?;
+        Ok(known.starts_with(&found))
+    }
+
+    /// A table of epochs.
+    fn text(epochs: &[Epoch]) -> Result<Vec<u8>> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
         for epoch in epochs {
             writer.serialize(epoch)?;
         }
-        Ok(writer.flush()?)
+        writer.into_inner().map_err(|error| anyhow::anyhow!("{}", error.error()))
+    }
+
+    fn write(table: &Path, epochs: &[Epoch]) -> Result<()> {
+        Ok(std::fs::write(table, text(epochs)?)?)
     }
 }
 

@@ -17,14 +17,16 @@ const UNKNOWN: u32 = u32::MAX;
 pub(super) struct Labels {
     /// Names of classes, by number.
     pub(super) classes: Vec<Arc<str>>,
-    /// By input.
-    labels: Vec<u32>,
+    /// Whether a table says the numbers.
+    pub(super) numbered: bool,
+    /// The class of each input.
+    by_input: Vec<u32>,
 }
 
 impl Labels {
     /// The class of an input.
     pub(super) fn of(&self, input: usize) -> Option<u32> {
-        self.labels.get(input).copied().filter(|label| *label != UNKNOWN)
+        self.by_input.get(input).copied().filter(|label| *label != UNKNOWN)
     }
 
     /// Each input belongs to the class that its folder is named after; one that lies in no folder to none.
@@ -94,7 +96,8 @@ impl Labels {
                 format!("the class {most} is too high; wanted at most {}", CLASSES_MAX - 1),
             ));
         }
-        Ok(Labels { classes: (0..=most).map(|class| class.to_string().into()).collect(), labels })
+        let classes = (0..=most).map(|class| class.to_string().into()).collect();
+        Ok(Labels { classes, numbered: true, by_input: labels })
     }
 
     /// Numbers the classes in the order of their names.
@@ -107,6 +110,7 @@ impl Labels {
         numbers.values_mut().zip(0..).for_each(|(number, place)| *number = place);
         let label = |class: &Option<Arc<str>>| class.as_ref().map_or(UNKNOWN, |class| numbers[&**class]);
         let labels = found.iter().map(label).collect();
-        Ok(Labels { classes: numbers.keys().map(|class| Arc::from(*class)).collect(), labels })
+        let classes = numbers.keys().map(|class| Arc::from(*class)).collect();
+        Ok(Labels { classes, numbered: false, by_input: labels })
     }
 }

@@ -47,17 +47,33 @@ impl Letters {
         (class, draw(class, self.side, &mut rng))
     }
 
-    /// Writes all of them into a folder, which is made and must be empty; `drawn` is told after each how many there are.
-    pub fn write(&self, to: &Path, layout: Layout, mut drawn: impl FnMut(u32)) -> Result<(), DatasetError> {
-        let disk = |path: &Path| {
-            let path = path.to_owned();
-            move |error| DatasetError::Disk { path, error }
-        };
+    /// Writes all of them into a folder, which is made and must be empty. `drawn` is told after each how many there are, and returns
+    /// whether to go on. Returns whether all are written: when not, and after an error, the folder is as it was.
+    pub fn write(
+        &self,
+        to: &Path,
+        layout: Layout,
+        drawn: impl FnMut(u32) -> bool,
+    ) -> Result<bool, DatasetError> {
+        let was_there = to.exists();
         fs::create_dir_all(to).map_err(disk(to))?;
         if fs::read_dir(to).map_err(disk(to))?.next().is_some() {
             let error = std::io::Error::new(std::io::ErrorKind::DirectoryNotEmpty, "the folder is not empty");
             return Err(DatasetError::Disk { path: to.to_owned(), error });
         }
+        let filled = self.fill(to, layout, drawn);
+        if !matches!(filled, Ok(true)) {
+            clear(to, was_there);
+        }
+        filled
+    }
+
+    fn fill(
+        &self,
+        to: &Path,
+        layout: Layout,
+        mut drawn: impl FnMut(u32) -> bool,
+    ) -> Result<bool, DatasetError> {
         let digits = self.count.saturating_sub(1).to_string().len();
         let mut table = String::from("file,label\n");
         for number in 0..self.count {
@@ -73,13 +89,33 @@ impl Letters {
             let path = folder.join(&name);
             write_png(&path, self.side, &pixels).map_err(disk(&path))?;
             let _ = writeln!(table, "{name},{letter}");
-            drawn(number + 1);
+            if !drawn(number + 1) {
+                return Ok(false);
+            }
         }
         if layout == Layout::Flat {
             let path = to.join(LABELS);
             fs::write(&path, table).map_err(disk(&path))?;
         }
-        Ok(())
+        Ok(true)
+    }
+}
+
+/// An error of the disk at this path.
+fn disk(path: &Path) -> impl FnOnce(std::io::Error) -> DatasetError + use<> {
+    let path = path.to_owned();
+    move |error| DatasetError::Disk { path, error }
+}
+
+/// Removes what is in a folder that was empty, and the folder if it was not there. What cannot be removed stays.
+fn clear(folder: &Path, was_there: bool) {
+    if !was_there {
+        let _ = fs::remove_dir_all(folder);
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
 }
 
@@ -214,9 +250,13 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         let (folders, flat) = (at.path().join("folders"), at.path().join("flat"));
         let mut told = Vec::new();
-        FEW.write(&folders, Layout::Folders, |drawn| told.push(drawn)).unwrap();
+        let hear = |drawn| {
+            told.push(drawn);
+            true
+        };
+        assert!(FEW.write(&folders, Layout::Folders, hear).unwrap());
         assert_eq!(told, (1..=60).collect::<Vec<_>>());
-        FEW.write(&flat, Layout::Flat, |_| {}).unwrap();
+        assert!(FEW.write(&flat, Layout::Flat, |_| true).unwrap());
         let [folders, flat] = [folders, flat].map(|path| Dataset::open(&path).unwrap());
         assert_eq!((folders.names().len(), flat.names().len()), (60, 60));
         assert_eq!(folders.classes(), flat.classes());
@@ -229,7 +269,18 @@ mod tests {
             let read = |set: &Dataset, name: &str| fs::read(set.path().join(name)).unwrap();
             assert_eq!(read(&folders, &other), read(&flat, name));
         }
-        let said = FEW.write(flat.path(), Layout::Flat, |_| {}).unwrap_err().to_string();
+        let said = FEW.write(flat.path(), Layout::Flat, |_| true).unwrap_err().to_string();
         assert!(said.contains("not empty"), "{said}");
+    }
+
+    #[test]
+    fn who_stops_in_the_midst_of_it_leaves_the_folder_as_it_was() {
+        let at = tempfile::tempdir().unwrap();
+        let new = at.path().join("new");
+        for (to, layout) in [(new.as_path(), Layout::Folders), (at.path(), Layout::Flat)] {
+            assert!(!FEW.write(to, layout, |drawn| drawn < 40).unwrap());
+            assert_eq!(fs::read_dir(at.path()).unwrap().count(), 0);
+        }
+        assert!(at.path().is_dir());
     }
 }

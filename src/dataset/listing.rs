@@ -102,7 +102,7 @@ fn zipped(path: &Path) -> Result<Vec<(Arc<str>, usize)>, DatasetError> {
     for (name, place) in archive.file_names().zip(0..) {
         let name = name.map_err(|error| unsound(path, &error))?;
         if !is_harmless(name.strip_suffix('/').unwrap_or(&name)) {
-            return Err(DatasetError::Hostile { path: path.to_owned(), name: name.into_owned() });
+            return Err(hostile(path, name.into_owned()));
         }
         let hidden = name.split('/').any(|part| part.starts_with('.'));
         if !name.ends_with('/') && !hidden {
@@ -110,6 +110,11 @@ fn zipped(path: &Path) -> Result<Vec<(Arc<str>, usize)>, DatasetError> {
         }
     }
     Ok(found)
+}
+
+fn hostile(path: &Path, name: String) -> DatasetError {
+    let why = "leads elsewhere, is longer than 1,000 bytes, or holds \":\", \"\\\" or control characters";
+    DatasetError::Hostile { path: path.to_owned(), name, why }
 }
 
 /// Whether a name stays below the dataset, on any system.
@@ -158,10 +163,13 @@ fn folder(
     for entry in fs::read_dir(at).map_err(disk)? {
         let entry = entry.map_err(disk)?;
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| is_harmless(name)) else {
-            let name = name.to_string_lossy().into_owned();
-            return Err(DatasetError::Hostile { path: dataset.to_owned(), name });
+        let Some(name) = name.to_str() else {
+            let (path, name) = (dataset.to_owned(), name.to_string_lossy().into_owned());
+            return Err(DatasetError::Hostile { path, name, why: "is no text in UTF-8" });
         };
+        if !is_harmless(name) {
+            return Err(hostile(dataset, name.to_owned()));
+        }
         if name.starts_with('.') {
             continue;
         }

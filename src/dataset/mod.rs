@@ -53,16 +53,15 @@ pub enum DatasetError {
         /// What is wrong with it.
         why: String,
     },
-    /// A name that could lead elsewhere.
-    #[error(
-        "{}: the name {name:?} leads out of the dataset or is none; wanted names such as A/1.png, divided by \"/\", without \"..\" and \
-         without one at the beginning", path.display()
-    )]
+    /// A name that could lead elsewhere, or that not every system can have.
+    #[error("{}: the name {name:?} {why}; wanted names such as A/1.png", path.display())]
     Hostile {
         /// The dataset.
         path: PathBuf,
         /// The name.
         name: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// A row of the table of labels is wrong.
     #[error("{}/{LABELS}:{line}: {why}", path.display())]
@@ -141,6 +140,11 @@ impl Dataset {
     /// numbers of the classes; else the classes are numbered in the order of the bytes of their names.
     pub fn classes(&self) -> &[Arc<str>] {
         &self.labels.classes
+    }
+
+    /// Whether the labels of a table say the numbers of the classes.
+    pub fn is_numbered(&self) -> bool {
+        self.labels.numbered
     }
 
     /// The number of the class that an input belongs to, if that is known.
@@ -335,7 +339,7 @@ mod tests {
             }
             fs::write(&zip, bytes).unwrap();
             let said = Dataset::open(&zip).unwrap_err().to_string();
-            assert!(said.contains("leads out") && said.contains("A/1.png"), "{name}: {said}");
+            assert!(said.contains("leads elsewhere") && said.contains("A/1.png"), "{name}: {said}");
         }
     }
 

@@ -22,6 +22,8 @@ const LINE_BYTES_MAX: u64 = 256 << 20;
 pub(super) const SCENARIO: &str = "scenario.toml";
 /// The name of the history's file.
 pub(super) const HISTORY: &str = "history.jsonl";
+/// The folder of what happened on real machines.
+const REAL: &str = "real";
 
 /// Why stored results could not be read. Nothing is changed by reading.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +60,7 @@ pub enum StoredError {
     },
     /// A line of the history is not what it should be, or is missing.
     #[error(
-        "{}, line {line}: {reason}\n  The same scenario gives the same history: `idunno sim {}` writes it anew.",
-        path.display(), path.with_file_name(SCENARIO).display()
+        "{}, line {line}: {reason}\n  {}.", path.display(), anew(path)
     )]
     Damaged {
         /// The file.
@@ -89,11 +90,29 @@ pub enum StoredError {
 
 /// Where results are, if not in `folder`.
 fn instead(folder: &Path) -> String {
-    let below = folder.join("sim");
-    if below.join(HISTORY).is_file() {
-        return format!("{} is one with results", below.display());
+    let below = ["sim", REAL].map(|mode| folder.join(mode));
+    let found: Vec<String> = below
+        .iter()
+        .filter(|below| below.join(HISTORY).is_file())
+        .map(|below| below.display().to_string())
+        .collect();
+    if !found.is_empty() {
+        return format!("what has results is {}", found.join(" and "));
     }
     "give a folder that `idunno sim` wrote, such as results/coord_fail/sim".to_owned()
+}
+
+/// How a history comes to be sound again.
+fn anew(history: &Path) -> String {
+    let folder = history.parent().unwrap_or(Path::new(""));
+    if folder.file_name().is_some_and(|name| name == REAL) {
+        return "It was recorded on real machines: another drill, or `idunno collect`, records another one"
+            .to_owned();
+    }
+    format!(
+        "The same scenario gives the same history: `idunno sim {}` writes it anew",
+        folder.join(SCENARIO).display()
+    )
 }
 
 #[derive(Deserialize)]

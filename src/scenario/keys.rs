@@ -445,7 +445,7 @@ static KEYS: &[Key] = &[
 
     key("job.N.name", Name, Derived("job and the position from 1"), "The job's name."),
     key("job.N.model", Name, Required, "The model to run."),
-    key("job.N.inputs", Inputs, Required, "What to run it on."),
+    key("job.N.inputs", Inputs, Required, "What to run it on: \"node:/data/photos:0..1000\" is a folder or a zip on every worker, \"store:photos:0..1000\" a file of the cluster's store; any other name, or none, stands for inputs of the engine synthetic."),
     key("job.N.batch", BATCH, Derived("the model's batch"), "Inputs per query."),
     key("job.N.at", Draw(Span::ZERO, LONGEST), Value("0s"), "When the client submits it."),
     key("job.N.give_up", SpanKind(MOMENT, LONGEST), Value("never"), "How long the client waits for an answer to its submission before it gives up, and never learns whether it was accepted.").or("never"),

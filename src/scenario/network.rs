@@ -5,6 +5,9 @@ use super::read::Section;
 use crate::base::{Architecture, Network, Weights};
 use crate::node::stored;
 
+/// How many classes random weights tell apart when nobody says.
+const CLASSES: u32 = 1_000;
+
 /// The network of a model that is a real one.
 pub(super) fn read(section: &Section<'_>, name: &str, engine: &str) -> Option<Network> {
     if engine != "torch" {
@@ -56,6 +59,10 @@ pub(super) fn read(section: &Section<'_>, name: &str, engine: &str) -> Option<Ne
             "a script has its weights in its file; wanted weights with that file".to_owned(),
         );
     }
+    if classes != CLASSES && !matches!(weights, Weights::Random(_)) {
+        let why = "only random weights have as many as one says; those of a file say so themselves; wanted no classes here";
+        refuse("classes", why.to_owned());
+    }
     let input = match section.if_written("input", Section::text) {
         Some(text) => text.parse().map_err(|wanted| refuse("input", format!("{text:?}: {wanted}"))).ok()?,
         None => architecture.usual_input(),
@@ -76,7 +83,14 @@ fn imported(section: &Section<'_>, threads: u32) -> Option<Network> {
     let device = section.text("device");
     let refuse = |wanted| section.refuse("device", Wrong::Contradiction(format!("{device:?}: {wanted}")));
     let device = device.parse().map_err(refuse).ok()?;
-    Some(Network { architecture, weights, classes: 1000, input: architecture.usual_input(), device, threads })
+    Some(Network {
+        architecture,
+        weights,
+        classes: CLASSES,
+        input: architecture.usual_input(),
+        device,
+        threads,
+    })
 }
 
 /// What only a network has, and is not as it is for everyone, must not stand beside the synthetic engine.
@@ -85,7 +99,7 @@ fn refuse_all(section: &Section<'_>) {
         ("network", section.has("network")),
         ("weights", !section.text("weights").is_empty()),
         ("random_weights", section.unless_word("random_weights", Section::whole).is_some()),
-        ("classes", section.whole("classes") != 1_000),
+        ("classes", section.whole("classes") as u32 != CLASSES),
         ("input", section.has("input")),
         ("device", section.text("device") != "auto"),
         ("threads", section.whole("threads") != 1),

@@ -345,11 +345,13 @@ fn network(file: &mut File, network: &Network) {
     }
     match weights {
         Weights::File(path) | Weights::Stored(path) => file.quoted("weights", path),
-        Weights::Random(seed) => file.put("random_weights", seed),
+        Weights::Random(seed) => {
+            file.put("random_weights", seed);
+            file.put("classes", classes);
+        }
         Weights::Imported => {}
     }
     if !imported {
-        file.put("classes", classes);
         file.quoted("input", input);
     }
     file.quoted("device", device);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use idunno::cluster::{Client, Key};
 use idunno::node::{Question, Reading};
 
-const IDUNNO: &str = env!("CARGO_BIN_EXE_idunno");
+pub(crate) const IDUNNO: &str = env!("CARGO_BIN_EXE_idunno");
 /// How long anything here may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Nodes of a cluster.

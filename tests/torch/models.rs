@@ -5,7 +5,10 @@ use std::path::Path;
 
 use idunno::base::{Network, Prediction, Weights};
 use idunno::cluster::Client;
+use idunno::engine::torch::Model;
 use idunno::node::{Inputs, JobSpec, Question, Reading, Reply, Request};
+
+use tch::{Device, Kind, Tensor};
 
 use super::cluster::{Cluster, done, idunno, refused, until};
 use super::networks::network;
@@ -38,12 +41,15 @@ fn an_imported_model_is_known_by_its_name() {
 
     // What does not fit is refused, and nothing is left of it.
     assert!(done(folder, "models list").contains("no models in"));
-    assert!(refused(folder, "models import letters w.safetensors").contains("--network"));
-    let said = refused(folder, "models import letters w.safetensors --network mlp --input image:16x16");
-    assert!(said.contains("does not fit") && said.contains("mlp"), "{said}");
+    // Training wrote down what it is.
+    let said = refused(folder, "models import letters w.safetensors --network mlp");
+    assert!(said.contains("was trained as lenet") && said.contains("--network says mlp"), "{said}");
+    let said = refused(folder, "models import letters w.safetensors --input image:32x32");
+    assert!(said.contains("was trained as image:16x16"), "{said}");
+    strangers(folder);
     assert!(refused(folder, "models import letters none.pt").contains("none.pt"));
     assert!(refused(folder, "models inspect letters").contains("no model letters"));
-    let import = "models import letters w.safetensors --network lenet --input image:16x16";
+    let import = "models import letters w.safetensors";
     done(folder, import);
     assert!(refused(folder, import).contains("--replace"));
     done(folder, &format!("{import} --replace"));
@@ -55,7 +61,9 @@ fn an_imported_model_is_known_by_its_name() {
     let listed = done(folder, "models list");
     assert!(listed.contains("letters") && listed.contains(&hash[..16]), "{listed}");
     let shown = done(folder, "models inspect letters");
-    for part in ["lenet", "image:16x16", "3 × 16 × 16", &hash, "conv1.weight", "16 × 3 × 5 × 5"] {
+    for part in
+        ["lenet", "image:16x16", "3 × 16 × 16", "0:A 1:B", "25:Z", &hash, "conv1.weight", "16 × 3 × 5 × 5"]
+    {
         assert!(shown.contains(part), "{part}: {shown}");
     }
 
@@ -66,6 +74,7 @@ fn an_imported_model_is_known_by_its_name() {
     let wanted = accuracy(&local(&mine, &folder.join("test")));
     assert!(wanted[0] > 0.2 && wanted[1] > wanted[0] && wanted[1] < 1.0, "{wanted:?} shows too little");
     drilled(folder, wanted);
+    named(folder, &mine, &local(&mine, &folder.join("test")));
     served(folder, &mine);
 
     let mut damaged = weights;
@@ -74,6 +83,67 @@ fn an_imported_model_is_known_by_its_name() {
     let output = idunno(folder, "models inspect letters");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("not what was imported"));
+}
+
+/// The same weights from elsewhere do not say which layers they are of.
+fn strangers(folder: &Path) {
+    let model = Model::load(&network("lenet", Weights::Random(3), "image:16x16")).unwrap();
+    let zeros = |(name, shape): (String, Vec<i64>)| (name, Tensor::zeros(shape, (Kind::Float, Device::Cpu)));
+    let tensors: Vec<(String, Tensor)> = model.parameters().into_iter().map(zeros).collect();
+    Tensor::write_safetensors(&tensors, folder.join("zeros.safetensors")).unwrap();
+    assert!(refused(folder, "models import letters zeros.safetensors").contains("--network"));
+    let said = refused(folder, "models import letters zeros.safetensors --network mlp --input image:16x16");
+    assert!(said.contains("does not fit") && said.contains("mlp"), "{said}");
+    let nan: Vec<(String, Tensor)> =
+        tensors.iter().map(|(name, tensor)| (name.clone(), tensor / 0.0)).collect();
+    Tensor::write_safetensors(&nan, folder.join("nan.safetensors")).unwrap();
+    let output = idunno(folder, "models import nan nan.safetensors --network lenet --input image:16x16");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("no answer to an input of zeros"), "{said}");
+    fs::remove_dir_all(folder.join("models/nan")).unwrap();
+}
+
+/// Of a dataset with few of the classes, the answers are those that the same pictures had among all: classes go by their names.
+fn named(folder: &Path, mine: &Network, all: &[Result<Prediction, String>]) {
+    let table = fs::read_to_string(folder.join("test/labels.csv")).unwrap();
+    let (few, foreign) = (folder.join("few"), folder.join("foreign"));
+    let mut wanted = Vec::new();
+    for (row, one) in table.lines().skip(1).zip(all) {
+        let (file, letter) = row.split_once(',').unwrap();
+        if !["C", "Q", "X"].contains(&letter) {
+            continue;
+        }
+        for (at, class) in [(&few, letter), (&foreign, "?")] {
+            fs::create_dir_all(at.join(class)).unwrap();
+            fs::copy(folder.join("test").join(file), at.join(class).join(file)).unwrap();
+        }
+        wanted.push((format!("{letter}/{file}"), one.clone().unwrap()));
+    }
+    wanted.sort_by(|one, other| one.0.cmp(&other.0));
+    let found: Vec<Prediction> = local(mine, &few).into_iter().map(Result::unwrap).collect();
+    let wanted: Vec<Option<u16>> = wanted.into_iter().map(|(_, one)| one.label).collect();
+    assert_eq!(found.iter().map(|one| one.label).collect::<Vec<_>>(), wanted);
+    assert!(wanted.contains(&Some(2)) && wanted.contains(&Some(16)) && wanted.contains(&Some(23)));
+    // A class that the network has never heard of is never right.
+    assert!(local(mine, &foreign).iter().all(|one| one.as_ref().unwrap().is_right(5) == Some(false)));
+    // Weights without names and with another number of classes say nothing about which is which.
+    let drawn = network("lenet", Weights::Random(1), "image:16x16");
+    assert!(local(&drawn, &few).iter().all(|one| one.as_ref().unwrap().label.is_none()));
+}
+
+/// A drill whose inputs are not there says so, and is none.
+#[test]
+fn a_drill_that_answers_nothing_fails_and_says_why() {
+    let at = tempfile::tempdir().unwrap();
+    let folder = at.path();
+    let model = "engine = \"torch\"\nnetwork = \"lenet\"\nrandom_weights = 1\nclasses = 26\nload = \"1s\"\nper_input = \"1ms\"";
+    let scenario = SCENARIO.replace("engine = \"torch\"", model).replace("0..1200", "0..160");
+    fs::write(folder.join("mine.toml"), scenario).unwrap();
+    let output = idunno(folder, "drill mine.toml --out results");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("No input was answered") && said.contains("160 of 160 inputs"), "{said}");
+    assert!(said.contains("not found: test"), "{said}");
 }
 
 /// A drill names it without a word about what it takes; a rehearsal would have to know.

@@ -52,8 +52,22 @@ fn what_a_network_has_learnt_is_what_three_nodes_answer() {
     assert_eq!((longer.len(), &longer[..5]), (6, &learnt[..]));
     assert!(longer[5] <= 0.05, "{longer:?}");
     assert!(
-        refused(folder, "train mlp letters --epochs 7 --out w.safetensors --resume").contains("\"lenet\"")
+        refused(folder, "train mlp letters --epochs 7 --out w.safetensors --resume")
+            .contains("it holds lenet")
     );
+    // Nothing that was learnt comes into the validation, and no other training's table is replaced.
+    for other in ["--seed 2", "--validation 0.2"] {
+        let said =
+            refused(folder, &format!("train lenet letters --epochs 7 --out w.safetensors --resume {other}"));
+        assert!(said.contains("it began with --seed 1 --validation 0.1"), "{said}");
+    }
+    fs::copy(folder.join("letters/A/0000.png"), folder.join("letters/A/more.png")).unwrap();
+    let said = refused(folder, "train lenet letters --epochs 7 --out w.safetensors --resume");
+    assert!(said.contains("5200 inputs") && said.contains("5201"), "{said}");
+    fs::remove_file(folder.join("letters/A/more.png")).unwrap();
+    done(folder, "train mlp letters --epochs 1 --out other.safetensors --quiet --threads 1 --device cpu");
+    assert_eq!(errors(&folder.join("other.train.csv")).len(), 1);
+    assert_eq!(errors(&folder.join("train.csv")), longer);
 
     // Other letters, with two inputs that are none.
     done(folder, "dataset letters --count 200 --seed 2 --flat --out test --quiet");
@@ -137,7 +151,7 @@ pub(crate) fn local(network: &Network, dataset: &Path) -> Vec<Result<Prediction,
         let readable: Vec<&[f32]> = decoded.iter().flatten().map(Vec::as_slice).collect();
         let mut answers = model.run(&readable).unwrap().into_iter();
         for (place, decoded) in query.iter().zip(&decoded) {
-            let label = dataset.label(*place).map(|label| label as u16);
+            let label = model.class_of(&dataset, *place);
             let top = decoded.clone().and_then(|_| answers.next().unwrap());
             all.push(top.map(|top| Prediction { label, top }));
         }
@@ -164,6 +178,6 @@ fn nothing_is_trained_on_what_cannot_be_learnt_from() {
     assert!(same.contains("both name w.safetensors"), "{same}");
     fs::write(folder.join("mine.txt"), "precious").unwrap();
     let other = refused(folder, "train lenet few --out w.safetensors --table mine.txt");
-    assert!(other.contains("mine.txt is there and is no table of epochs"), "{other}");
+    assert!(other.contains("there is something else in mine.txt"), "{other}");
     assert_eq!(fs::read_to_string(folder.join("mine.txt")).unwrap(), "precious");
 }

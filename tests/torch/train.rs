@@ -38,7 +38,7 @@ fn trained(training: &Training, dataset: &Path, until: u32) -> (Vec<Epoch>, bool
 fn training_in_parts_is_training_in_one_run() {
     let at = tempfile::tempdir().unwrap();
     let dataset = at.path().join("letters");
-    Letters { count: 260, seed: 1, side: 16 }.write(&dataset, Layout::Folders, |_| {}).unwrap();
+    Letters { count: 260, seed: 1, side: 16 }.write(&dataset, Layout::Folders, |_| true).unwrap();
     let [whole, parts, lost] =
         ["whole", "parts", "lost"].map(|name| at.path().join(name).with_extension("safetensors"));
     let (wanted, _) = trained(&training(&whole, false), &dataset, EPOCHS);

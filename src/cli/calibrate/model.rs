@@ -4,6 +4,7 @@ mod chart;
 mod engines;
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -14,7 +15,7 @@ use super::times::{figures, remarks};
 use crate::base::{Architecture, Device, InputShape, Network, Weights};
 use crate::cli::text::some;
 use crate::cli::values::seed;
-use crate::cli::{Exit, screen};
+use crate::cli::{Exit, STOP, screen};
 use crate::dataset::Dataset;
 use crate::dataset::letters::{Layout, Letters};
 use crate::engine;
@@ -33,7 +34,7 @@ Run it while the machine has nothing else to do, with as many engines as will ru
 will have: engines that share cores, caches and memory take longer. Each load is that of a fresh process, and the next query's inputs are
 decoded while one runs, as on a node. This needs an idunno that was built with libtorch.
 
-Exit codes: 0 fine; 1 the network cannot be run; 2 usage or a bad file.";
+Exit codes: 0 fine; 1 the network cannot be run; 2 usage or a bad file; 130 interrupted, nothing was written.";
 
 /// Pictures to measure with, when there are no others.
 const PICTURES: u32 = 64;
@@ -49,27 +50,22 @@ pub(in crate::cli) struct Measure {
     /// Which network: alexnet, resnet18, resnet34, resnet50, mlp, lenet, or script for what a file says [default: the name].
     #[arg(long, value_name = "NETWORK")]
     network: Option<Architecture>,
-    /// The file of the weights.
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "random_weights",
-        conflicts_with = "random_weights"
-    )]
+    /// The file of the weights; without it, --random-weights.
+    #[arg(long, value_name = "FILE", conflicts_with = "random_weights")]
     weights: Option<String>,
-    /// Draw the weights from this seed instead.
+    /// Draw the weights from this seed instead of reading them: they are as fast as any.
     #[arg(long, value_name = "SEED", value_parser = seed)]
     random_weights: Option<u64>,
-    /// Classes that random weights tell apart.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=65_535))]
-    classes: u32,
+    /// Classes that random weights tell apart [default: 1000].
+    #[arg(long, value_name = "N", conflicts_with = "weights", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    classes: Option<u32>,
     /// What the network takes [default: image:32x32 for mlp and lenet, else image:224].
     #[arg(long, value_name = "SHAPE")]
     input: Option<InputShape>,
     /// Queries of so many inputs are measured.
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,8", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: Vec<u32>,
-    /// How often each, on each engine.
+    /// How often each, on each engine, from 5 to 100,000.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(5..=100_000))]
     repeats: u32,
     /// What it runs on: cpu, cuda:0, or auto.
@@ -106,7 +102,7 @@ pub(super) fn run(measure: &Measure) -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             screen::error(&error);
-            Exit::Failed
+            if STOP.load(Ordering::Relaxed) { Exit::Interrupted } else { Exit::Failed }
         }
     }
 }
@@ -127,6 +123,11 @@ fn prepare(measure: &Measure) -> Result<Prepared> {
     if let Some(out) = measure.out.as_ref().filter(|out| out.exists()) {
         bail!("{} exists already, and is left as it is", out.display());
     }
+    if let Some(folder) = &measure.charts {
+        // Now, and not once everything has been measured.
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
     let architecture = match measure.network {
         Some(architecture) => architecture,
         None => measure.name.parse().map_err(|wanted| {
@@ -137,13 +138,19 @@ fn prepare(measure: &Measure) -> Result<Prepared> {
         })?,
     };
     let weights = match (&measure.weights, measure.random_weights) {
-        (Some(file), _) => Weights::File(file.as_str().into()),
-        (None, seed) => Weights::Random(seed.unwrap_or_default()),
+        (Some(file), _) => {
+            std::fs::File::open(file).with_context(|| format!("--weights {file}"))?;
+            Weights::File(file.as_str().into())
+        }
+        (None, Some(seed)) => Weights::Random(seed),
+        (None, None) => bail!(
+            "a network has weights: say with --weights FILE which, or with --random-weights SEED that any will do, for they are as fast"
+        ),
     };
     let network = Network {
         architecture,
         weights,
-        classes: measure.classes,
+        classes: measure.classes.unwrap_or(1000),
         input: measure.input.clone().unwrap_or_else(|| architecture.usual_input()),
         device: measure.device,
         threads: measure.threads,
@@ -156,7 +163,7 @@ fn prepare(measure: &Measure) -> Result<Prepared> {
         None => {
             let at = tempfile::tempdir().context("no place for pictures")?;
             let letters = Letters { count: PICTURES, seed: 1, side: SIDE };
-            letters.write(&at.path().join("letters"), Layout::Flat, |_| {})?;
+            letters.write(&at.path().join("letters"), Layout::Flat, |_| true)?;
             (at.path().join("letters"), Some(at))
         }
     };
@@ -176,17 +183,13 @@ fn measured(measure: &Measure, prepared: Prepared) -> Result<Exit> {
             prepared.inputs
         );
     }
-    let Prepared { network, dataset, inputs, .. } = &prepared;
-    let what = Work { name: &measure.name, network, dataset, inputs: *inputs };
+    let Prepared { network, dataset, inputs, _drawn } = prepared;
+    let what = Work { name: &measure.name, network: &network, dataset: &dataset, inputs };
     let times = engines::measure(&what, measure.engines, &sizes, measure.repeats)?;
     let fitted = fit::fit(&times.queries);
     screen::complain(&figures(&times, &fitted));
     let profile = fitted.profile(fit::load(&times.loads).context("nothing was loaded")?);
-    if let Some(folder) = &measure.charts {
-        let figure = chart::figure(measure, network, &times, &fitted);
-        chart::write(folder, &measure.name, &figure, &times)?;
-    }
-    let plan = ModelPlan { engine: "torch".into(), profile, network: Some(prepared.network) };
+    let plan = ModelPlan { engine: "torch".into(), profile, network: Some(network.clone()) };
     let Measure { engines, threads, .. } = measure;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let origin = format!(
@@ -194,11 +197,17 @@ fn measured(measure: &Measure, prepared: Prepared) -> Result<Exit> {
         some(u64::from(*engines), "engine", "engines"),
     );
     let table = remarks(&origin, &times) + &model_to_toml(&measure.name, &plan);
-    match &measure.out {
+    // The table first: it is what all this was measured for.
+    let exit = match &measure.out {
         Some(out) => {
             std::fs::write(out, table).with_context(|| format!("cannot write {}", out.display()))?;
-            Ok(Exit::Fine)
+            Exit::Fine
         }
-        None => Ok(screen::say(&table)),
+        None => screen::say(&table),
+    };
+    if let Some(folder) = &measure.charts {
+        let figure = chart::figure(measure, &network, &times, &fitted);
+        chart::write(folder, &measure.name, &figure, &times)?;
     }
+    Ok(exit)
 }

@@ -9,6 +9,7 @@
 //! Every process is ended with the drill: nodes are tied to the process that started them, and engines to their nodes.
 
 mod client;
+mod failures;
 mod fault;
 mod form;
 mod host;
@@ -20,6 +21,7 @@ mod unable;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -76,6 +78,8 @@ pub struct Drilled {
     pub stopped: bool,
     /// What network and disks are like, if that was measured.
     pub measured: Option<Calibration>,
+    /// Why inputs failed, a line for each of the first jobs that had such.
+    pub failures: Vec<String>,
 }
 
 /// Why a drill failed. Everything that it started has ended.
@@ -124,11 +128,13 @@ pub fn run(drill: &Drill<'_>, sink: &mut dyn Sink, stop: &dyn Fn() -> bool) -> R
     let measured = (drill.measures && !stopped).then(|| stage.measure());
     let unfinished = if stopped { Vec::new() } else { stage.play(stop)? };
     let stopped = stopped || stop();
+    let nodes: Vec<SocketAddr> = stage.hosts.iter().map(|host| host.address).collect();
+    let failures = failures::failures(&stage.records, &stage.common.key, &nodes);
     let ended_at = stage.end()?;
     for record in &stage.records {
         sink.record(record);
     }
-    Ok(Drilled { ended_at, unfinished, stopped, measured })
+    Ok(Drilled { ended_at, unfinished, stopped, measured, failures })
 }
 
 /// A drill under way.

@@ -82,13 +82,13 @@ impl Adam {
     /// Remembers what was written down after this epoch. An error says why that is of no use, and leaves it as it was.
     pub(super) fn read(&mut self, path: &Path, epoch: u32, device: Device) -> Result<(), String> {
         let shown = path.display();
-        let facts = weights::facts(path)?;
+        let facts = weights::metadata(path)?;
         let [found, steps] = FACTS.map(|fact| facts.get(fact).and_then(|text| text.parse::<u32>().ok()));
         if found != Some(epoch) {
             return Err(format!("{shown} does not belong to the weights after epoch {epoch}"));
         }
         let steps = steps.ok_or_else(|| format!("{shown} does not say after how many steps it was"))?;
-        let mut tensors = weights::read(path)?;
+        let (mut tensors, _) = weights::read(path)?;
         let mut all = Vec::new();
         for (name, parameter) in &self.all {
             let mut one = |part: &str| {

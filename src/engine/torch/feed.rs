@@ -32,8 +32,13 @@ pub(super) struct Piece {
     pub(super) shape: InputShape,
 }
 
-/// One input: its numbers and the class that it belongs to, if that is known, or why it cannot be read.
-pub(super) type Decoded = Result<(Vec<f32>, Option<u16>), String>;
+/// A piece that was decoded.
+pub(super) struct Decoded {
+    /// Where its inputs are from; `None` where that cannot be read, which each input then says.
+    pub(super) dataset: Option<Arc<Dataset>>,
+    /// The numbers of each input, or why it cannot be read.
+    pub(super) inputs: Vec<Result<Vec<f32>, String>>,
+}
 
 /// Decodes pieces. Shared by the thread that runs networks and the one that hears what is to come.
 #[derive(Debug)]
@@ -46,7 +51,7 @@ pub(super) struct Feed {
 /// What is decoded before it is asked for, and what need not be any more.
 #[derive(Debug, Default)]
 struct Ahead {
-    decoding: VecDeque<(Piece, Receiver<Vec<Decoded>>)>,
+    decoding: VecDeque<(Piece, Receiver<Decoded>)>,
     /// The first pieces of the queries that were begun last.
     begun: VecDeque<Piece>,
 }
@@ -75,7 +80,7 @@ impl Feed {
     }
 
     /// Begins with a query, or goes on with what was expected of it; the inputs of its first piece come through the channel.
-    pub(super) fn begin(&self, first: Piece) -> Receiver<Vec<Decoded>> {
+    pub(super) fn begin(&self, first: Piece) -> Receiver<Decoded> {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         let place = ahead.decoding.iter().position(|(other, _)| *other == first);
         let found = place.and_then(|place| ahead.decoding.remove(place));
@@ -88,7 +93,7 @@ impl Feed {
     }
 
     /// Decodes a piece.
-    pub(super) fn decode(&self, piece: Piece) -> Receiver<Vec<Decoded>> {
+    pub(super) fn decode(&self, piece: Piece) -> Receiver<Decoded> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let datasets = Arc::clone(&self.datasets);
         self.pool.spawn(move || {
@@ -99,20 +104,20 @@ impl Feed {
     }
 }
 
-fn decode(piece: &Piece, datasets: &Mutex<VecDeque<Arc<Dataset>>>) -> Vec<Decoded> {
+fn decode(piece: &Piece, datasets: &Mutex<VecDeque<Arc<Dataset>>>) -> Decoded {
     let last = piece.from.saturating_add(u64::from(piece.inputs).saturating_sub(1));
     let dataset = match dataset(&piece.dataset, last, datasets) {
         Ok(dataset) => dataset,
-        Err(why) => return vec![Err(why); piece.inputs as usize],
+        Err(why) => return Decoded { dataset: None, inputs: vec![Err(why); piece.inputs as usize] },
     };
     let one = |reader: &mut Result<crate::dataset::Reader, DatasetError>, place: u32| {
         let number = piece.from.saturating_add(u64::from(place));
         let reader = reader.as_mut().map_err(|error| short(error))?;
         let bytes = reader.read(number).map_err(|error| short(&error))?;
-        let label = dataset.label(number as usize).and_then(|label| u16::try_from(label).ok());
-        Ok((picture::numbers(&bytes, &piece.shape)?, label))
+        picture::numbers(&bytes, &piece.shape)
     };
-    (0..piece.inputs).into_par_iter().map_init(|| dataset.reader(), one).collect()
+    let inputs = (0..piece.inputs).into_par_iter().map_init(|| dataset.reader(), one).collect();
+    Decoded { dataset: Some(dataset), inputs }
 }
 
 /// The dataset that is called so, from the list or from the disk: anew when it has grown since.
@@ -144,12 +149,16 @@ fn dataset(
 fn short(error: &DatasetError) -> String {
     match error {
         DatasetError::NoInput { inputs, .. } => format!("the dataset has only {inputs} inputs"),
-        DatasetError::Disk { path, error } => format!("{}: {}", error.kind(), path.display()),
+        // Of a path its end says most, and the list of inputs says the rest.
+        DatasetError::Disk { path, error } => {
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            format!("{}: {}", error.kind(), name.to_string_lossy())
+        }
         DatasetError::Zip { why, .. } => format!("unsound zip: {why}"),
         DatasetError::TooMany { what, most, .. } => format!("more than {most} {what}"),
         DatasetError::Empty { .. } => "the dataset is empty".to_owned(),
         DatasetError::NoDataset { .. } => "no dataset: neither a folder nor a zip".to_owned(),
-        DatasetError::Hostile { name, .. } => format!("hostile name in the dataset: {name:?}"),
+        DatasetError::Hostile { name, .. } => format!("the name {name:?} leads elsewhere or is none"),
         DatasetError::Labels { line, why, .. } => format!("labels.csv:{line}: {why}"),
     }
 }

@@ -6,26 +6,29 @@
 
 mod adam;
 mod array;
+mod facts;
 mod feed;
 mod networks;
 mod picture;
 pub mod train;
 mod weights;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::nn::VarStore;
 use tch::{CModule, Kind, Tensor};
 
+pub use self::facts::{Facts, Split};
 use self::feed::{Decoded, Feed, PIECE_MAX, Piece};
 pub use self::picture::numbers as prepare;
-use self::weights::first_line;
+use self::weights::reason;
 use super::words::{Failed, Order, Said};
 use crate::base::network::Device;
 use crate::base::prediction::TOP;
 use crate::base::{Architecture, AttemptId, Network, Prediction, Span, Weights};
+use crate::dataset::Dataset;
 
 /// The most models in memory; the node counts on this many.
 const WARM_MAX: usize = 8;
@@ -42,6 +45,10 @@ pub struct Model {
     dimensions: Vec<i64>,
     device: tch::Device,
     threads: i32,
+    /// How many classes it tells apart.
+    classes: usize,
+    /// Their numbers by name, where the weights name them.
+    named: HashMap<Arc<str>, u16>,
 }
 
 #[derive(Debug)]
@@ -60,12 +67,13 @@ impl Model {
         let device = device(network.device)?;
         let threads = network.threads as i32;
         tch::set_num_threads(threads);
+        let mut named = HashMap::new();
         let runs = match (&network.weights, network.architecture) {
             (Weights::File(file), Architecture::Script) => {
                 let script = CModule::load_on_device(Path::new(&**file), device);
-                let mut script = script
-                    .map_err(|error| format!("{file} is no sound TorchScript: {}", first_line(&error)))?;
-                script.f_set_eval().map_err(|error| format!("{file}: {}", first_line(&error)))?;
+                let mut script =
+                    script.map_err(|error| format!("{file} is no sound TorchScript: {}", reason(&error)))?;
+                script.f_set_eval().map_err(|error| format!("{file}: {}", reason(&error)))?;
                 Runs::Script(script)
             }
             (Weights::Stored(file), _) => {
@@ -80,9 +88,16 @@ impl Model {
                 );
             }
             (Weights::File(file), architecture) => {
-                let tensors = weights::read(Path::new(&**file))?;
+                let (tensors, metadata) = weights::read(Path::new(&**file))?;
                 let of_file = |why| format!("{file} does not fit: {why}");
                 let classes = weights::classes(architecture, &tensors).map_err(of_file)?;
+                if let Some(facts) = Facts::read(&metadata).map_err(of_file)? {
+                    if facts.classes.len() as i64 != classes {
+                        let names = facts.classes.len();
+                        return Err(of_file(format!("it names {names} classes and tells {classes} apart")));
+                    }
+                    named.extend(facts.classes.into_iter().zip(0..));
+                }
                 let store = VarStore::new(device);
                 let layers = {
                     let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,12 +111,35 @@ impl Model {
                 Runs::Layers(layers, store)
             }
         };
-        let model = Model { runs, dimensions: network.input.dimensions(), device, threads };
+        let dimensions = network.input.dimensions();
+        let mut model = Model { runs, dimensions, device, threads, classes: 0, named };
         let nothing = vec![0.0; network.input.numbers()];
         for _ in 0..WARM_UP {
             model.run(&[&nothing])?;
         }
+        model.classes = model.scores(&[&nothing])?[0].len();
         Ok(model)
+    }
+
+    /// The number that this network has for the class of an input; `None` when that is not known.
+    ///
+    /// Where the weights name their classes, as those of training do, it is that of the same name, whatever other classes the dataset
+    /// has; a name that they do not know has the number after their last, and so is never predicted. Otherwise numbers are all
+    /// there is: those of a table of labels, or, where classes are names, their places in order, if there are as many as the network
+    /// tells apart. Of some of its classes nobody could say which they are.
+    pub fn class_of(&self, dataset: &Dataset, input: usize) -> Option<u16> {
+        let label = dataset.label(input)?;
+        let number = u16::try_from(label).ok();
+        if let Some(class) = self.named.get(&dataset.classes()[label as usize]) {
+            return Some(*class);
+        }
+        if dataset.is_numbered() {
+            return number;
+        }
+        if self.named.is_empty() {
+            return number.filter(|_| dataset.classes().len() == self.classes);
+        }
+        u16::try_from(self.classes).ok().filter(|class| *class < u16::MAX)
     }
 
     /// The names and shapes of its weights, in order of the names; of a script those that it names.
@@ -117,7 +155,7 @@ impl Model {
 
     /// What the network says about each of these inputs, as probabilities (softmax); an error says why it cannot run at all.
     pub fn run(&self, inputs: &[&[f32]]) -> Result<Vec<Answer>, String> {
-        let failed = |error: tch::TchError| first_line(&error);
+        let failed = |error: tch::TchError| reason(&error);
         tch::set_num_threads(self.threads);
         let outputs = self.outputs(inputs)?.f_softmax(-1, Kind::Float).map_err(failed)?;
         let classes = outputs.size()[1];
@@ -141,13 +179,13 @@ impl Model {
         tch::set_num_threads(self.threads);
         let outputs = self.outputs(inputs)?.to_device(tch::Device::Cpu);
         let mut scores = vec![0.0; outputs.numel()];
-        outputs.f_copy_data(&mut scores, outputs.numel()).map_err(|error| first_line(&error))?;
+        outputs.f_copy_data(&mut scores, outputs.numel()).map_err(|error| reason(&error))?;
         Ok(scores.chunks(scores.len() / inputs.len()).map(<[f32]>::to_vec).collect())
     }
 
     /// A row per input, a column per class.
     fn outputs(&self, inputs: &[&[f32]]) -> Result<Tensor, String> {
-        let failed = |error: tch::TchError| format!("model error: {}", first_line(&error));
+        let failed = |error: tch::TchError| format!("model error: {}", reason(&error));
         let numbers = self.dimensions.iter().product::<i64>() as usize;
         let shape: Vec<i64> =
             std::iter::once(inputs.len() as i64).chain(self.dimensions.iter().copied()).collect();
@@ -272,7 +310,7 @@ impl Torch {
                 broken = Some("inputs could not be decoded: a thread panicked".to_owned());
                 break;
             };
-            match answers(&warm.1, decoded) {
+            match answers(&warm.1, from.saturating_add(input.into()), decoded) {
                 Ok(answered) => {
                     for one in answered {
                         match one {
@@ -311,14 +349,16 @@ fn pieces<'a>(
     })
 }
 
-/// What becomes of each input of a piece.
-fn answers(model: &Model, decoded: Vec<Decoded>) -> Result<Vec<Result<Prediction, String>>, String> {
-    let readable: Vec<&[f32]> = decoded.iter().flatten().map(|(numbers, _)| numbers.as_slice()).collect();
+/// What becomes of each input of a piece that begins with this one.
+fn answers(model: &Model, from: u64, piece: Decoded) -> Result<Vec<Result<Prediction, String>>, String> {
+    let Decoded { dataset, inputs } = piece;
+    let readable: Vec<&[f32]> = inputs.iter().flatten().map(Vec::as_slice).collect();
     let mut answered = if readable.is_empty() { Vec::new() } else { model.run(&readable)? }.into_iter();
-    let one = |input: Decoded| {
-        let (_, label) = input?;
+    let one = |(input, numbers): (u64, Result<Vec<f32>, String>)| {
+        numbers?;
         let top = answered.next().expect("there is an answer to each readable input")?;
+        let label = dataset.as_ref().and_then(|dataset| model.class_of(dataset, input as usize));
         Ok(Prediction { label, top })
     };
-    Ok(decoded.into_iter().map(one).collect())
+    Ok((from..).zip(inputs).map(one).collect())
 }

@@ -1,6 +1,5 @@
 //! Training: a network learns a dataset, epoch by epoch, and is written down after each.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,16 +9,14 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
 use super::adam::{Adam, beside};
-use super::weights::first_line;
+use super::facts::{Facts, Split};
+use super::weights::reason;
 use super::{networks, picture, weights};
 use crate::base::{Architecture, Device, InputShape, Rng};
 use crate::dataset::{Dataset, DatasetError};
 
 /// The most bytes that the decoded inputs of a dataset may take in memory.
 const MEMORY_MAX: u64 = 16 << 30;
-
-/// What is said beside the weights: the network, what it takes, the names of its classes, and the epochs so far.
-const FACTS: [&str; 4] = ["idunno.network", "idunno.input", "idunno.classes", "idunno.epochs"];
 
 /// What to train, on what, and how.
 #[derive(Clone, Debug)]
@@ -80,6 +77,9 @@ pub enum TrainError {
     /// What does not fit together.
     #[error("{0}")]
     Unfit(String),
+    /// What was learnt cannot be written; what was written before is still there.
+    #[error("{0}")]
+    Unwritten(String),
     /// Libtorch.
     #[error("libtorch: {0}")]
     Torch(String),
@@ -87,7 +87,7 @@ pub enum TrainError {
 
 impl From<tch::TchError> for TrainError {
     fn from(error: tch::TchError) -> TrainError {
-        TrainError::Torch(first_line(&error))
+        TrainError::Torch(reason(&error))
     }
 }
 
@@ -106,6 +106,7 @@ struct Trainer<'a> {
     learn: Examples,
     validate: Examples,
     classes: Vec<Arc<str>>,
+    split: Split,
     device: tch::Device,
 }
 
@@ -155,10 +156,11 @@ impl Trainer<'_> {
         let layers =
             networks::build(training.architecture, &store.root(), &training.input, classes.len() as i64);
         let layers = layers.map_err(TrainError::Unfit)?;
-        let earlier = if training.resume { resume(training, &store, &classes)? } else { Vec::new() };
+        let split = Split::of(dataset, training.seed, training.validation);
+        let earlier = if training.resume { resume(training, &store, &classes, &split)? } else { Vec::new() };
         let mut store = store;
         store.set_device(device);
-        let (learn, validate) = split(training, dataset)?;
+        let (learn, validate) = divided(training, dataset)?;
         let read = |places: &[usize]| examples(training, dataset, places, device);
         let (learn, validate) = (read(&learn)?, read(&validate)?);
         let mut optimizer = Adam::new(&store);
@@ -168,7 +170,7 @@ impl Trainer<'_> {
                 forgot(&why);
             }
         }
-        let trainer = Trainer { training, store, layers, optimizer, learn, validate, classes, device };
+        let trainer = Trainer { training, store, layers, optimizer, learn, validate, classes, split, device };
         Ok((trainer, earlier))
     }
 
@@ -227,19 +229,18 @@ impl Trainer<'_> {
     }
 
     fn write(&self, epochs: &[Epoch]) -> Result<(), TrainError> {
-        let count = epochs.len() as u32;
-        let texts = (serde_json::to_string(&self.classes), serde_json::to_string(epochs));
-        let (Ok(classes), Ok(epochs)) = texts else {
-            unreachable!("texts and finite numbers can be written")
+        let facts = Facts {
+            network: self.training.architecture,
+            input: self.training.input.clone(),
+            classes: self.classes.clone(),
+            split: self.split.clone(),
+            epochs: epochs.to_vec(),
         };
-        let network = self.training.architecture.name().to_owned();
-        let input = self.training.input.to_string();
-        let values = [network, input, classes, epochs];
-        let facts: HashMap<String, String> = FACTS.map(str::to_owned).into_iter().zip(values).collect();
         // First what the optimizer remembers: where it is of another epoch than the weights, it is not used.
         let last = self.training.out.as_path();
-        self.optimizer.write(&beside(last), count).map_err(TrainError::Unfit)?;
-        weights::write(last, &self.store.variables(), facts).map_err(TrainError::Unfit)
+        let written = self.optimizer.write(&beside(last), epochs.len() as u32);
+        let written = written.and_then(|()| weights::write(last, &self.store.variables(), facts.written()));
+        written.map_err(TrainError::Unwritten)
     }
 }
 
@@ -249,32 +250,48 @@ fn rounded(figure: f64) -> f64 {
 }
 
 /// Puts into a network what an earlier run wrote, if it was about the same; the epochs that it had.
-fn resume(training: &Training, store: &VarStore, classes: &[Arc<str>]) -> Result<Vec<Epoch>, TrainError> {
+fn resume(
+    training: &Training,
+    store: &VarStore,
+    classes: &[Arc<str>],
+    split: &Split,
+) -> Result<Vec<Epoch>, TrainError> {
     let path = &training.out;
-    let facts = weights::facts(path).map_err(TrainError::Unfit)?;
     let unfit = |why: String| TrainError::Unfit(format!("{} cannot be gone on from: {why}", path.display()));
-    let [network, input, named, epochs] =
-        FACTS.map(|fact| facts.get(fact).map(String::as_str).unwrap_or_default());
-    let (wanted, takes) = (training.architecture.name(), training.input.to_string());
-    if (network, input) != (wanted, takes.as_str()) {
-        return Err(unfit(format!("it holds {network:?} for {input:?}, and not {wanted:?} for {takes:?}")));
+    let (tensors, metadata) = weights::read(path).map_err(TrainError::Unfit)?;
+    let facts = Facts::read(&metadata).map_err(unfit)?;
+    let facts = facts.ok_or_else(|| unfit("it does not say what it learnt from".to_owned()))?;
+    if (facts.network, &facts.input) != (training.architecture, &training.input) {
+        let (network, wanted) = (facts.network.name(), training.architecture.name());
+        let (input, takes) = (&facts.input, &training.input);
+        return Err(unfit(format!("it holds {network} for {input}, and not {wanted} for {takes}")));
     }
-    let named: Vec<Arc<str>> = serde_json::from_str(named).map_err(|error| unfit(error.to_string()))?;
-    if named != classes {
+    if facts.classes != classes {
         return Err(unfit(format!(
             "it tells {} other classes apart than the {} of the dataset",
-            named.len(),
+            facts.classes.len(),
             classes.len()
         )));
     }
-    let epochs = serde_json::from_str(epochs).map_err(|error| unfit(error.to_string()))?;
-    let tensors = weights::read(path).map_err(TrainError::Unfit)?;
+    // Another division would ask it in the validation what it has learnt.
+    let Split { seed, validation, inputs, .. } = &facts.split;
+    if (split.seed, split.validation.to_bits()) != (*seed, validation.to_bits()) {
+        return Err(unfit(format!(
+            "it began with --seed {seed} --validation {validation}; wanted these again"
+        )));
+    }
+    if *split != facts.split {
+        return Err(unfit(format!(
+            "it began with a dataset of {inputs} inputs, and this one has others, or others' names: {}",
+            split.inputs
+        )));
+    }
     weights::install(training.architecture, store, &tensors).map_err(unfit)?;
-    Ok(epochs)
+    Ok(facts.epochs)
 }
 
 /// Which inputs are learnt from, and which are kept for validation.
-fn split(training: &Training, dataset: &Dataset) -> Result<(Vec<usize>, Vec<usize>), TrainError> {
+fn divided(training: &Training, dataset: &Dataset) -> Result<(Vec<usize>, Vec<usize>), TrainError> {
     let count = dataset.names().len();
     if let Some(input) = (0..count).find(|input| dataset.label(*input).is_none()) {
         let name = dataset.names()[input].to_string();

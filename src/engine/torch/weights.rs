@@ -1,10 +1,11 @@
 //! Weights on disk: read with every name and shape checked, and written with what is needed to use them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata as Head, SafeTensors, TensorView};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -12,6 +13,8 @@ use crate::base::Architecture;
 
 /// The most bytes of a file with weights.
 const FILE_BYTES_MAX: u64 = 8 << 30;
+/// The longest head of a .safetensors file that is read: it stands after its length, in eight bytes, and names what follows.
+const HEAD_BYTES_MAX: u64 = 100 << 20;
 /// The most names that a message lists.
 const SHOWN_MAX: usize = 3;
 /// Counts that torchvision stores and nobody needs for inference.
@@ -20,8 +23,11 @@ const COUNTED: &str = ".num_batches_tracked";
 /// The names and values of a file.
 pub(super) type Tensors = BTreeMap<String, Tensor>;
 
-/// Reads all of a file, onto the processor.
-pub(super) fn read(path: &Path) -> Result<Tensors, String> {
+/// What is said beside them, by name.
+pub(super) type Metadata = HashMap<String, String>;
+
+/// Reads all of a file, onto the processor; the format `.ot` has no metadata.
+pub(super) fn read(path: &Path) -> Result<(Tensors, Metadata), String> {
     let shown = path.display();
     let size = fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?.len();
     if size > FILE_BYTES_MAX {
@@ -30,15 +36,18 @@ pub(super) fn read(path: &Path) -> Result<Tensors, String> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => {
             let bytes = fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
-            let file = SafeTensors::deserialize(&bytes)
-                .map_err(|error| format!("{shown} is no sound .safetensors file: {error}"))?;
+            let unsound = |error| format!("{shown} is no sound .safetensors file: {error}");
+            let file = SafeTensors::deserialize(&bytes).map_err(unsound)?;
+            let (_, head) = SafeTensors::read_metadata(&bytes).map_err(unsound)?;
             let tensors = file.iter().filter(|(name, _)| !name.ends_with(COUNTED));
-            tensors.map(|(name, view)| Ok((name.to_owned(), tensor(name, &view)?))).collect()
+            let tensors = tensors.map(|(name, view)| Ok((name.to_owned(), tensor(name, &view)?)));
+            Ok((tensors.collect::<Result<_, String>>()?, head.metadata().clone().unwrap_or_default()))
         }
         Some("ot") => {
             let tensors = Tensor::load_multi_with_device(path, Device::Cpu)
-                .map_err(|error| format!("{shown} is no sound .ot file: {}", first_line(&error)))?;
-            Ok(tensors.into_iter().filter(|(name, _)| !name.ends_with(COUNTED)).collect())
+                .map_err(|error| format!("{shown} is no sound .ot file: {}", reason(&error)))?;
+            let tensors = tensors.into_iter().filter(|(name, _)| !name.ends_with(COUNTED));
+            Ok((tensors.collect(), Metadata::new()))
         }
         _ => Err(format!(
             "{shown} does not end in .safetensors or .ot; wanted one of these two formats of weights"
@@ -57,7 +66,7 @@ fn tensor(name: &str, view: &TensorView<'_>) -> Result<Tensor, String> {
     let shape: Vec<i64> = view.shape().iter().map(|side| *side as i64).collect();
     // That the bytes are as many as the shape needs was checked with the file.
     let tensor = Tensor::f_from_data_size(view.data(), &shape, kind);
-    Ok(tensor.map_err(|error| format!("{name}: {}", first_line(&error)))?.to_kind(Kind::Float))
+    Ok(tensor.map_err(|error| format!("{name}: {}", reason(&error)))?.to_kind(Kind::Float))
 }
 
 /// How many classes these weights tell apart.
@@ -92,7 +101,7 @@ pub(super) fn install(architecture: Architecture, store: &VarStore, tensors: &Te
             return Err(format!("{name} has the shape {found:?} instead of {wanted:?}"));
         }
         let copied = tch::no_grad(|| parameter.f_copy_(tensor));
-        copied.map_err(|error| format!("{name}: {}", first_line(&error)))?;
+        copied.map_err(|error| format!("{name}: {}", reason(&error)))?;
     }
     Ok(())
 }
@@ -108,38 +117,76 @@ fn some(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     }
 }
 
-/// Writes tensors, and facts about them, as .safetensors in the place of `path`; no half of a file is ever there.
+/// Writes tensors, and what is said beside them, as .safetensors in the place of `path`; no half of a file is ever there.
 pub(super) fn write(
     path: &Path,
     tensors: &HashMap<String, Tensor>,
-    facts: HashMap<String, String>,
+    metadata: Metadata,
 ) -> Result<(), String> {
     let mut all = BTreeMap::new();
     for (name, tensor) in tensors {
         let flat = tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
         let mut bytes = vec![0; flat.numel() * 4];
-        flat.f_copy_data_u8(&mut bytes, flat.numel()).map_err(|error| first_line(&error))?;
+        flat.f_copy_data_u8(&mut bytes, flat.numel()).map_err(|error| reason(&error))?;
         all.insert(name.clone(), (flat.size().iter().map(|side| *side as usize).collect::<Vec<_>>(), bytes));
     }
     let views = all.iter().map(|(name, (shape, bytes))| {
         (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a number has four bytes"))
     });
-    let bytes = safetensors::serialize(views, Some(facts)).map_err(|error| error.to_string())?;
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())?;
     let half = path.with_extension("tmp");
     let written = fs::write(&half, bytes).and_then(|()| fs::rename(&half, path));
-    written.map_err(|error| format!("cannot write {}: {error}", path.display()))
+    written.map_err(|error| {
+        // What is written of it would only take room, of which there may be none.
+        let _ = fs::remove_file(&half);
+        format!("cannot write {}: {error}", path.display())
+    })
 }
 
-/// What is said beside the weights in a .safetensors file.
-pub(super) fn facts(path: &Path) -> Result<HashMap<String, String>, String> {
-    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes)
-        .map_err(|error| format!("{} is no sound .safetensors file: {error}", path.display()))?;
-    Ok(metadata.metadata().clone().unwrap_or_default())
+/// What is said beside the weights in a .safetensors file, whose head alone is read.
+pub(super) fn metadata(path: &Path) -> Result<Metadata, String> {
+    let shown = path.display();
+    let read = |from: File| -> std::io::Result<Vec<u8>> {
+        let mut from = BufReader::new(from);
+        let mut length = [0; 8];
+        from.read_exact(&mut length)?;
+        let mut head = Vec::new();
+        from.take(u64::from_le_bytes(length).min(HEAD_BYTES_MAX)).read_to_end(&mut head)?;
+        Ok(head)
+    };
+    let head = File::open(path).and_then(read).map_err(|error| format!("{shown}: {error}"))?;
+    let head: Head = serde_json::from_slice(&head)
+        .map_err(|error| format!("{shown} is no sound .safetensors file: {error}"))?;
+    Ok(head.metadata().clone().unwrap_or_default())
 }
 
-/// What libtorch says, without the stack of C++ calls.
-pub(super) fn first_line(error: &tch::TchError) -> String {
-    let text = error.to_string();
-    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason given").to_owned()
+/// What libtorch says, without the stack of C++ calls: its first line, and of a script's error, which begins with where it was,
+/// what it was.
+pub(super) fn reason(error: &tch::TchError) -> String {
+    essence(&error.to_string()).to_owned()
+}
+
+fn essence(text: &str) -> &str {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or("no reason given");
+    let named = |line: &&str| {
+        let name = line.split_once(": ").map(|(name, _)| name);
+        name.is_some_and(|name| name.ends_with("Error") && !name.contains(' '))
+    };
+    lines.find(named).unwrap_or(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::essence;
+
+    #[test]
+    fn of_an_error_its_essence_is_told() {
+        let script = "The following operation failed in the TorchScript interpreter.\n\
+                      Traceback of TorchScript (most recent call last):\n  File \"<string>\", line 3, in forward\n\
+                      RuntimeError: shape '[1, 7]' is invalid for input of size 12\n";
+        assert_eq!(essence(script), "RuntimeError: shape '[1, 7]' is invalid for input of size 12");
+        assert_eq!(essence("\nno such file\nException raised from open: at x.cpp"), "no such file");
+        assert_eq!(essence(""), "no reason given");
+    }
 }

@@ -10,10 +10,13 @@ use anyhow::{Context, Result, bail};
 
 use super::super::times::Times;
 use crate::base::{AttemptId, Epoch, Network};
+use crate::cli::STOP;
 use crate::engine::{Event, Model, Order, Said, Setup, Supervisor};
 
 /// How long a load or a query may take.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// Between two looks at whether somebody wants it to end.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often it is loaded, each time by a fresh process.
 const LOADS: u32 = 5;
 /// What no model is called.
@@ -194,10 +197,17 @@ impl Child {
     }
 
     fn answer(&self) -> Result<Said> {
-        match self.heard.recv_timeout(PATIENCE) {
-            Ok(Event::Said(said)) => Ok(said),
-            Ok(Event::Died { reason }) => bail!("the engine died: {reason}"),
-            Err(_) => bail!("the engine did not answer within {} s", PATIENCE.as_secs()),
+        let began = Instant::now();
+        loop {
+            match self.heard.recv_timeout(LOOK_EVERY) {
+                Ok(Event::Said(said)) => return Ok(said),
+                Ok(Event::Died { reason }) => bail!("the engine died: {reason}"),
+                Err(_) if STOP.load(Ordering::Relaxed) => bail!("interrupted; nothing was written"),
+                Err(_) if began.elapsed() > PATIENCE => {
+                    bail!("the engine did not answer within {} s", PATIENCE.as_secs())
+                }
+                Err(_) => {}
+            }
         }
     }
 }
