@@ -1,27 +1,24 @@
 //! What `idunno sim` shows at the end: jobs, recovery, checks, where the files are.
 
-use std::collections::BTreeMap;
+mod complaints;
+mod recoveries;
+
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(super) use self::complaints::complaints;
+use self::recoveries::recoveries;
 use super::findings::Findings;
 use super::sim::Runs;
-use super::text::{columns, count, duration, list, number, quoted, rounded, some, wrapped};
+use super::text::{columns, count, duration, list, number, rounded, some, wrapped};
 use super::{Exit, Format};
-use crate::check::Invariant;
 use crate::report::{Finished, Stats};
-use crate::scenario::{FaultKind, Plan, Target};
+use crate::scenario::Plan;
 
 /// More jobs than this are not shown one by one.
 const JOBS_MAX: usize = 12;
-/// More groups of faults than this are shown by kind alone.
-const GROUPS_MAX: usize = 4;
-/// The most trials that were given up of which it is said what was left to do.
-const GIVEN_UP_SHOWN: usize = 3;
-/// More violations of one invariant than this are counted and not shown: they tend to be alike.
-const ALIKE_SHOWN: u64 = 3;
 
 /// An error, with what led to it.
 pub(super) fn error(error: &anyhow::Error) {
@@ -130,7 +127,7 @@ fn tables(plan: &Plan, finished: &Finished, findings: &Findings) -> String {
 /// What was run and what it came to.
 fn told(plan: &Plan, finished: &Finished) -> Vec<String> {
     let mut parts = vec![heading(plan), jobs(finished)];
-    parts.extend(groups(plan).iter().filter_map(|(label, faults)| recovery(label, faults, finished)));
+    parts.extend(recoveries(plan, finished));
     parts
 }
 
@@ -195,94 +192,6 @@ fn jobs(finished: &Finished) -> String {
         let _ = write!(text, "\n  and {} more in jobs.csv", jobs.len() - JOBS_MAX);
     }
     text
-}
-
-/// The faults of a scenario by what they do and to whom: a label and their numbers, from 0.
-fn groups(plan: &Plan) -> Vec<(String, Vec<u32>)> {
-    let group = |label: &dyn Fn(usize) -> String| {
-        let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
-        for position in 0..plan.faults.len() {
-            let (label, fault) = (label(position), position as u32);
-            match groups.iter_mut().find(|(known, _)| *known == label) {
-                Some((_, faults)) => faults.push(fault),
-                None => groups.push((label, vec![fault])),
-            }
-        }
-        groups
-    };
-    let what = |position: usize| what(&plan.faults[position].kind);
-    let whom = |position: usize| target(plan, &plan.faults[position].target);
-    let fine = group(&|position| {
-        let (event, place) = what(position);
-        format!("the {event} {place} {}", whom(position))
-    });
-    if fine.len() <= GROUPS_MAX { fine } else { group(&|position| format!("each {}", what(position).0)) }
-}
-
-/// What a fault is, and the word between that and whom it hits.
-fn what(kind: &FaultKind) -> (&'static str, &'static str) {
-    match kind {
-        FaultKind::Crash { wipe: false } => ("crash", "of"),
-        FaultKind::Crash { wipe: true } => ("crash and wiped disk", "of"),
-        FaultKind::Restart => ("restart", "of"),
-        FaultKind::Leave => ("departure", "of"),
-        FaultKind::Pause => ("pause", "of"),
-        FaultKind::Isolate => ("isolation", "of"),
-        FaultKind::Cut { .. } => ("cut", "around"),
-        FaultKind::SlowLink(_) => ("slow link", "of"),
-        FaultKind::Jam => ("jam of messages", "at"),
-        FaultKind::Partial(_) => ("partial cut", "among"),
-        FaultKind::Starve(_) => ("starvation", "of"),
-        FaultKind::Skew(_) => ("skewed clock", "of"),
-        FaultKind::Suspend => ("suspension", "of"),
-        FaultKind::Loss(_) => ("loss of messages", "at"),
-        FaultKind::Delay(_) => ("delay of messages", "at"),
-        FaultKind::Duplicate(_) => ("doubling of messages", "at"),
-        FaultKind::Reorder(_) => ("reordering of messages", "at"),
-        FaultKind::Slow(_) => ("slowing", "of"),
-        FaultKind::LoadFailure { .. } => ("failure to load", "on"),
-        FaultKind::EngineDeath => ("death of the engine", "on"),
-        FaultKind::Stuck => ("stuck query", "on"),
-        FaultKind::SlowDisk(_) => ("slow disk", "of"),
-        FaultKind::FullDisk => ("full disk", "of"),
-        FaultKind::Corrupt => ("damaged disk", "of"),
-        FaultKind::Rollback => ("return to an old disk", "of"),
-        FaultKind::Rot => ("rotten chunk", "of"),
-        FaultKind::BadOutput(_) => ("wrong answers", "of"),
-        FaultKind::RepeatOutput => ("repeated answers", "of"),
-    }
-}
-
-fn target(plan: &Plan, whom: &Target) -> String {
-    match whom {
-        Target::Node(machine) => plan.nodes[*machine as usize].name.to_string(),
-        Target::Coordinator => "the coordinator".to_owned(),
-        Target::Voter => "a voter".to_owned(),
-        Target::BusiestWorker => "the busiest worker".to_owned(),
-        Target::Worker => "a worker".to_owned(),
-        Target::Spare => "a machine that can be spared".to_owned(),
-        Target::Random(n) => some(u64::from(*n), "node at random", "nodes at random"),
-        Target::Minority => "a minority".to_owned(),
-        Target::All => "all nodes".to_owned(),
-        Target::Each => "each node".to_owned(),
-        Target::Concerned => "the node concerned".to_owned(),
-        Target::Several(several) => list(&several.iter().map(|one| target(plan, one)).collect::<Vec<_>>()),
-    }
-}
-
-const SPANS: [&str; 5] =
-    ["detected", "new coordinator", "dispatching again", "first result", "back at its pace"];
-
-fn recovery(label: &str, faults: &[u32], finished: &Finished) -> Option<String> {
-    let stats = finished.summary.recovery(faults);
-    let head = [format!("After {label}"), "n".into(), "p50".into(), "p95".into(), "max".into()];
-    let mut rows: Vec<Vec<String>> = vec![head.to_vec()];
-    for (name, stats) in SPANS.iter().zip(&stats).filter(|(_, stats)| stats.n > 0) {
-        let time = |value| shown(value, duration);
-        let n = count(stats.n as u64);
-        rows.push(vec![format!("  {name}"), n, time(stats.p50), time(stats.p95), time(stats.max)]);
-    }
-    (rows.len() > 1).then(|| columns(&rows))
 }
 
 fn checks(findings: &Findings) -> String {
@@ -357,95 +266,6 @@ pub(super) fn counted(findings: &Findings) -> String {
     };
     let text = format!("{whose} {} lost, {} counted twice.{failed}", count(lost), count(doubled));
     wrapped(&text, "")
-}
-
-/// How a bug that was planted is said on the command line.
-#[cfg(debug_assertions)]
-fn planted(plan: &Plan) -> String {
-    let mutant = crate::scenario::Mutant::ALL.into_iter().find(|mutant| plan.config.has(*mutant));
-    mutant.map_or_else(String::new, |mutant| format!(" --mutant {}", mutant.name()))
-}
-
-/// Nothing is planted in release builds.
-#[cfg(not(debug_assertions))]
-fn planted(_: &Plan) -> String {
-    String::new()
-}
-
-/// What went wrong, with the command that repeats it.
-pub(super) fn complaints(
-    argument: &str,
-    settings: &[String],
-    plan: &Plan,
-    findings: &Findings,
-) -> Vec<String> {
-    let settings = settings.iter().fold(planted(plan), |text, set| text + " --set " + &quoted(set));
-    let repeat = |seed: u64| {
-        let (argument, first) = (quoted(argument), plan.seed);
-        let trial = seed.wrapping_sub(first);
-        if findings.gaps.any() {
-            return "what happened cannot be repeated; history.jsonl has all of it".to_owned();
-        }
-        if findings.real {
-            return format!(
-                "try it again, which may come out otherwise: idunno drill {argument} --seed {seed} --trials 1 --out \
-                 repeat{settings}\n  rehearse it: idunno sim {argument} --seed {seed} --trials 1 --out repeat{settings}"
-            );
-        }
-        format!(
-            "repeat it with: idunno sim {argument} --seed {seed} --trials 1 --out repeat{settings}\n  \
-             follow it with: idunno sim {argument} --seed {first} --trace --trial {trial}{settings}"
-        )
-    };
-    let mut lines = Vec::new();
-    let mut shown: BTreeMap<Invariant, u64> = BTreeMap::new();
-    for violation in &findings.violations {
-        let shown = shown.entry(violation.invariant).or_default();
-        if *shown == ALIKE_SHOWN {
-            continue;
-        }
-        *shown += 1;
-        let kind = match violation.kind() {
-            crate::check::Kind::Safety => "safety",
-            crate::check::Kind::Liveness => "liveness",
-        };
-        lines.push(format!("{}: {kind} broke at {violation}\n  {}", plan.name, repeat(violation.seed)));
-    }
-    for (invariant, found) in &findings.violations_of {
-        let hidden = found - shown.get(invariant).copied().unwrap_or(0);
-        if hidden > 0 {
-            let more = some(hidden, "more violation", "more violations");
-            lines.push(format!("{}: {more} of invariant {}.", plan.name, invariant.number()));
-        }
-    }
-    for (seed, left) in findings.unfinished.iter().take(GIVEN_UP_SHOWN) {
-        let left = list(left);
-        lines.push(format!(
-            "{}: the trial with seed {seed} was given up; still to do: {left}.\n  {}",
-            plan.name,
-            repeat(*seed)
-        ));
-    }
-    let hidden = findings.unfinished.len().saturating_sub(GIVEN_UP_SHOWN) as u64;
-    if hidden > 0 {
-        let trials = some(hidden, "more trial was", "more trials were");
-        lines.push(format!("{}: {trials} given up.", plan.name));
-    }
-    let missed = findings.census.faults_missed;
-    if missed > 0 {
-        lines.push(format!(
-            "{}: {} could not be injected; membership.csv and history.jsonl say what the cluster was doing.",
-            plan.name,
-            some(missed, "fault", "faults")
-        ));
-    }
-    if findings.all_missed() {
-        lines.push(format!(
-            "error: {}: none of its faults happened, so that the run shows nothing of what it is for.",
-            plan.name
-        ));
-    }
-    lines
 }
 
 /// The rows of summary.csv, each after the name of its scenario; the names of the columns stand above the first one.

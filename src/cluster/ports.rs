@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::machine::Routes;
-use super::net::endpoint::{Dialler, Lane};
+use super::net::endpoint::{DialError, Dialler, Lane};
 use super::net::link::{Form, Links};
 use super::{Options, StartError, needs};
 use crate::base::NodeId;
@@ -19,6 +19,7 @@ const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_UPS_MAX: u32 = 600;
 /// How often a free pair of ports is looked for.
 const PORTS_TRIES_MAX: u32 = 50;
+
 /// A node's two ports, a third one from which it fetches what is large, and the ways out of them.
 pub(super) struct Ports {
     /// Where others reach the first.
@@ -66,13 +67,11 @@ impl Ports {
         while !stop() {
             let mut found = Vec::new();
             for &address in &options.join {
-                match self.lanes[0].handle.block_on(self.diallers[0].dial(address, None)) {
-                    Ok((connection, id)) => {
-                        connection.close(0_u32.into(), b"");
-                        if id != me {
-                            self.routes.learn(id, address);
-                            found.push(id);
-                        }
+                match self.lanes[0].handle.block_on(who(&self.diallers[0], address)) {
+                    Ok(id) if id == me => {}
+                    Ok(id) => {
+                        self.routes.learn(id, address);
+                        found.push(id);
                     }
                     Err(error) if !said => tracing::warn!(%address, %error, "cannot be joined yet"),
                     Err(error) => tracing::debug!(%address, %error, "cannot be joined yet"),
@@ -100,14 +99,11 @@ pub(super) async fn look_up(
     for _ in 0..LOOK_UPS_MAX {
         let mut silent = Vec::new();
         for address in addresses {
-            match dialler.dial(address, None).await {
-                Ok((connection, id)) => {
-                    connection.close(0_u32.into(), b"");
-                    if members.contains(&id) && id != me {
-                        routes.learn(id, address);
-                    } else if id != me {
-                        tracing::warn!(%address, node = %id, "is not known as a member of the cluster to which the data belongs");
-                    }
+            match who(&dialler, address).await {
+                Ok(id) if id == me => {}
+                Ok(id) if members.contains(&id) => routes.learn(id, address),
+                Ok(id) => {
+                    tracing::warn!(%address, node = %id, "is not known as a member of the cluster to which the data belongs");
                 }
                 Err(error) => {
                     tracing::debug!(%address, %error, "does not say who it is");
@@ -121,6 +117,13 @@ pub(super) async fn look_up(
         addresses = silent;
         tokio::time::sleep(LOOK_UP_AGAIN).await;
     }
+}
+
+/// Who lives at an address.
+async fn who(dialler: &Dialler, address: SocketAddr) -> Result<NodeId, DialError> {
+    let (connection, id) = dialler.dial(address, None).await?;
+    connection.close(0_u32.into(), b"");
+    Ok(id)
 }
 
 /// The ports of a node, bound, and where others reach them.

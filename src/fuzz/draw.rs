@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::faults::{self, Family, Ground};
+use super::family::Family;
+use super::faults::{self, Ground};
 use super::profile::Profile;
 use super::{lasting, settings};
 use crate::base::{BySize, CostProfile, Draw, Rng, Span};

@@ -6,6 +6,7 @@
 //! is a scenario file in the end: what is run is the plan that its text gives when it is read again.
 
 mod draw;
+mod family;
 mod faults;
 mod lasting;
 mod patterns;

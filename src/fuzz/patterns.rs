@@ -1,6 +1,7 @@
 //! Families that are stories: several faults in the order and at the distance in which clusters are known to lose data.
 
-use super::faults::{Family, Ground, fault, several};
+use super::family::Family;
+use super::faults::{Ground, fault, several};
 use crate::base::{Draw, Rng, Span};
 use crate::scenario::{Direction, Fault, FaultKind, Target, Trigger};
 

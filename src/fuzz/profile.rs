@@ -1,6 +1,6 @@
 //! What a campaign aims at.
 
-use super::faults::{FAMILIES, Family};
+use super::family::{FAMILIES, Family};
 
 /// What a campaign aims at: which faults its scenarios may have, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
