@@ -236,7 +236,7 @@ impl Elections {
             return;
         }
         let count = |seats: &Seats| seats.voters.iter().filter(|&&id| backs(id)).count();
-        let Some(seats) = candidates.iter().find(|seats| count(seats) >= seats.quorum()) else {
+        let Some(seats) = candidates.iter().find(|seats| seats.is_quorum(backs)) else {
             let (have, of) = (count(&candidates[0]), candidates[0].voters.len());
             findings.report(
                 Invariant::OneLeader,
@@ -248,7 +248,7 @@ impl Elections {
         };
         findings.census.leaders_verified += 1;
         // Without one vote to spare each of them was told, and what is told is on the disk.
-        let exact = own.is_some() && count(seats) == seats.quorum();
+        let exact = own.is_some() && seats.passing.is_none() && count(seats) == seats.quorum();
         let told: Vec<NodeId> = seats.voters.iter().copied().filter(|&id| exact && backs(id)).collect();
         for id in told.into_iter().filter(|&id| id != who.id) {
             self.prove(id, Vote { epoch, candidate: who.id }, who, roster, findings);

@@ -143,10 +143,7 @@ impl Liveness {
             // Nobody knows yet who votes: all must be there, each with the disk that it had.
             return facts.roster.is_whole() && !facts.roster.has_replaced();
         };
-        let stands = |seats: &Seats| {
-            let healthy = seats.voters.iter().filter(|&&id| facts.roster.is_healthy(id)).count();
-            healthy >= seats.quorum()
-        };
+        let stands = |seats: &Seats| seats.is_quorum(|id| facts.roster.is_healthy(id));
         // A change of seats is in force before it is committed.
         let in_force = |id: &NodeId| {
             facts

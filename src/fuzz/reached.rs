@@ -267,7 +267,7 @@ mod tests {
 
     fn seated(reached: &mut Reached, number: u64, voters: &[Machine]) {
         let voters = voters.iter().map(|machine| id(*machine)).collect();
-        let seats = Arc::new(Seats { number, voters, learners: Vec::new() });
+        let seats = Arc::new(Seats { number, voters, learners: Vec::new(), passing: None });
         tell(reached, Some(0), What::Node(Observation::Seated { seats }));
     }
 

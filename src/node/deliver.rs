@@ -151,16 +151,13 @@ impl Node {
         self.log.leader().filter(|&leader| leader == self.me || heard)
     }
 
-    /// The voters that are not heard: suspects, and those who are evicted and still have their seats.
-    fn missing(&self) -> impl Iterator<Item = NodeId> {
-        let is_missing = |&voter: &NodeId| {
-            self.membership.is_suspect(voter) || self.membership.view().member(voter).is_none()
-        };
-        self.seats.voters.iter().copied().filter(is_missing)
+    /// Whether a voter is not heard: a suspect, or one who is evicted and still has its seat.
+    fn is_missing(&self, voter: NodeId) -> bool {
+        self.membership.is_suspect(voter) || self.membership.view().member(voter).is_none()
     }
 
     fn hears_a_quorum(&self) -> bool {
-        self.seats.voters.len() - self.missing().count() >= self.seats.quorum()
+        self.seats.is_quorum(|voter| !self.is_missing(voter))
     }
 
     /// Why a request cannot be served here.
@@ -169,7 +166,8 @@ impl Node {
         Arc::new(Reply::Refused(if self.hears_a_quorum() || self.seats.voters.is_empty() {
             Refusal::NoCoordinator
         } else {
-            Refusal::NoQuorum { missing: self.missing().collect() }
+            let voters = self.seats.voters.iter().copied();
+            Refusal::NoQuorum { missing: voters.filter(|&voter| self.is_missing(voter)).collect() }
         }))
     }
 }

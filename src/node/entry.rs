@@ -82,12 +82,54 @@ pub struct Seats {
     pub voters: Vec<NodeId>,
     /// Those who receive the log without a vote, in order.
     pub learners: Vec<NodeId>,
+    /// The seat that passes from one node to another; both are among the voters meanwhile.
+    #[serde(default)]
+    pub passing: Option<Passing>,
+}
+
+/// A seat passes from one node to another. Meanwhile two majorities decide together: one of the voters as they were, and one of the voters as
+/// they will be. So nothing can be decided without those who would have decided before, nor without those who will after (joint consensus,
+/// Ongaro and Ousterhout, 2014).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Passing {
+    /// Who loses it.
+    pub from: NodeId,
+    /// Who gets it.
+    pub to: NodeId,
 }
 
 impl Seats {
-    /// How many voters make a majority.
+    /// How many voters make a majority; while a seat passes, how many do of those before and of those after.
     pub fn quorum(&self) -> usize {
-        self.voters.len() / 2 + 1
+        (self.voters.len() - usize::from(self.passing.is_some())) / 2 + 1
+    }
+
+    /// Whether those of whom `is_there` holds can decide.
+    pub fn is_quorum(&self, is_there: impl Fn(NodeId) -> bool) -> bool {
+        let there = |out: Option<NodeId>| {
+            self.voters.iter().filter(|&&id| Some(id) != out && is_there(id)).count() >= self.quorum()
+        };
+        self.left_out().all(there)
+    }
+
+    /// The highest value that a quorum has reached, each voter `of` its own; `None` without voters.
+    pub fn reached<T: Ord>(&self, of: impl Fn(NodeId) -> T) -> Option<T> {
+        let by = |out: Option<NodeId>| {
+            let mut values: Vec<T> =
+                self.voters.iter().filter(|&&id| Some(id) != out).map(|&id| of(id)).collect();
+            values.sort_unstable_by(|a, b| b.cmp(a));
+            values.into_iter().nth(self.quorum() - 1)
+        };
+        self.left_out().map(by).min().flatten()
+    }
+
+    /// Of which voters a majority is needed: of all but one each time, or of all.
+    fn left_out(&self) -> impl Iterator<Item = Option<NodeId>> {
+        let (first, second) = match self.passing {
+            None => (None, None),
+            Some(Passing { from, to }) => (Some(to), Some(Some(from))),
+        };
+        std::iter::once(first).chain(second)
     }
 }
 

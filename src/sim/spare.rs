@@ -32,14 +32,14 @@ impl<P: Process, W: Watcher> Scene for World<'_, P, W> {
         let stays =
             |machine: Machine| !lost.contains(&machine) && !self.faults.takes_for_good(machine, self.plan);
         let works = |machine: Machine| self.plan.nodes[machine as usize].worker;
-        let keeps = |id: &NodeId| {
-            self.book.find(*id).is_some_and(|address| {
+        let keeps = |id: NodeId| {
+            self.book.find(id).is_some_and(|address| {
                 let (host, disk) =
                     (&self.hosts[address.machine as usize], &self.disks[address.machine as usize]);
                 stays(address.machine) && host.disk == address.disk && disk.damage().is_empty()
             })
         };
-        let stands = |seats: &Seats| seats.voters.iter().filter(|id| keeps(id)).count() >= seats.quorum();
+        let stands = |seats: &Seats| seats.is_quorum(keeps);
         let committed = &self.watch.seats;
         let machines = || 0..self.hosts.len() as Machine;
         let in_force = machines().map(|machine| self.seats_of(machine));

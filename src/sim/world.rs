@@ -103,7 +103,7 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         let view = Arc::new(View::new(ViewId(1), plan.config.membership.observers_each(), members.collect()));
         let mut voters = ids[..plan.config.failover.voters_for(ids.len())].to_vec();
         voters.sort_unstable();
-        let seats = Arc::new(Seats { number: 1, voters, learners: Vec::new() });
+        let seats = Arc::new(Seats { number: 1, voters, learners: Vec::new(), passing: None });
         let mut book = Book::new(ids.len());
         for (machine, &id) in ids.iter().enumerate() {
             book.insert(id, Address { machine: machine as Machine, disk: 0 });

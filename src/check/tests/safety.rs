@@ -85,7 +85,7 @@ fn a_leader_without_a_majority_is_noticed() {
 fn a_majority_is_counted_by_the_seats_that_the_leader_has_in_force() {
     let mut story = Story::begin();
     let voters = story.ids[..3].to_vec();
-    let seats = Arc::new(Seats { number: 2, voters, learners: Vec::new() });
+    let seats = Arc::new(Seats { number: 2, voters, learners: Vec::new(), passing: None });
     story.node(1, Observation::Seated { seats });
     for voter in [1, 2] {
         story.node(voter, Observation::Voted { epoch: Epoch(3), candidate: story.id(1) });

@@ -132,7 +132,7 @@ impl Story {
         let ids: Vec<NodeId> = (0..SIZE).map(|machine| NodeId::new(100 + u64::from(machine))).collect();
         let members = (0..SIZE).map(|m| member(ids[m as usize], m, Incarnation(1))).collect::<Vec<_>>();
         let view = Arc::new(View::new(ViewId(1), 3, members.clone()));
-        let seats = Arc::new(Seats { number: 1, voters: ids.clone(), learners: Vec::new() });
+        let seats = Arc::new(Seats { number: 1, voters: ids.clone(), learners: Vec::new(), passing: None });
         let n = SIZE as usize;
         let mut story = Story {
             plan: plan(),

@@ -9,8 +9,8 @@ use crate::base::QueryId;
 use crate::cli::text::some;
 use crate::history::{ClientEvent, FaultEvent, FaultPhase};
 use crate::node::{
-    Change, ChunkCommand, Dispatch, Effect, EngineCommand, Entry, GiveUp, Observation, Payload, Record,
-    Seats, StepDown, Uncounted,
+    Change, ChunkCommand, Dispatch, Effect, EngineCommand, Entry, GiveUp, Observation, Passing, Payload,
+    Record, Seats, StepDown, Uncounted,
 };
 
 /// What a node observed. `first` says that no other node has applied this entry before.
@@ -160,7 +160,10 @@ fn seats(seats: &Seats, names: &Names) -> String {
     } else {
         format!(", learning: {}", names.nodes(seats.learners.iter().copied()))
     };
-    format!("seats {}: voters {voters}{learners}", seats.number)
+    let passing = seats.passing.map_or_else(String::new, |Passing { from, to }| {
+        format!(", a seat passes from {} to {}", names.node(from), names.node(to))
+    });
+    format!("seats {}: voters {voters}{passing}{learners}", seats.number)
 }
 
 /// What an entry did. Its kind is that of its effect where it shows first, and `log` where others follow.

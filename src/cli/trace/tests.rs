@@ -89,7 +89,12 @@ fn member(n: u64) -> Member {
 }
 
 fn seats(number: u64, voters: &[u64]) -> Arc<Seats> {
-    Arc::new(Seats { number, voters: voters.iter().map(|&n| id(n)).collect(), learners: Vec::new() })
+    Arc::new(Seats {
+        number,
+        voters: voters.iter().map(|&n| id(n)).collect(),
+        learners: Vec::new(),
+        passing: None,
+    })
 }
 
 fn said(body: &Body) -> String {

@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn snapshot(index: u64) -> Record {
-        let seats = Arc::new(Seats { number: 1, voters: vec![ME], learners: Vec::new() });
+        let seats = Arc::new(Seats { number: 1, voters: vec![ME], learners: Vec::new(), passing: None });
         let state = vec![index as u8; 1000].into();
         Record::Snapshot(Arc::new(Snapshot { last: position(index), at: Time(index), seats, state }))
     }

@@ -65,7 +65,7 @@ impl Formed {
         let view = View::new(ViewId(1), plan.config.membership.observers_each(), members.collect());
         let mut voters = ids[..plan.config.failover.voters_for(ids.len())].to_vec();
         voters.sort_unstable();
-        let seats = Seats { number: 1, voters, learners: Vec::new() };
+        let seats = Seats { number: 1, voters, learners: Vec::new(), passing: None };
         let cluster = ClusterId(rng.fork("cluster").bits());
         Formed { cluster, ids, view: Arc::new(view), seats: Arc::new(seats) }
     }

@@ -503,11 +503,11 @@ impl Scene for Stage<'_> {
     fn can_spare(&self, lost: &[Machine]) -> bool {
         let stays =
             |machine: Machine| !lost.contains(&machine) && !self.faults.takes_for_good(machine, self.plan);
-        let keeps = |id: &NodeId| {
-            let home = self.hosts.iter().position(|host| host.id == *id);
+        let keeps = |id: NodeId| {
+            let home = self.hosts.iter().position(|host| host.id == id);
             home.is_some_and(|machine| stays(machine as Machine))
         };
-        let stands = |seats: &Seats| seats.voters.iter().filter(|id| keeps(id)).count() >= seats.quorum();
+        let stands = |seats: &Seats| seats.is_quorum(keeps);
         let committed = &self.progress.seats;
         let in_force = self.hosts.iter().filter_map(|host| host.role.as_ref()?.seats.as_ref());
         stands(committed)

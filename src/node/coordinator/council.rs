@@ -38,14 +38,12 @@ pub(super) struct Council {
     intended: Option<(Seats, u64, Time)>,
     /// The number of the last append before the last step of this reign, which is as good for the step that follows at once.
     stepped: Option<u64>,
-    /// The voters that were left when a lost one had to go before its successor could come.
-    vacated: Option<Vec<NodeId>>,
 }
 
 /// The next step of the seats, as a leader sees it that has not taken office yet.
 pub(in super::super) fn next_seats(me: NodeId, config: &Config, facts: &Facts<'_>) -> Option<Seats> {
     let (passed_over, departing) = (&BTreeMap::new(), &BTreeMap::new());
-    Seating { me, failover: &config.failover, facts, passed_over, departing, vacated: None }.next()
+    Seating { me, failover: &config.failover, facts, passed_over, departing }.next()
 }
 
 impl Council {
@@ -60,7 +58,6 @@ impl Council {
             passed_over: BTreeMap::new(),
             intended: None,
             stepped: None,
-            vacated: None,
         }
     }
 
@@ -120,7 +117,6 @@ impl Council {
             facts,
             passed_over: &self.passed_over,
             departing: &self.departing,
-            vacated: self.vacated.as_deref(),
         };
         let stepped = self.stepped.take();
         let Some(next) = seating.next() else {
@@ -138,9 +134,6 @@ impl Council {
             self.intended = Some((next, round, at));
             self.seats_at = facts.now + CONFIRM_EVERY;
             return None;
-        }
-        if seating.vacates(&next) {
-            self.vacated = Some(next.voters.clone());
         }
         self.stepped = Some(facts.round);
         Some(next)

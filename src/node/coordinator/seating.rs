@@ -1,17 +1,14 @@
 //! Who shall have a seat: the next single step towards seats that are all held by members that answer.
 //!
-//! A step that was wrong can be taken back only with a quorum of the seats that it made, and so perhaps never. Four rules
+//! A step that was wrong can be taken back only with a quorum of the seats that it made, and so perhaps never. Three rules
 //! keep that from happening:
 //!
 //! - A voter loses its seat only when it is no member *and* has not answered its leader for long. One that restarts, or that was
 //!   evicted in error, keeps it: it will be a member again in a moment.
-//! - The successor comes first if the seats with it have a quorum even if it dies at once. Of `2f + 2` voters as many can be lost
-//!   for good as of `2f + 1`, which is `f`; of `2f` it is one less, so that a voter that was removed too early would be missed for ever
-//!   if another one died just then.
-//! - Where the successor would be needed from the first moment on, because no more voters answer than have to, the lost voter goes
-//!   first. That does not change how many have to answer, before or after; so that it is not one that will be back, it must have
-//!   been silent for longer.
-//! - No step is taken before a majority of the voters that it makes has answered what was sent after it was thought of.
+//! - A lost voter's seat passes to its successor: while it does, those who would have decided before and those who will after decide
+//!   together. Of `2f + 1` voters `f` can be lost for good before, meanwhile and after, whichever these are. Were the lost one
+//!   removed first, of `2f` one less could be lost; were the successor there first, it would be needed from the first moment on.
+//! - No step is taken before a quorum of the seats that it makes has answered what was sent after it was thought of.
 //!
 //! Whoever leaves on purpose gives up its seat before it goes, so that however many leave, those who stay have a quorum.
 
@@ -21,7 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::super::config::Failover;
-use super::super::entry::Seats;
+use super::super::entry::{Passing, Seats};
 use super::Facts;
 use crate::base::{Incarnation, NodeId, Span, Time};
 
@@ -29,8 +26,6 @@ use crate::base::{Incarnation, NodeId, Span, Time};
 const CAUGHT_UP: u64 = 64;
 /// A voter or learner that has not answered for this many election time-outs cannot be counted on.
 const LOST_ELECTIONS: u64 = 4;
-/// How long a lost voter has been silent when it has to go before its successor can come.
-const GO_FIRST_AFTER: Span = Span::secs(5);
 /// How long one who leaves waits for a successor to learn.
 const SUCCESSOR_WITHIN: Span = Span::secs(5);
 /// How long lost voters are waited for before the cluster does with fewer: whoever replaces a voter too early loses nothing, but with
@@ -46,16 +41,17 @@ pub(super) struct Seating<'a> {
     pub(super) passed_over: &'a BTreeMap<NodeId, Time>,
     /// Members that leave on purpose, each since when it has asked: they go once they have no seat.
     pub(super) departing: &'a BTreeMap<NodeId, (Incarnation, Time)>,
-    /// The voters that were left when a lost one had to go before its successor could come.
-    pub(super) vacated: Option<&'a [NodeId]>,
 }
 
 impl Seating<'_> {
     /// The next step; `None` when nothing is to be done, or nothing can be done yet.
     ///
-    /// An odd number of voters is at rest; an even number is the middle of a replacement, of growth by two, or of shrinking by two.
+    /// An odd number of voters is at rest; an even number is the middle of a seat's passing, of growth by two, or of shrinking by two.
     pub(super) fn next(&self) -> Option<Seats> {
-        let Seats { voters, learners, .. } = self.facts.seats;
+        let Seats { voters, learners, passing, .. } = self.facts.seats;
+        if let Some(passing) = passing {
+            return self.pass_on(*passing);
+        }
         let staying: Vec<NodeId> = learners.iter().copied().filter(|id| self.stays(*id)).collect();
         if staying.len() < learners.len() {
             return self.step(voters.clone(), staying);
@@ -71,35 +67,37 @@ impl Seating<'_> {
             }
         }
         let odd = voters.len() % 2 == 1;
-        // A successor comes next, and not one more that goes.
-        let vacated = !odd && self.vacated == Some(voters) && !self.nobody_can_learn();
-        let grows = voters.len() < want || vacated;
-        let usual = match (odd, vacated) {
-            (true, _) => voters.len(),
-            (false, true) => voters.len() + 1,
-            (false, false) => voters.len() - 1,
-        };
+        let grows = voters.len() < want;
+        let usual = if odd { voters.len() } else { voters.len() - 1 };
         let need = (want.max(usual) + lost.len()).saturating_sub(voters.len());
         match (odd, lost.first(), ready.first()) {
-            (true, Some(_), Some(&successor)) => self.replace(&lost, successor).or_else(|| self.learn(need)),
+            (true, Some(_), Some(&successor)) => {
+                self.pass(self.longest_silent(&lost)?, successor).or_else(|| self.learn(need))
+            }
             // Only with both at hand, so that an even number does not have to last.
             (true, None, Some(&first)) if grows && ready.len() >= 2 => self.with(first),
             (true, _, _) if voters.len() >= 5 && self.nobody_can_learn() && self.are_given_up(&lost) => {
                 self.without(self.longest_silent(&lost)?)
             }
             (false, _, Some(&second)) if grows => self.with(second),
-            (false, Some(_), _) if !vacated => self.without(self.longest_silent(&lost)?),
+            (false, Some(_), _) => self.without(self.longest_silent(&lost)?),
             (false, None, _) if !grows => self.without(self.least_useful()?),
             (true | false, _, _) => self.learn(need),
         }
     }
 
-    /// The next step towards a lost voter's seat for `successor`.
-    fn replace(&self, lost: &[NodeId], successor: NodeId) -> Option<Seats> {
-        self.with(successor).or_else(|| {
-            let first = self.longest_silent(lost)?;
-            if (self.facts.silence)(first) < GO_FIRST_AFTER { None } else { self.without(first) }
-        })
+    /// The seat of a lost voter begins to pass to a learner.
+    fn pass(&self, from: NodeId, to: NodeId) -> Option<Seats> {
+        let seats = Seats { passing: Some(Passing { from, to }), ..self.and(to) };
+        self.stands(&seats).then_some(seats)
+    }
+
+    /// A seat that passes comes to its end: with the successor, unless it does not answer or is not needed, because who lost the seat
+    /// is back.
+    fn pass_on(&self, Passing { from, to }: Passing) -> Option<Seats> {
+        let back = self.is_member(from) && self.answers(from) || !self.answers(to) && !self.is_lost(from);
+        let (first, second) = if back { (to, from) } else { (from, to) };
+        self.without(first).or_else(|| self.without(second))
     }
 
     /// The next step towards seats of those who stay: a successor first if there can be one, then without the one that leaves. The
@@ -213,11 +211,16 @@ impl Seating<'_> {
 
     /// A learner becomes a voter.
     fn with(&self, learner: NodeId) -> Option<Seats> {
+        let seats = self.and(learner);
+        self.stands(&seats).then_some(seats)
+    }
+
+    fn and(&self, learner: NodeId) -> Seats {
         let Seats { voters, learners, .. } = self.facts.seats;
         let mut voters = voters.clone();
         voters.push(learner);
         voters.sort_unstable();
-        self.step(voters, learners.iter().copied().filter(|id| *id != learner).collect())
+        self.seats(voters, learners.iter().copied().filter(|id| *id != learner).collect())
     }
 
     /// A voter loses its seat.
@@ -228,8 +231,16 @@ impl Seating<'_> {
 
     /// The step to these seats, if they have a quorum.
     fn step(&self, voters: Vec<NodeId>, learners: Vec<NodeId>) -> Option<Seats> {
-        let seats = Seats { number: self.facts.seats.number + 1, voters, learners };
-        has_quorum(self.facts.seats, &seats, |id| self.answers(id)).then_some(seats)
+        let seats = self.seats(voters, learners);
+        self.stands(&seats).then_some(seats)
+    }
+
+    fn seats(&self, voters: Vec<NodeId>, learners: Vec<NodeId>) -> Seats {
+        Seats { number: self.facts.seats.number + 1, voters, learners, passing: None }
+    }
+
+    fn stands(&self, next: &Seats) -> bool {
+        has_quorum(self.facts.seats, next, |id| self.answers(id))
     }
 
     /// Whether enough have answered an append that was sent after that of `round` for this step to be taken. Where nobody gets or
@@ -238,20 +249,12 @@ impl Seating<'_> {
         next.voters == self.facts.seats.voters
             || has_quorum(self.facts.seats, next, |id| id == self.me || (self.facts.answered)(id) > round)
     }
-
-    /// Whether, by this step, a lost voter goes so that its successor can come: one learns, and the number of voters becomes even.
-    pub(super) fn vacates(&self, next: &Seats) -> bool {
-        let goes = self.facts.seats.voters.iter().find(|id| !next.voters.contains(id));
-        let even = next.voters.len().is_multiple_of(2);
-        even && !next.learners.is_empty() && goes.is_some_and(|&id| self.is_lost(id))
-    }
 }
 
 /// Whether those of `next` who answer are a quorum of it, even if who has no seat in `now` dies at once. Beside a single voter
 /// a second one is needed.
 fn has_quorum(now: &Seats, next: &Seats, answers: impl Fn(NodeId) -> bool) -> bool {
     let is_new = |id: &NodeId| !now.voters.contains(id);
-    let answering = next.voters.iter().filter(|id| answers(**id));
-    let counted = answering.filter(|id| now.voters.len() == 1 || !is_new(id)).count();
-    counted >= next.quorum() && next.voters.iter().filter(|id| is_new(id)).all(|&id| answers(id))
+    let counts = |id: NodeId| answers(id) && (now.voters.len() == 1 || !is_new(&id));
+    next.is_quorum(counts) && next.voters.iter().filter(|id| is_new(id)).all(|&id| answers(id))
 }

@@ -85,7 +85,7 @@ impl Log {
         if self.planted.has(Mutant::OutsidersVote) || self.planted.has(Mutant::RemovedVoterVotes) {
             return granted.len() >= seats.quorum();
         }
-        seats.voters.iter().filter(|voter| granted.contains(voter)).count() >= seats.quorum()
+        seats.is_quorum(|voter| granted.contains(&voter))
     }
 
     /// Asks all voters whether they would elect this node; alone, it need not ask.

@@ -261,7 +261,7 @@ impl Log {
         self.turn(now, out, events, |log, t| {
             let before = Arc::clone(log.store.seats());
             log.raise(t, Epoch(1));
-            let seats = Seats { number: 1, voters: vec![log.me], learners: Vec::new() };
+            let seats = Seats { number: 1, voters: vec![log.me], learners: Vec::new(), passing: None };
             let payloads = [Payload::Seats(Arc::new(seats)), Payload::Command(founding)];
             let entries = (1..).zip(payloads).map(|(index, payload)| Entry {
                 position: Position { epoch: Epoch(1), index: Index(index) },

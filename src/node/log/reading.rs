@@ -33,11 +33,11 @@ impl Log {
     /// The last round that a majority has answered.
     fn confirmed(&self) -> Option<u64> {
         let lead = self.lead()?;
-        self.reached(|voter| {
-            if *voter == self.me {
+        self.store.seats().reached(|voter| {
+            if voter == self.me {
                 u64::MAX
             } else {
-                lead.followers.get(voter).map_or(0, |follower| follower.round)
+                lead.followers.get(&voter).map_or(0, |follower| follower.round)
             }
         })
     }

@@ -116,14 +116,6 @@ impl Log {
         self.store.seats().voters.iter().filter(silent).copied().collect()
     }
 
-    /// The highest value that a majority of the voters has reached.
-    pub(super) fn reached<T: Ord>(&self, of: impl Fn(&NodeId) -> T) -> Option<T> {
-        let seats = self.store.seats();
-        let mut values: Vec<T> = seats.voters.iter().map(of).collect();
-        values.sort_unstable_by(|a, b| b.cmp(a));
-        values.into_iter().nth(seats.quorum() - 1)
-    }
-
     /// Commits what a majority holds durably, if that covers an entry of the own term.
     pub(super) fn advance_commit(&mut self, t: &mut Turn) {
         let Some(lead) = self.lead() else { return };
@@ -131,14 +123,14 @@ impl Log {
         if self.store.commit() == self.store.last().index {
             return;
         }
-        let matched = |voter: &NodeId| {
-            if *voter == self.me {
+        let matched = |voter: NodeId| {
+            if voter == self.me {
                 self.store.durable()
             } else {
-                lead.followers.get(voter).map_or(Index(0), |follower| follower.matched)
+                lead.followers.get(&voter).map_or(Index(0), |follower| follower.matched)
             }
         };
-        let Some(index) = self.reached(matched) else { return };
+        let Some(index) = self.store.seats().reached(matched) else { return };
         let earlier = index < lead.first && !self.planted.has(Mutant::CommitsEarlierTerms);
         if index <= self.store.commit() || earlier {
             return;
@@ -184,12 +176,12 @@ impl Log {
         lead.beat_at = t.now + beat;
         lead.handover.take_if(|handover| handover.until <= t.now);
         let lead = self.lead().expect("it leads");
-        let answered = |voter: &NodeId| {
+        let answered = |voter: NodeId| {
             lead.followers
-                .get(voter)
-                .map_or(*voter == self.me, |follower| t.now.since(follower.answered_at) < election)
+                .get(&voter)
+                .map_or(voter == self.me, |follower| t.now.since(follower.answered_at) < election)
         };
-        if self.reached(answered) == Some(false) && !self.planted.has(Mutant::NoCheckQuorum) {
+        if self.store.seats().reached(answered) == Some(false) && !self.planted.has(Mutant::NoCheckQuorum) {
             let missing = self.silent_voters(t.now);
             self.step_down(t, StepDown::NoQuorum);
             self.missing = missing;

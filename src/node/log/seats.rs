@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::entry::{Index, Seats};
+use super::super::entry::{Index, Passing, Seats};
 use crate::base::NodeId;
 
 /// More voters than anyone needs; a cluster has 1, 3, 5 or 7, and one more or less while it changes.
@@ -73,7 +73,8 @@ impl SeatHistory {
 }
 
 /// Whether `next` may follow `current`: the next number, lists in order, nobody listed twice, at least one voter, and at most one
-/// voter more or less. Then any two majorities of the two share a node. Learners may change freely.
+/// voter more or less, so that what decides by the one shares a node with what decides by the other. A seat begins to pass from a
+/// voter to one who has none, and then either of them goes. Learners may change freely.
 pub(super) fn may_follow(current: &Seats, next: &Seats) -> bool {
     let ordered = |list: &[NodeId]| list.is_sorted_by(|a, b| a < b);
     let missing = |from: &[NodeId], to: &[NodeId]| from.iter().filter(|id| !to.contains(id)).count();
@@ -82,5 +83,23 @@ pub(super) fn may_follow(current: &Seats, next: &Seats) -> bool {
         && ordered(&next.learners)
         && (1..=VOTERS_MAX).contains(&next.voters.len())
         && !next.voters.iter().any(|voter| next.learners.contains(voter))
-        && missing(&current.voters, &next.voters) + missing(&next.voters, &current.voters) <= 1
+        && match (current.passing, next.passing) {
+            (None, None) => {
+                missing(&current.voters, &next.voters) + missing(&next.voters, &current.voters) <= 1
+            }
+            (None, Some(Passing { from, to })) => {
+                let comes = !current.voters.contains(&to) && next.voters.contains(&to);
+                let stays = current.voters.iter().all(|id| next.voters.contains(id));
+                comes
+                    && stays
+                    && next.voters.len() == current.voters.len() + 1
+                    && current.voters.contains(&from)
+            }
+            (Some(Passing { from, to }), None) => {
+                let gone: Vec<&NodeId> =
+                    current.voters.iter().filter(|id| !next.voters.contains(id)).collect();
+                next.voters.len() + 1 == current.voters.len() && (gone == [&from] || gone == [&to])
+            }
+            (Some(one), Some(other)) => one == other && current.voters == next.voters,
+        }
 }

@@ -121,7 +121,7 @@ impl Standby {
     pub(super) fn found(&mut self, founding: Command) {
         assert_eq!(self.copy.last(), Position::default(), "a cluster is founded once");
         self.epoch = Epoch(1);
-        let seats = Seats { number: 1, voters: vec![self.me], learners: Vec::new() };
+        let seats = Seats { number: 1, voters: vec![self.me], learners: Vec::new(), passing: None };
         for (index, payload) in (1..).zip([Payload::Seats(Arc::new(seats)), Payload::Command(founding)]) {
             let position = Position { epoch: Epoch(1), index: Index(index) };
             self.copy.append(Entry { position, at: Time::ZERO, payload: Arc::new(payload) });
@@ -321,7 +321,7 @@ impl Standby {
             && seats.learners.contains(&self.me)
         {
             let number = (seats.number + 1).max(self.epoch.next().0 * SEATS_PER_REIGN);
-            let own = Seats { number, voters: vec![self.me], learners: Vec::new() };
+            let own = Seats { number, voters: vec![self.me], learners: Vec::new(), passing: None };
             self.reign(now, self.copy.last().index, &Arc::new(own), out, events);
         }
     }
@@ -346,7 +346,7 @@ impl Standby {
             return;
         };
         let number = self.copy.seats().number + 1;
-        let seats = Seats { number, voters: vec![self.me], learners: vec![to] };
+        let seats = Seats { number, voters: vec![self.me], learners: vec![to], passing: None };
         self.append(now, Payload::Seats(Arc::new(seats)), out, events);
         let goal = self.copy.last().index;
         let mirror = Mirror { to, kept: None, caught_up: false, goal, due: now };

@@ -35,7 +35,7 @@ impl Bench {
             address: "".into(),
         };
         let view = Arc::new(View::new(crate::base::ViewId(1), 1, (0..n).map(member).collect()));
-        let seats = Arc::new(Seats { number: 1, voters: vec![id(0)], learners: Vec::new() });
+        let seats = Arc::new(Seats { number: 1, voters: vec![id(0)], learners: Vec::new(), passing: None });
         let node = |place| {
             let disk = Disk::formed(ClusterId(1), id(place), &view, &seats);
             Standby::restart(id(place), &disk, config)
@@ -106,7 +106,7 @@ impl Bench {
 
     /// Membership tells `node` that `dead` is dead, and the newest seats name `standby`.
     fn dead(&mut self, node: usize, dead: usize, standby: usize) {
-        let seats = Seats { number: 2, voters: vec![id(0)], learners: vec![id(standby)] };
+        let seats = Seats { number: 2, voters: vec![id(0)], learners: vec![id(standby)], passing: None };
         self.step(node, |node, now, out, events| node.dead(now, id(dead), &seats, out, events));
     }
 

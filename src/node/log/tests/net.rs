@@ -124,7 +124,8 @@ impl Net {
     /// `voters` formed voters and `spares` nodes that hold nothing, all up.
     pub(super) fn new(seed: u64, voters: usize, spares: usize) -> Net {
         let rng = Rng::new(seed);
-        let seats = Seats { number: 1, voters: (0..voters).map(id).collect(), learners: Vec::new() };
+        let seats =
+            Seats { number: 1, voters: (0..voters).map(id).collect(), learners: Vec::new(), passing: None };
         let view = View::new(ViewId(1), 5, Vec::<Member>::new());
         let mut net = Net {
             now: Time::ZERO,
@@ -412,7 +413,7 @@ impl Net {
                 let seats = Arc::clone(machine.log.seats());
                 let (epoch, led) = (machine.log.epoch(), machine.log.leads() || self.just_unseated(node));
                 let disks = seats.voters.iter().filter_map(|id| self.position_of(*id));
-                let disks = disks.map(|at| &self.machines[at].disk).collect();
+                let disks = disks.map(|at| (self.machines[at].id, &self.machines[at].disk)).collect();
                 self.tally.commits = self.oracle.committed.len();
                 let state = self.oracle.commits(&entry, led.then_some((epoch, &seats, disks)));
                 assert_eq!(self.machines[node].state, state, "equal index means equal state");

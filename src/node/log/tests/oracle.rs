@@ -138,7 +138,11 @@ impl Oracle {
     }
 
     /// `node` takes the next entry as committed; returns the state after it.
-    pub(super) fn commits(&mut self, entry: &Entry, first_by: Option<(Epoch, &Seats, Vec<&Disk>)>) -> u128 {
+    pub(super) fn commits(
+        &mut self,
+        entry: &Entry,
+        first_by: Option<(Epoch, &Seats, Vec<(NodeId, &Disk)>)>,
+    ) -> u128 {
         let place = entry.position.index.0 as usize - 1;
         if let Some(known) = self.committed.get(place) {
             assert_eq!(known.entry, *entry, "what is committed never changes");
@@ -147,10 +151,11 @@ impl Oracle {
         assert_eq!(place, self.committed.len(), "commits come in order");
         let (epoch, seats, disks) = first_by.expect("a leader is the first to commit");
         assert!(entry.position.epoch <= epoch);
-        let holders = disks.iter().filter(|disk| disk_holds(disk, entry.position)).count();
+        let holds = |(_, disk): &&(NodeId, &Disk)| disk_holds(disk, entry.position);
+        let holders: Vec<NodeId> = disks.iter().filter(holds).map(|(id, _)| *id).collect();
         assert!(
-            holders >= seats.quorum(),
-            "{:?} is committed on {holders} disks of {seats:?}",
+            seats.is_quorum(|voter| holders.contains(&voter)),
+            "{:?} is committed on the disks of {holders:?} of {seats:?}",
             entry.position
         );
         let before = self.committed.last();

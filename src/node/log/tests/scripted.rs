@@ -383,7 +383,7 @@ fn what_follows_an_installed_snapshot_is_kept_only_if_it_continues_it() {
         Arc::new(Snapshot {
             last: entry(epoch, index).position,
             at: Time::ZERO,
-            seats: Arc::new(Seats { number: 9, voters: vec![id(0)], learners: Vec::new() }),
+            seats: Arc::new(Seats { number: 9, voters: vec![id(0)], learners: Vec::new(), passing: None }),
             state: Arc::default(),
         })
     };

@@ -1,6 +1,6 @@
 //! Random faults on random clusters: safety all the while, and liveness once the faults are over.
 
-use super::super::super::Seats;
+use super::super::super::{Passing, Seats};
 use super::net::{Net, Tally, Weather};
 use crate::base::{Rng, Span};
 
@@ -84,6 +84,21 @@ fn change_seats(net: &mut Net, rng: &mut Rng, leader: usize) {
     let mut seats: Seats = net.seats_of(leader);
     seats.number += 1;
     let id = net.machines[rng.below(net.machines.len() as u64) as usize].id;
+    if let Some(Passing { from, to }) = seats.passing.take() {
+        let goes = if rng.chance(0.7) { from } else { to };
+        seats.voters.retain(|voter| *voter != goes);
+        net.propose_seats(leader, seats);
+        return;
+    }
+    if !seats.voters.contains(&id) && rng.chance(0.5) {
+        let from = seats.voters[rng.below(seats.voters.len() as u64) as usize];
+        seats.passing = Some(Passing { from, to: id });
+        seats.learners.retain(|learner| *learner != id);
+        seats.voters.push(id);
+        seats.voters.sort_unstable();
+        net.propose_seats(leader, seats);
+        return;
+    }
     if let Some(at) = seats.learners.iter().position(|learner| *learner == id) {
         seats.learners.remove(at);
         if rng.chance(0.8) {
@@ -151,9 +166,11 @@ fn recover(net: &mut Net, dead: &[usize], seed: u64) {
 /// A minority of the voters, by the newest seats that anyone has.
 fn minority(net: &Net) -> Vec<usize> {
     let newest = (0..net.machines.len()).map(|i| net.seats_of(i)).max_by_key(|seats| seats.number);
-    let voters = newest.expect("there are machines").voters;
-    let spared = voters.len() - voters.len().div_ceil(2);
-    let dead = voters[spared + 1..].iter();
+    let newest = newest.expect("there are machines");
+    // Where a seat passes, nobody knows on which side one that is lost was missed.
+    let decide = newest.voters.len() - usize::from(newest.passing.is_some());
+    let spared = decide.saturating_sub(newest.quorum());
+    let dead = newest.voters[newest.voters.len() - spared..].iter();
     dead.filter_map(|id| net.machines.iter().position(|machine| machine.id == *id)).collect()
 }
 

@@ -106,7 +106,12 @@ impl Net {
         let ids: Vec<NodeId> = (0..n).map(|_| NodeId::new(rng.bits())).collect();
         let members = ids.iter().map(|&id| member(id, 1)).collect();
         let view = Arc::new(View::new(ViewId(1), config.observers_each(), members));
-        let seats = Arc::new(Seats { number: 1, voters: ids[..voters].to_vec(), learners: Vec::new() });
+        let seats = Arc::new(Seats {
+            number: 1,
+            voters: ids[..voters].to_vec(),
+            learners: Vec::new(),
+            passing: None,
+        });
         let mut net = Net {
             now: Time::ZERO,
             seed,
@@ -218,7 +223,7 @@ impl Net {
         let voters = voters.iter().map(|&i| self.peers[i].id).collect();
         let lead = self.lead;
         let number = self.peers[lead].seats.number + 1;
-        self.peers[lead].seats = Arc::new(Seats { number, voters, learners: Vec::new() });
+        self.peers[lead].seats = Arc::new(Seats { number, voters, learners: Vec::new(), passing: None });
         self.with(lead, |machine, _, facts, out, _| {
             machine.announce(ViewUpdate::Whole(Arc::clone(machine.view())), facts, out);
         });

@@ -218,7 +218,7 @@ fn alert(by: u32) -> MembershipMessage {
 /// Node 1 votes and suspects node 6 of 6.
 fn suspecting() -> Solo {
     let mut solo = Solo::new(6);
-    solo.seats = Arc::new(Seats { number: 1, voters: vec![NodeId::new(1)], learners: vec![] });
+    solo.seats = Arc::new(Seats { number: 1, voters: vec![NodeId::new(1)], learners: vec![], passing: None });
     solo.begin();
     for from in [2, 3, 4] {
         solo.receive(0, from, alert(1));
@@ -246,7 +246,7 @@ fn members_that_start_together_do_not_beat_together() {
 #[test]
 fn an_alert_of_an_earlier_life_counts_nothing_and_is_answered() {
     let mut solo = Solo::new(6);
-    solo.seats = Arc::new(Seats { number: 1, voters: vec![NodeId::new(1)], learners: vec![] });
+    solo.seats = Arc::new(Seats { number: 1, voters: vec![NodeId::new(1)], learners: vec![], passing: None });
     solo.begin();
     for from in [2, 3, 4, 5] {
         let told = (vec![(NodeId::new(from), expelled(0, 5))], vec![]);
@@ -373,7 +373,8 @@ fn asked_for_news(solo: &mut Solo) -> Vec<NodeId> {
 #[test]
 fn everyone_is_asked_for_news_sooner_or_later_and_nobody_often() {
     let mut solo = Solo::new(6);
-    let seats = Seats { number: 1, voters: vec![NodeId::new(2), NodeId::new(9)], learners: vec![] };
+    let seats =
+        Seats { number: 1, voters: vec![NodeId::new(2), NodeId::new(9)], learners: vec![], passing: None };
     solo.seats = Arc::new(seats);
     let asked = asked_for_news(&mut solo);
     // Twice a second, but for the eighth of the draws that hit itself.
@@ -388,7 +389,7 @@ fn everyone_is_asked_for_news_sooner_or_later_and_nobody_often() {
 #[test]
 fn whoever_knows_older_seats_or_an_older_view_is_told_and_nobody_else() {
     let mut solo = Solo::new(3);
-    solo.seats = Arc::new(Seats { number: 4, voters: vec![NodeId::new(2)], learners: vec![] });
+    solo.seats = Arc::new(Seats { number: 4, voters: vec![NodeId::new(2)], learners: vec![], passing: None });
     solo.begin();
     let news = |view, seats| MembershipMessage::FetchView { have: ViewId(view), seats };
     for (ms, view, seats, told) in
