@@ -45,9 +45,10 @@ impl Voter {
         self.pending.last().map(|(_, vote)| *vote).or(self.settled)
     }
 
-    /// What was written more than `horizon` ago has reached the disk.
+    /// What was written more than `horizon` ago has reached the disk. In the same moment it has not, however quick the disk is: what
+    /// ends a process may come first.
     fn settle(&mut self, now: Time, horizon: Span) {
-        let done = self.pending.partition_point(|(since, _)| *since + horizon <= now);
+        let done = self.pending.partition_point(|(since, _)| *since + horizon < now);
         if let Some((_, vote)) = self.pending.drain(..done).next_back() {
             self.settled = Some(vote);
         }

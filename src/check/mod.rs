@@ -413,6 +413,7 @@ impl Checker {
                 Change::ViewChanged { view, change } => {
                     views += 1;
                     self.files.on_view(view);
+                    self.pace.on_members(view.members().len());
                     let first = self.views.latest().is_none();
                     self.views.on_changed(who, view, change, findings);
                     let listed = change.joined.iter().map(|member| member.id);

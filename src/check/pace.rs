@@ -5,7 +5,8 @@
 //! have missed their leader for the whole time-out, or a process that began anew: more leaders than disturbances and
 //! time-outs are too many.
 //!
-//! *Messages* of membership and the log; those of work go with the dispatches. With `N` nodes, `K` observers of each (at
+//! *Messages* of membership and the log; those of work go with the dispatches. With `N` nodes, or as many members as the largest view
+//! has where machines lose their disks and come back as others, `K` observers of each (at
 //! most `N − 1`), `V` voters and as many learners at most, a trial of `T` seconds in which `E` entries were committed has
 //! at most
 //!
@@ -111,6 +112,11 @@ impl Pace {
             led: 0,
             messages: None,
         }
+    }
+
+    /// There is a view with so many members.
+    pub(super) fn on_members(&mut self, members: usize) {
+        self.shape.nodes = self.shape.nodes.max(members as f64);
     }
 
     /// Something happens that may cost a leader its place.

@@ -114,6 +114,7 @@ impl Findings {
         sum.faults_began += one.faults_began;
         sum.faults_effective += one.faults_effective;
         sum.faults_missed += one.faults_missed;
+        sum.histories_unchecked += one.histories_unchecked;
         if !unfinished.is_empty() {
             self.unfinished.push((verdict.seed, unfinished));
         }

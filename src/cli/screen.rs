@@ -237,13 +237,23 @@ fn checks(findings: &Findings) -> String {
             some(evictions, "eviction", "evictions"),
         )
     };
+    let unjudged = match census.histories_unchecked {
+        0 => String::new(),
+        jobs => {
+            let text = format!(
+                "Invariant 9 was not judged for {}: too much was asked of them at the same time to look through every order.",
+                some(jobs, "job", "jobs")
+            );
+            "\n".to_owned() + &wrapped(&text, "")
+        }
+    };
     let left_out = gaps.left_out();
     let left_out = if left_out.is_empty() {
         String::new()
     } else {
         "\n".to_owned() + &wrapped(&format!("Not checked: {}.", left_out.join("; ")), "")
     };
-    format!("{}\n{alarms}{looked}{faults}{left_out}", counted(findings))
+    format!("{}\n{alarms}{looked}{faults}{unjudged}{left_out}", counted(findings))
 }
 
 /// How many queries were counted, and how many of them wrongly.

@@ -29,6 +29,8 @@ macro_rules! coordinator_facts {
             answered: &|id| $node.log.answered(id),
             holds_seats: &|id| $node.log.holds_seats(id),
             suspect: &|id| $node.membership.is_suspect(id),
+            accused: &|| $node.membership.accused(),
+            accuses: &|by, id| $node.membership.accuses(by, id),
         }
     };
 }

@@ -53,8 +53,8 @@ impl Check<'_> {
             ("membership.heartbeat", "membership.suspect_after", "membership.evict_after");
         if membership.suspect_after < membership.heartbeat * 2 {
             let why = format!(
-                "{} is less than two heartbeats: one lost message would raise the alarm; wanted at least {}, twice {}",
-                membership.suspect_after,
+                "{} is less than two heartbeats: one lost message would raise the alarm; wanted a suspect_after of at least {}, twice {}",
+                self.value(suspect, membership.suspect_after),
                 membership.heartbeat * 2,
                 self.value(beat, membership.heartbeat)
             );
@@ -62,16 +62,16 @@ impl Check<'_> {
         }
         if membership.kind == Detector::Observers && membership.evict_after <= membership.suspect_after {
             let why = format!(
-                "{} leaves no time between suspicion and eviction; wanted more than {}",
-                membership.evict_after,
+                "{} leaves no time between suspicion and eviction; wanted an evict_after of more than {}",
+                self.value(evict, membership.evict_after),
                 self.value(suspect, membership.suspect_after)
             );
             self.refuse(&[evict, suspect], why);
         }
         if failover.election < failover.beat * 2 {
             let why = format!(
-                "{} is less than two beats: voters would depose a healthy coordinator; wanted at least {}, twice {}",
-                failover.election,
+                "{} is less than two beats: voters would depose a healthy coordinator; wanted an election of at least {}, twice {}",
+                self.value("failover.election", failover.election),
                 failover.beat * 2,
                 self.value("failover.beat", failover.beat)
             );

@@ -4,6 +4,7 @@
 //! knows beyond the ledger is soft: a new coordinator asks the members what they hold ([`WorkMessage::Survey`]) and goes
 //! on from there.
 
+mod coroner;
 mod council;
 mod desk;
 mod dispatch;
@@ -25,6 +26,7 @@ mod trial;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use coroner::Coroner;
 use council::Council;
 pub(super) use council::next_seats;
 use desk::WorkerDesk;
@@ -73,6 +75,10 @@ pub(super) struct Facts<'a> {
     pub(super) holds_seats: &'a dyn Fn(NodeId) -> bool,
     /// Whether a member is suspect.
     pub(super) suspect: &'a dyn Fn(NodeId) -> bool,
+    /// The members that some observer does not hear.
+    pub(super) accused: &'a dyn Fn() -> Vec<NodeId>,
+    /// Whether the first, an observer of the second, does not hear it.
+    pub(super) accuses: &'a dyn Fn(NodeId, NodeId) -> bool,
 }
 
 /// What the coordinator wants of the rest of the node.
@@ -135,6 +141,7 @@ pub(super) struct Coordinator {
     intake: Intake,
     council: Council,
     trial: Trial,
+    coroner: Coroner,
     shelves: Shelves,
 }
 
@@ -178,6 +185,7 @@ impl Coordinator {
             intake: Intake::default(),
             council: Council::new(facts.now),
             trial: Trial::new(facts.now),
+            coroner: Coroner::new(facts.now),
             shelves: Shelves::new(facts),
             config,
         };
@@ -261,6 +269,7 @@ impl Coordinator {
             self.tend(now);
         }
         self.spare_who_answered(facts);
+        self.look_for_the_dead(facts);
         let facts = &Facts { suspect: &|id| self.trial.is_suspect(id, facts), ..*facts };
         self.council.wake(self.me, &self.config, facts, wishes);
     }

@@ -116,7 +116,7 @@ impl Coordinator {
         works || (facts.lag)(id).is_some() && (facts.silence)(id) < within
     }
 
-    fn question(&mut self, id: NodeId) {
+    pub(super) fn question(&mut self, id: NodeId) {
         if let Some(desk) = self.desks.get_mut(&id) {
             desk.question(self.survey_until.is_none());
             self.touched.insert(id);

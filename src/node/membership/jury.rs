@@ -88,6 +88,17 @@ impl Jury {
         self.cases.get(&id).is_some_and(|case| case.since.is_some())
     }
 
+    /// The members that some observer accuses, in order of their ids.
+    pub(super) fn accused(&self) -> impl Iterator<Item = NodeId> {
+        self.cases.keys().copied()
+    }
+
+    /// Whether `by` accuses `id` at present.
+    pub(super) fn accuses(&self, by: NodeId, id: NodeId) -> bool {
+        let said = |accuser: &Accuser| accuser.id == by && !accuser.presumed;
+        self.cases.get(&id).is_some_and(|case| case.accusers.iter().any(said))
+    }
+
     /// The suspects, in order of their ids.
     #[cfg(test)]
     pub(super) fn suspects(&self) -> impl Iterator<Item = (NodeId, Incarnation)> {

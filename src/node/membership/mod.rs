@@ -300,6 +300,16 @@ impl Membership {
         self.jury.is_suspect(id)
     }
 
+    /// Everyone whom some observer accuses, as far as it knows as a voter, in order of their ids.
+    pub(super) fn accused(&self) -> Vec<NodeId> {
+        self.jury.accused().collect()
+    }
+
+    /// Whether the observer `by` accuses `id` at present, as far as it knows as a voter.
+    pub(super) fn accuses(&self, by: NodeId, id: NodeId) -> bool {
+        self.jury.accuses(by, id)
+    }
+
     /// Everyone whom it suspects as a voter, in order of their ids.
     #[cfg(test)]
     pub(super) fn suspects(&self) -> impl Iterator<Item = (NodeId, Incarnation)> {

@@ -107,6 +107,8 @@ impl Cluster {
             answered: &|_| 1,
             holds_seats: &|id| !self.empty.contains(&id),
             suspect: &|id| self.suspects.contains(&id),
+            accused: &Vec::new,
+            accuses: &|_, _| false,
         })
     }
 
