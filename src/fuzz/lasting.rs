@@ -1,4 +1,5 @@
-//! What stays broken when the faults are over: at most as many machines as a quorum can spare, each or all of them in one way.
+//! What stays broken when the faults are over: at most as many machines as a quorum can spare, each or all of them in one way, or all
+//! those that are dead at once and are not needed.
 
 use super::faults::{Ground, several};
 use crate::base::{Draw, Rng, Span};
@@ -52,6 +53,13 @@ pub(super) fn draw(rng: &mut Rng, ground: Ground, count: usize, workers: &[bool]
         for_good(ground, rng, kind, Target::Node(*machine))
     };
     rest.iter().map(one).collect()
+}
+
+/// Machines that can be spared die at the same time, and for good: up to all but a quorum of the voters.
+pub(super) fn rack(rng: &mut Rng, ground: Ground) -> Vec<Fault> {
+    let crash = for_good(ground, rng, FaultKind::Crash { wipe: false }, Target::Spare);
+    let count = if rng.chance(0.5) { ground.nodes - 1 } else { 1 + rng.below(ground.nodes.into()) as u32 };
+    vec![crash; count as usize]
 }
 
 /// Whether a fault never ends. Some are over at once.

@@ -32,7 +32,7 @@ pub(super) fn config(rng: &mut Rng, nodes: usize, profile: Profile) -> Config {
             heartbeat: Span::millis(heartbeat),
             suspect_after: Span::millis(suspect_after),
             evict_after: Span::millis(suspect_after + pick(rng, &[100, 500, 2_000, 2_000])),
-            observers: pick(rng, &[1, 3, 5, 5, 5, 7]),
+            observers: pick(rng, &[1, 2, 3, 4, 5, 5, 5, 7]),
         },
         failover: Failover {
             election: Span::millis(beat * pick(rng, &[3, 5, 5, 8])),

@@ -96,8 +96,10 @@ fn instead(folder: &Path) -> String {
         .filter(|below| below.join(HISTORY).is_file())
         .map(|below| below.display().to_string())
         .collect();
-    if !found.is_empty() {
-        return format!("what has results is {}", found.join(" and "));
+    match &found[..] {
+        [] => {}
+        [one] => return format!("{one} is one with results"),
+        several => return format!("{} have some", several.join(" and ")),
     }
     "give a folder that `idunno sim` wrote, such as results/coord_fail/sim".to_owned()
 }

@@ -5,9 +5,9 @@
 //! dead as well. They would stay members for ever, with their seats and with the copies that are counted on them.
 //!
 //! The coordinator, which a quorum hears, breaks the circle. It asks everyone who is accused by anybody. Whoever does not follow it for as
-//! long as it takes to evict a suspect is mute. Observers that are mute count like those that accuse: where they and the accusers are a
-//! majority, the member is asked as well, and evicted if it is mute itself. One that answers stays, whatever its observers say, and so
-//! does one that is mute, but heard by its observers.
+//! long as it takes to evict a suspect is mute, and those whom a mute one should observe are asked in turn. Observers that are mute count
+//! like those that accuse: where they and the accusers are a majority, a member that is mute itself is evicted. One that answers
+//! stays, whatever its observers say, and so does one that is mute, but heard by its observers.
 
 use std::collections::BTreeSet;
 
@@ -51,30 +51,31 @@ impl Coordinator {
         };
         let (mut questioned, mut dead) = (Vec::new(), Vec::new());
         for id in self.perhaps_dead(&accused, &mute, view) {
-            let outvoted = outvoted(id);
-            if outvoted && self.is_dead(id, &mute, accused.contains(&id), facts) {
+            if outvoted(id) && mute.contains(&id) {
                 dead.extend(view.member(id).map(|member| (id, member.incarnation)));
-            } else if outvoted || accused.contains(&id) {
+            } else {
                 questioned.push(id);
             }
         }
         for id in questioned {
-            self.question(id);
+            // Who does not work has no desk to be asked about, but it may hold chunks.
+            if self.desks.contains_key(&id) { self.question(id) } else { self.shelves.question(id) }
         }
         for (id, incarnation) in dead {
             self.evict(id, incarnation, facts);
         }
     }
 
-    /// Those who do not follow this coordinator, or have a seat and do not answer it.
+    /// Those who do not follow what this coordinator says, or have a seat and do not answer it.
     fn mute(&self, facts: &Facts<'_>) -> BTreeSet<NodeId> {
         let patience = self.config.membership.patience();
         let deaf = self.desks.iter().filter(|(_, desk)| desk.is_deaf(facts.now, patience)).map(|(&id, _)| id);
         let seated = facts.seats.voters.iter().copied().filter(|&id| id != self.me);
-        deaf.chain(seated.filter(|&id| (facts.silence)(id) >= patience)).collect()
+        let silent = seated.filter(|&id| (facts.silence)(id) >= patience);
+        deaf.chain(silent).chain(self.shelves.mute(facts.now, patience)).collect()
     }
 
-    /// Everyone who is accused, or has an observer that is accused or mute.
+    /// Everyone who is accused, or has an observer that is mute.
     fn perhaps_dead(
         &self,
         accused: &BTreeSet<NodeId>,
@@ -82,16 +83,10 @@ impl Coordinator {
         view: &View,
     ) -> BTreeSet<NodeId> {
         let places = |id: &NodeId| view.position(*id).map_or(&[][..], |position| view.subjects(position));
-        let observed = accused.iter().chain(mute).flat_map(places);
+        let observed = mute.iter().flat_map(places);
         let observed = observed.map(|&place| view.members()[place as usize].id);
         let mut all: BTreeSet<NodeId> = accused.iter().copied().chain(observed).collect();
         all.remove(&self.me);
         all
-    }
-
-    /// Whether a member is mute; one that cannot be asked, because it neither works nor votes, is when somebody accuses it.
-    fn is_dead(&self, id: NodeId, mute: &BTreeSet<NodeId>, accused: bool, facts: &Facts<'_>) -> bool {
-        let can_be_asked = self.desks.contains_key(&id) || facts.seats.voters.contains(&id);
-        mute.contains(&id) || accused && !can_be_asked
     }
 }

@@ -74,6 +74,8 @@ struct Shelf {
     news: bool,
     /// Since when it has not answered.
     asked: Option<Time>,
+    /// Whether it shall show that it answers, although there is nothing for it to do.
+    questioned: bool,
     /// How often one after the other it failed to get something, and until when it is left out for that.
     failures: u8,
     unable_until: Time,
@@ -154,6 +156,20 @@ impl Shelves {
     pub(super) fn reassess(&mut self, suspect: impl Fn(NodeId) -> bool, now: Time, patience: Span) {
         self.suspects = self.members.keys().copied().filter(|&id| suspect(id)).collect();
         self.weigh(now, patience);
+    }
+
+    /// A member is asked to show that it answers.
+    pub(super) fn question(&mut self, node: NodeId) {
+        if let Some(shelf) = self.members.get_mut(&node) {
+            (shelf.questioned, shelf.news) = (true, true);
+            self.touched.insert(node);
+        }
+    }
+
+    /// The members that have not answered for this long although they were asked again and again.
+    pub(super) fn mute(&self, now: Time, patience: Span) -> impl Iterator<Item = NodeId> {
+        let is_mute = move |shelf: &Shelf| shelf.asked.is_some_and(|asked| now.since(asked) >= patience);
+        self.members.iter().filter(move |(_, shelf)| is_mute(shelf)).map(|(&id, _)| id)
     }
 
     /// Works out on whom copies are counted. Whoever does not answer for as long as it takes to evict a suspect is not, although it
@@ -245,7 +261,7 @@ impl Shelves {
             shelf.coming.insert(chunk);
             shelf.news = true;
         }
-        if shelf.coming.is_empty() && shelf.leaving.is_empty() {
+        if shelf.coming.is_empty() && shelf.leaving.is_empty() && !shelf.questioned {
             shelf.again_at = Time::NEVER;
             shelf.news = false;
             return;
@@ -331,7 +347,7 @@ impl Shelves {
             }
         }
         shelf.wait = FIRST_WAIT;
-        shelf.asked = None;
+        (shelf.asked, shelf.questioned) = (None, false);
         self.touched.insert(from);
         if self.opens_at == Time::NEVER && self.again_at == Time::NEVER {
             self.again_at = now;
@@ -350,6 +366,7 @@ impl Shelf {
             leaving: BTreeMap::new(),
             news: false,
             asked: None,
+            questioned: false,
             failures: 0,
             unable_until: Time::ZERO,
             full: false,

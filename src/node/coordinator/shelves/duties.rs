@@ -39,7 +39,7 @@ impl Coordinator {
     ) {
         let shelf = self.shelves.members.get_mut(&from).filter(|shelf| shelf.incarnation == incarnation);
         if let (true, Some(shelf)) = (epoch == self.epoch, shelf) {
-            shelf.asked = None;
+            (shelf.asked, shelf.questioned) = (None, false);
             self.shelves.weigh(now, self.config.membership.patience());
         }
     }
