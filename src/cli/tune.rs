@@ -15,7 +15,7 @@ use rayon::ThreadPool;
 
 use self::own::Own;
 use super::rehearsal::{observe, pausing, quiet, struck, working};
-use super::text::{number, some, wrapped};
+use super::text::{count, number, some, wrapped};
 use super::values::seed;
 use super::{Exit, Format, scenarios, screen, sim, trials};
 use crate::base::Span;
@@ -60,7 +60,7 @@ pub(super) struct Tune {
     /// --false-suspicions-per-day needs, from 24 to 240].
     ///
     /// Three divided by the node-days is the least that can be said of false alarms that were not seen.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=i64::from(TRIALS_ASKED_MAX)))]
     trials: Option<u32>,
     /// The seed of the first trial; trial i has this seed plus i [default: the scenario's].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
@@ -93,9 +93,13 @@ impl Tune {
 
     /// In how many trials there has to be no false alarm, so that the limit is known to be kept.
     fn trials_needed(&self) -> u32 {
-        let one = Rare { count: 0, node_days: NODE_DAYS };
-        (one.at_most() / self.false_suspicions_per_day).ceil() as u32
+        (in_one_trial() / self.false_suspicions_per_day).ceil() as u32
     }
+}
+
+/// How many false alarms a node and day may have of which one trial without any knows nothing.
+fn in_one_trial() -> f64 {
+    Rare { count: 0, node_days: NODE_DAYS }.at_most()
 }
 
 /// A number above 0.
@@ -129,6 +133,8 @@ const CRASHES_NODES: usize = 20;
 /// The fewest and the most trials of a setting, unless it is said how many.
 const TRIALS_MIN: u32 = 24;
 const TRIALS_MAX: u32 = 240;
+/// The most that one can ask for.
+const TRIALS_ASKED_MAX: u32 = 100_000;
 /// How many steps there are: the stages, and the scenario itself.
 const STEPS: usize = 4;
 /// Trials after which a setting that breaks a limit beyond doubt is left alone.
@@ -193,6 +199,15 @@ fn prepare(tune: &Tune) -> Result<(Plan, ThreadPool, Tuning)> {
         bail!(
             "{} has failover.mode = \"standby\", where nobody is elected; tune needs failover.mode = \"log\"",
             tune.scenario
+        );
+    }
+    let least = in_one_trial() / f64::from(TRIALS_ASKED_MAX);
+    if tune.false_suspicions_per_day < least {
+        bail!(
+            "--false-suspicions-per-day {}: it would take more than {} trials of each setting to see so few; wanted at least {:.5}",
+            tune.false_suspicions_per_day,
+            count(TRIALS_ASKED_MAX.into()),
+            (least * 1e5).ceil() / 1e5
         );
     }
     let voters = plan.config.failover.voters_for(plan.nodes.len());

@@ -330,8 +330,10 @@ fn all_faults(rng: &mut Rng, profile: Profile, ground: Ground, spare: usize, wor
     if !goodbyes {
         enabled.retain(|family| !family.takes_leave());
     }
-    // In a fourth one all those die at once who are not needed, or some of them: of a cluster with few voters that is most of it.
-    let rack = stay == 0 && !goodbyes && ground.nodes > 2 && rng.chance(0.15);
+    // In a fourth one all those die at once who are not needed, or some of them: of a cluster with few voters that is most of it. Stories
+    // need all their machines, and have hardly more than voters.
+    let all_needed = profile == Profile::Stories || ground.nodes <= 2;
+    let rack = stay == 0 && !goodbyes && !all_needed && rng.chance(0.15);
     if rack {
         enabled.retain(|family| !family.loses_disks());
     }
@@ -421,8 +423,7 @@ mod tests {
             let [broken, bare, most] = lasting_shares(profile);
             assert!((0.3..0.6).contains(&broken), "{profile:?}: {broken}");
             assert!(bare > 0.03, "{profile:?}: {bare}");
-            // Stories have hardly more machines than voters.
-            assert!(most > 0.005, "{profile:?}: {most}");
+            assert!(most > 0.002 || profile == Profile::Stories, "{profile:?}: {most}");
         }
     }
 

@@ -30,8 +30,9 @@ fn what_was_mended_stays_mended() {
         let mut sink = (Checker::new(&plan, plan.seed), Dispatches::default());
         let outcome = sim::run(&plan, plan.seed, &mut sink, &|| false);
         let (checker, dispatches) = sink;
-        let wrong: Vec<String> =
-            checker.finish(outcome.ended_at).violations.iter().map(ToString::to_string).collect();
+        let verdict = checker.finish(outcome.ended_at);
+        assert_eq!(verdict.census.faults_began > 0, !plan.faults.is_empty(), "{name}: no fault happened");
+        let wrong: Vec<String> = verdict.violations.iter().map(ToString::to_string).collect();
         assert!(wrong.is_empty(), "{name}: {wrong:#?}");
         assert!(outcome.unfinished.is_empty(), "{name}: {:?}", outcome.unfinished);
         let most = dispatches.0.values().max();
