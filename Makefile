@@ -62,13 +62,15 @@ bench-once: $(NEEDED)
 DEBUG := $(CARGO) test --locked --no-run --test it
 OPTIMISED := $(CARGO) bench --locked $(QUICK) $(TORCH) --no-run
 
-# The same seed gives the same bytes of every result file in a debug and in an optimised build.
+# The same seed gives the same bytes of every result file in a debug and in an optimised build, also where something breaks (exit code 3).
 same-bytes: $(NEEDED)
 	$(DEBUG)
 	$(OPTIMISED)
 	rm -rf target/same-bytes
 	target/debug/idunno sim coord_fail --trials 2 --quiet --threads 1 --out target/same-bytes/debug
 	target/quick/idunno sim coord_fail --trials 2 --quiet --threads 2 --out target/same-bytes/quick
+	target/debug/idunno sim standby_partition --trials 2 --quiet --threads 1 --out target/same-bytes/debug; test $$? = 3
+	target/quick/idunno sim standby_partition --trials 2 --quiet --threads 2 --out target/same-bytes/quick; test $$? = 3
 	diff -r target/same-bytes/debug target/same-bytes/quick
 	@echo "The same bytes in a debug and an optimised build, with one thread and two."
 
