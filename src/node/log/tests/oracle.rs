@@ -6,6 +6,9 @@ use super::super::super::{Ballot, Disk, Entry, Index, LogMessage, Payload, Posit
 use super::super::Log;
 use crate::base::{Epoch, Fold, NodeId, Time};
 
+/// A voter and what is on its disk.
+type Holder<'a> = (NodeId, &'a Disk);
+
 /// A committed entry, with the digest of the state after it.
 #[derive(Clone, Debug)]
 pub(super) struct Committed {
@@ -141,7 +144,7 @@ impl Oracle {
     pub(super) fn commits(
         &mut self,
         entry: &Entry,
-        first_by: Option<(Epoch, &Seats, Vec<(NodeId, &Disk)>)>,
+        first_by: Option<(Epoch, &Seats, Vec<Holder<'_>>)>,
     ) -> u128 {
         let place = entry.position.index.0 as usize - 1;
         if let Some(known) = self.committed.get(place) {
@@ -151,7 +154,7 @@ impl Oracle {
         assert_eq!(place, self.committed.len(), "commits come in order");
         let (epoch, seats, disks) = first_by.expect("a leader is the first to commit");
         assert!(entry.position.epoch <= epoch);
-        let holds = |(_, disk): &&(NodeId, &Disk)| disk_holds(disk, entry.position);
+        let holds = |(_, disk): &&Holder<'_>| disk_holds(disk, entry.position);
         let holders: Vec<NodeId> = disks.iter().filter(holds).map(|(id, _)| *id).collect();
         assert!(
             seats.is_quorum(|voter| holders.contains(&voter)),
