@@ -128,9 +128,10 @@ pub fn run(drill: &Drill<'_>, sink: &mut dyn Sink, stop: &dyn Fn() -> bool) -> R
     let measured = (drill.measures && !stopped).then(|| stage.measure());
     let unfinished = if stopped { Vec::new() } else { stage.play(stop)? };
     let stopped = stopped || stop();
-    let nodes: Vec<SocketAddr> = stage.hosts.iter().map(|host| host.address).collect();
-    let failures = failures::failures(&stage.records, &stage.common.key, &nodes);
-    let ended_at = stage.end()?;
+    // What is asked now is no part of the drill.
+    let ended_at = stage.now();
+    let failures = if stopped { Vec::new() } else { stage.failures() };
+    stage.end(ended_at)?;
     for record in &stage.records {
         sink.record(record);
     }
@@ -466,9 +467,14 @@ impl<'a> Stage<'a> {
         left
     }
 
-    /// Ends all processes and brings the records into their order: when the drill ended.
-    fn end(&mut self) -> Result<Time, DrillError> {
-        let ended_at = self.now();
+    /// Why inputs failed, as the nodes say.
+    fn failures(&self) -> Vec<String> {
+        let nodes: Vec<SocketAddr> = self.hosts.iter().map(|host| host.address).collect();
+        failures::failures(&self.records, &self.common.key, &nodes)
+    }
+
+    /// Ends all processes and brings the records of the drill, which ended at this time, into their order.
+    fn end(&mut self, ended_at: Time) -> Result<(), DrillError> {
         for machine in 0..self.hosts.len() as Machine {
             self.hosts[machine as usize].kill();
             self.read(machine)?;
@@ -480,7 +486,7 @@ impl<'a> Stage<'a> {
             record.at = Time(record.at.since(zero).0);
         }
         self.records.retain(|record| record.at <= ended_at);
-        Ok(ended_at)
+        Ok(())
     }
 }
 

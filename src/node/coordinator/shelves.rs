@@ -168,8 +168,7 @@ impl Shelves {
 
     /// The members that have not answered for this long although they were asked again and again.
     pub(super) fn mute(&self, now: Time, patience: Span) -> impl Iterator<Item = NodeId> {
-        let is_mute = move |shelf: &Shelf| shelf.asked.is_some_and(|asked| now.since(asked) >= patience);
-        self.members.iter().filter(move |(_, shelf)| is_mute(shelf)).map(|(&id, _)| id)
+        self.members.iter().filter(move |(_, shelf)| shelf.is_mute(now, patience)).map(|(&id, _)| id)
     }
 
     /// Works out on whom copies are counted. Whoever does not answer for as long as it takes to evict a suspect is not, although it
@@ -178,8 +177,7 @@ impl Shelves {
     fn weigh(&mut self, now: Time, patience: Span) {
         let many = self.suspects.len() * 3 > self.members.len();
         let counts = |(id, shelf): &(&NodeId, &Shelf)| {
-            let deaf = shelf.asked.is_some_and(|asked| now.since(asked) >= patience);
-            (many || !self.suspects.contains(id)) && !deaf
+            (many || !self.suspects.contains(id)) && !shelf.is_mute(now, patience)
         };
         let live: Vec<NodeId> = self.members.iter().filter(counts).map(|(&id, _)| id).collect();
         let is_able = |id: &NodeId| now >= self.members[id].unable_until;
@@ -357,6 +355,11 @@ impl Shelves {
 }
 
 impl Shelf {
+    /// Whether it has not answered for this long although it was asked again and again.
+    fn is_mute(&self, now: Time, patience: Span) -> bool {
+        self.asked.is_some_and(|asked| now.since(asked) >= patience)
+    }
+
     fn new(incarnation: Incarnation) -> Shelf {
         Shelf {
             incarnation,

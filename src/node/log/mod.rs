@@ -401,7 +401,7 @@ impl Log {
 
     /// Begins a change of seats; false, with nothing changed, when this node does not lead, hands over, has not yet committed an
     /// entry of its own term, when an earlier change is not committed yet, or when `seats` may not follow those in force: it must have
-    /// the next number, ordered lists, and at most one voter more or less.
+    /// the next number, ordered lists, and at most one voter more or less; or a seat begins to pass, or has passed.
     pub(super) fn propose_seats(
         &mut self,
         now: Time,
