@@ -122,6 +122,7 @@ pub(super) fn network(rng: &mut Rng) -> NetworkPlan {
 /// How disks are when no fault is in force.
 pub(super) fn disk(rng: &mut Rng) -> DiskPlan {
     let sync = [
+        Draw::ZERO,
         Draw::Fixed(Span::micros(100)),
         Draw::LogNormal(Span::millis(4), 0.3),
         Draw::LogNormal(Span::millis(4), 0.3),

@@ -158,6 +158,7 @@ mod tests {
         let append = Append {
             epoch: Epoch(1),
             round: 1,
+            time: crate::base::Time::ZERO,
             previous: Position::default(),
             entries: vec![entry],
             commit: Index(0),

@@ -110,7 +110,8 @@ fn membership(message: MembershipMessage) -> String {
 }
 
 fn appended(entries: Vec<Entry>) -> Body {
-    let append = Append { epoch: Epoch(4), round: 7, previous: position(119), entries, commit: Index(118) };
+    let (round, time, previous, commit) = (7, Time::ZERO, position(119), Index(118));
+    let append = Append { epoch: Epoch(4), round, time, previous, entries, commit };
     Body::Log(LogMessage::Append(Arc::new(append)))
 }
 

@@ -13,7 +13,7 @@ use crate::cluster::{Measured, News, Standing};
 use crate::node::{Reply, Request};
 
 /// The version of everything that travels. Others are refused.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 /// The most bytes of one frame: a message holds at most 1 MiB of entries, or one entry, or a view.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 

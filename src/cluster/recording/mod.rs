@@ -27,7 +27,7 @@ use crate::base::{Time, fold};
 use crate::node::{Effect, Identity, Input, Start};
 
 /// The version of the file. Others are refused.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// What the checksums of the frames begin with: a recording is not taken for a disk.
 const SEED: u64 = 0x1d0e_5ec0;
 

@@ -21,6 +21,9 @@ impl Log {
         self.role = Role::Follower;
         self.leader = Some(from);
         self.heard_at = Some(t.now);
+        if append.time > self.clock.0 {
+            self.clock = (append.time, t.now);
+        }
         self.reset_timer(t.now);
 
         let epoch = append.epoch;

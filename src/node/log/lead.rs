@@ -26,8 +26,6 @@ pub(super) struct Lead {
     /// A read need not wait for anyone.
     pub(super) answerable: bool,
     pub(super) handover: Option<Handover>,
-    /// Cluster time at one moment of the own clock.
-    pub(super) clock: (Time, Time),
     /// Bytes of the entries that are not committed yet.
     pub(super) pending_bytes: usize,
 }

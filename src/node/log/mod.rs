@@ -188,6 +188,8 @@ pub(super) struct Log {
     heard_at: Option<Time>,
     /// When the vote of this term was given.
     voted_at: Option<Time>,
+    /// Cluster time at one moment of the own clock, as far as this node has heard.
+    clock: (Time, Time),
     role: Role,
     /// When a voter that does not lead asks to be elected.
     timer: Time,
@@ -222,6 +224,7 @@ impl Log {
             leader: None,
             heard_at: None,
             voted_at: None,
+            clock: (Time::ZERO, Time::ZERO),
             role: Role::Follower,
             timer: Time::NEVER,
             draw: None,
@@ -240,6 +243,7 @@ impl Log {
         log.store = Store::of(disk);
         log.ballot = disk.ballot;
         log.heard = disk.ballot.epoch;
+        log.clock.0 = log.store.last_at();
         assert!(log.store.last().epoch <= log.heard, "a term is written before its entries");
         log.seated = log.store.seats().voters.contains(&me);
         log

@@ -12,6 +12,7 @@ use crate::base::Epoch;
 impl Log {
     pub(super) fn begin(&mut self, t: &mut Turn) {
         self.begun = true;
+        self.clock.1 = t.now;
         if let Some(image) = self.store.image() {
             t.tell(LogEvent::Restore(Arc::clone(image.snapshot())));
         }

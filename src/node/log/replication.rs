@@ -32,7 +32,6 @@ impl Log {
             reads: VecDeque::new(),
             answerable: false,
             handover: None,
-            clock: (self.store.last_at(), t.now),
             pending_bytes: pending.iter().map(storage::size).sum(),
         }));
         self.leader = Some(self.me);
@@ -69,7 +68,7 @@ impl Log {
     /// Cluster time now, as this leader's clock advances it; the time of the last entry on others.
     pub(in super::super) fn cluster_time(&self, now: Time) -> Time {
         let last = self.store.last_at();
-        self.lead().map_or(last, |lead| last.max(lead.clock.0 + now.since(lead.clock.1)))
+        if self.leads() { last.max(self.clock.0 + now.since(self.clock.1)) } else { last }
     }
 
     /// How many entries of the log `node` does not hold durably, as far as it has said. `None` when this node does not lead, or `node`
@@ -174,6 +173,8 @@ impl Log {
         let (beat, election) = (self.beat, self.election);
         let Some(lead) = self.lead_mut().filter(|lead| lead.beat_at <= t.now) else { return };
         lead.beat_at = t.now + beat;
+        self.clock = (self.cluster_time(t.now), t.now);
+        let lead = self.lead_mut().expect("it leads");
         lead.handover.take_if(|handover| handover.until <= t.now);
         let lead = self.lead().expect("it leads");
         let answered = |voter: NodeId| {
@@ -233,7 +234,14 @@ impl Log {
             follower.flight_bytes += bytes;
         }
         lead.round += 1;
-        let append = Append { epoch, round: lead.round, previous, entries, commit: self.store.commit() };
+        let append = Append {
+            epoch,
+            round: lead.round,
+            time: self.clock.0,
+            previous,
+            entries,
+            commit: self.store.commit(),
+        };
         say(out, to, LogMessage::Append(Arc::new(append)));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::entry::{Entry, Index, Position};
-use crate::base::Epoch;
+use crate::base::{Epoch, Time};
 
 /// The quorum log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -98,6 +98,8 @@ pub struct Append {
     pub epoch: Epoch,
     /// Counted by the leader; the highest one that a quorum has answered proves that it still led when that round began.
     pub round: u64,
+    /// Cluster time when the leader last gave a sign of life, so that it goes on from reign to reign while nothing is appended.
+    pub time: Time,
     /// The entry before the first of `entries`.
     pub previous: Position,
     /// At most 1 MiB of entries, in order without gaps.

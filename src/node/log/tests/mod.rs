@@ -527,3 +527,20 @@ fn cluster_time_goes_on_from_reign_to_reign() {
         assert!(after > before && after < Time(net.now.0), "seed {seed}: {before} {after}");
     }
 }
+
+/// Otherwise a job of yesterday would have been submitted a moment ago, once the coordinator is another one.
+#[test]
+fn cluster_time_goes_on_while_nothing_is_appended() {
+    for seed in 0..10 {
+        let mut net = Net::new(seed, 3, 0);
+        let first = elected(&mut net, seed);
+        settle(&mut net, seed);
+        let (before, began) = (net.oracle.last_at(), net.now);
+        net.run_ms(20_000);
+        net.crash(first);
+        net.run_ms(2_000);
+        settle(&mut net, seed);
+        let (counted, passed) = (net.oracle.last_at().since(before), net.now.since(began));
+        assert!(passed - Span::secs(1) < counted && counted < passed, "seed {seed}: {counted} of {passed}");
+    }
+}
