@@ -149,10 +149,13 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     let line = Line::parse();
-    let on_interrupt = || {
+    let own = std::thread::current();
+    let on_interrupt = move || {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(Exit::Interrupted.code()));
         }
+        // A node hands over at once, and not when it looks next.
+        own.unpark();
     };
     // Without a handler Ctrl-C still ends the process, if less tidily.
     let _ = ctrlc::set_handler(on_interrupt);

@@ -30,7 +30,7 @@ pub(super) const HOME: &str = "127.0.0.1:7400";
 /// The model of a node without settings, which takes time and answers from the inputs' numbers.
 const DEMO: &str = "demo";
 const DEMO_SETTINGS: &str = "[model.demo]\nload = \"200ms\"\nper_input = \"10ms\"\n";
-/// How often a node is asked whether it has ended.
+/// How often a node is asked whether it has ended. A signal wakes whoever asks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the cluster has to let a node go that leaves: several times what an election and a handover take on a busy machine.
 const LEAVE_WITHIN: Duration = Duration::from_secs(20);
@@ -239,7 +239,7 @@ fn live(running: Running, stopped: &dyn Fn() -> bool) -> Exit {
             }
             _ => {}
         }
-        thread::sleep(LOOK_EVERY);
+        thread::park_timeout(LOOK_EVERY);
     }
     match running.wait() {
         Ended::Left | Ended::Stopped => Exit::Fine,
