@@ -164,7 +164,7 @@ pub struct Dispatch {
     /// Who begins. Default [`DispatchMode::Push`].
     pub mode: DispatchMode,
     /// Queries that a worker holds at most, the running one among them, 1 to 64. `None`: at least 2 and enough for 2 ms of work,
-    /// and 1 when workers ask.
+    /// but no more than 16, and 1 when workers ask.
     pub window: Option<u8>,
     /// How often a query whose attempts fail is tried again before its inputs end as failures. Refusals are counted apart, up
     /// to the same limit, after which the inputs end as failures for the reason "refused". Default 3.

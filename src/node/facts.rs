@@ -23,6 +23,7 @@ macro_rules! coordinator_facts {
             cluster_now: $node.log.cluster_time($now),
             ledger: &$node.ledger,
             seats: $node.log.seats(),
+            pending: $node.log.pending(),
             lag: &|id| $node.log.lag(id),
             silence: &|id| $node.log.silence(id, $now),
             round: $node.log.round(),

@@ -295,6 +295,14 @@ impl Replica {
         }
     }
 
+    /// How many entries are not committed yet; in the classic design each is as soon as it is written.
+    pub(super) fn pending(&self) -> u64 {
+        match self {
+            Replica::Log(log) => log.pending(),
+            Replica::Standby(_) => 0,
+        }
+    }
+
     pub(super) fn silent_voters(&self, now: Time) -> Vec<NodeId> {
         match self {
             Replica::Log(log) => log.silent_voters(now),

@@ -273,7 +273,14 @@ mod tests {
         let position = Position { epoch: Epoch(1), index: Index(1) };
         let entry = Entry { position, at: Time(1), payload };
         let entries = vec![entry; 4];
-        let append = Append { epoch: Epoch(1), round: 1, time: Time(1), previous: position, entries, commit: Index(0) };
+        let append = Append {
+            epoch: Epoch(1),
+            round: 1,
+            time: Time(1),
+            previous: position,
+            entries,
+            commit: Index(0),
+        };
         let part =
             Part { epoch: Epoch(1), last: position, size: 300_000, offset: 0, bytes: vec![1; 262_144] };
         let (append, part) = (LogMessage::Append(Arc::new(append)), LogMessage::Part(Arc::new(part)));

@@ -398,7 +398,7 @@ static KEYS: &[Key] = &[
     key("scheduler.rate_window", SpanKind(Span::millis(100), HOUR), Value("10s"), "The window over which recent rates and durations are measured."),
 
     key("dispatch.mode", Choice(dispatch_modes), Value("push"), "Who begins: with push the coordinator gives out queries as soon as they wait; with pull, as classic systems do it, a worker with room asks for one, and asks again after backoff when it got none."),
-    key("dispatch.window", Whole(1, limits::WINDOW_MAX as i128), Value("auto"), "Queries that a worker holds at most, the running one among them. Automatically at least 2 and enough for 2 ms of work; with pull 1.").or("auto"),
+    key("dispatch.window", Whole(1, limits::WINDOW_MAX as i128), Value("auto"), "Queries that a worker holds at most, the running one among them. Automatically at least 2 and enough for 2 ms of work, but no more than 16; with pull 1.").or("auto"),
     key("dispatch.retries_max", Whole(0, 1_000), Value("3"), "How often a query whose attempts fail is tried again before its inputs end as failures; refusals are counted apart, up to the same limit."),
     key("dispatch.backoff", SpanKind(Span::millis(1), MINUTE), Value("50ms"), "How long a query that was refused waits before it is given to a worker again, the same or another one as the policy says; with pull also how long a worker that got nothing waits before it asks again."),
     key("dispatch.hedge", Switch, Value("true"), "Whether a query that runs unusually long, or is among a job's last, is given to an idle worker as well."),

@@ -7,8 +7,8 @@ use crate::base::{Rng, Span, synthetic};
 use crate::node::{Answer, EngineCommand, EngineEvent, Failure};
 use crate::scenario::{FaultKind, Flaw, ModelPlan, NodePlan};
 
-/// From an engine's death to the moment at which its successor is ready.
-const RESTART: Span = Span::millis(5);
+/// From an engine's death to the moment at which its node hears of it and of its successor: what a real one needs.
+const RESTART: Span = Span::micros(2_500);
 /// How long it takes to find that there is no such model.
 const LOOK_UP: Span = Span::millis(1);
 /// Why an input has no prediction when the model computed something that is no number.

@@ -13,8 +13,8 @@ use crate::base::{
 };
 use crate::history::{ClientEvent, FaultPhase, Machine, Record, What};
 use crate::node::{
-    self, Body, Change, Config, Effect, EngineCommand, EngineEvent, Entry, Identity, Index, Input, Inputs,
-    JobSpec, Message, Observation, Outbox, Payload, Position, Refusal, Reply, Start, StepDown, Token,
+    self, Body, Change, Command, Config, Effect, EngineCommand, EngineEvent, Entry, Identity, Index, Input,
+    Inputs, JobSpec, Message, Observation, Outbox, Payload, Position, Refusal, Reply, Start, StepDown, Token,
     WorkMessage,
 };
 use crate::scenario::{
@@ -564,6 +564,41 @@ fn real_nodes_finish_their_job_through_a_coordinators_death_and_do_so_twice_alik
         assert_eq!(reported(&history, 0, &FaultPhase::TookEffect).len(), 1, "seed {seed}");
         let led = history.iter().filter(|r| matches!(r.what, What::Node(Observation::Led { .. }))).count();
         assert!(led >= 2, "seed {seed}: nobody took over");
+    }
+}
+
+/// An entry of the log costs every voter a message and a write: where many answers come, each is worth many of them, and where few come,
+/// none waits for another one.
+#[test]
+fn under_load_an_entry_counts_many_answers_and_else_each_counts_its_own() {
+    let counted = |per_input, count, seed| {
+        let mut plan = plan(&["cpu"; 5]);
+        plan.until = Until::Done;
+        plan.liveness_within = Span::secs(10);
+        let mut job = job(Span::millis(500));
+        job.spec.inputs = Inputs::Range { dataset: "test".into(), from: 0, count };
+        plan.jobs.push(job);
+        for model in plan.models.values_mut() {
+            model.profile.setup = Draw::ZERO;
+            model.profile.per_input = Draw::LogNormal(per_input, 0.3);
+        }
+        let mut history = Vec::new();
+        let outcome = super::run(&plan, seed, &mut history, &|| false);
+        assert_eq!(outcome.unfinished, [""; 0], "seed {seed}");
+        let mut entries = BTreeMap::new();
+        for record in &history {
+            if let What::Node(Observation::Applied { entry, .. }) = &record.what
+                && let Payload::Command(Command::Complete(completions)) = &*entry.payload
+            {
+                entries.insert(entry.position, completions.len());
+            }
+        }
+        assert_eq!(entries.values().sum::<usize>() as u64, count, "seed {seed}");
+        count as f64 / entries.len() as f64
+    };
+    for seed in 0..3 {
+        let (busy, calm) = (counted(Span::micros(20), 4_000, seed), counted(Span::millis(200), 100, seed));
+        assert!(busy > 10.0 && calm < 1.1, "seed {seed}: {busy} and {calm} answers an entry");
     }
 }
 

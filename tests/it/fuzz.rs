@@ -56,23 +56,12 @@ fn what_cannot_be_done_is_refused_before_anything_runs() {
 #[test]
 fn what_breaks_decides_the_exit_code_and_leaves_a_small_scenario() {
     let home = tempfile::tempdir().unwrap();
-    for (mutant, code, profile, word, kept) in [
-        ("counts_twice", 3, "swarm", "miscounted_swarm", "invariant 4 "),
-        ("no_second_order", 4, "swarm", "unfinished_swarm", "has not ended"),
+    for (mutant, seeds, code, word, kept) in [
+        ("counts_twice", "60..90", 3, "miscounted_swarm", "invariant 4 "),
+        ("no_second_order", "40", 4, "unfinished_swarm", "has not ended"),
     ] {
         let out = home.path().join(mutant);
-        let arguments = [
-            "--mutant",
-            mutant,
-            "--profile",
-            profile,
-            "--seeds",
-            "40",
-            "--shrink-for",
-            "6s",
-            "--threads",
-            "2",
-        ];
+        let arguments = ["--mutant", mutant, "--seeds", seeds, "--shrink-for", "6s", "--threads", "2"];
         let (ended, said, _) = fuzz(&out, &arguments);
         assert_eq!(ended, Some(code), "{said}");
         assert!(said.contains(kept) && said.contains("repeat it: idunno fuzz --seeds "), "{said}");
@@ -110,7 +99,8 @@ fn findings_are_told_before_they_are_written_down() {
 
     let home = tempfile::tempdir().unwrap();
     let out = home.path().join("my results/fuzz");
-    let all = ["fuzz", "--mutant", "counts_twice", "--seeds", "40", "--shrink-for", "4s", "--quiet", "--out"];
+    let all =
+        ["fuzz", "--mutant", "counts_twice", "--seeds", "60..90", "--shrink-for", "4s", "--quiet", "--out"];
     let mut campaign =
         super::command::idunno(&all).arg(&out).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut told = BufReader::new(campaign.stderr.take().unwrap());
@@ -135,8 +125,10 @@ fn findings_are_told_before_they_are_written_down() {
 fn without_time_nothing_is_made_smaller_and_paths_are_quoted() {
     let home = tempfile::tempdir().unwrap();
     let out = home.path().join("my results");
-    let (code, said, _) =
-        fuzz(&out, &["--mutant", "counts_twice", "--seeds", "40", "--shrink-for", "1ms", "--threads", "2"]);
+    let (code, said, _) = fuzz(
+        &out,
+        &["--mutant", "counts_twice", "--seeds", "60..90", "--shrink-for", "1ms", "--threads", "2"],
+    );
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("not made smaller: there was no time") && said.contains("none ended"), "{said}");
     let path = format!("idunno sim '{}/miscounted_swarm_", out.to_str().unwrap());

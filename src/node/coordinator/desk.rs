@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::config::{Dispatch as DispatchConfig, DispatchMode, limits, longer};
+use super::super::config::{Dispatch as DispatchConfig, DispatchMode, longer};
 use super::super::io::Outbox;
 use super::super::message::{Body, Desk, Order, WorkMessage};
 use super::super::mutant::{Mutant, Planted};
@@ -13,8 +13,10 @@ use crate::policy::WorkerView;
 
 /// Without a configured window a worker holds at least this many queries, so that it never waits for the network ...
 const WINDOW_LEAST: u32 = 2;
-/// ... and as many more as make up this much work.
+/// ... and as many more as make up this much work ...
 const WINDOW_WORK: f64 = 0.002;
+/// ... but no more than these, because each of them stands in every report and on every desk.
+const WINDOW_MOST: u32 = 16;
 
 /// One attempt on a worker's desk.
 #[derive(Debug)]
@@ -198,9 +200,7 @@ impl WorkerDesk {
             (DispatchMode::Pull, window) => u32::from(window.unwrap_or(1)).saturating_sub(held),
             (DispatchMode::Push, Some(window)) => u32::from(window).saturating_sub(held),
             (DispatchMode::Push, None) if held < WINDOW_LEAST => WINDOW_LEAST - held,
-            (DispatchMode::Push, None) if self.work < WINDOW_WORK && held < u32::from(limits::WINDOW_MAX) => {
-                1
-            }
+            (DispatchMode::Push, None) if self.work < WINDOW_WORK && held < WINDOW_MOST => 1,
             (DispatchMode::Push, None) => 0,
         };
     }

@@ -54,6 +54,9 @@ const SPARES_EVERY: Span = Span::millis(20);
 
 /// About the bytes of a completion beside its answer.
 const COMPLETION_BYTES: usize = 64;
+/// While so many entries are not committed, further answers wait for them and share the next one: under load an entry, which costs every
+/// voter a message and a write, is then worth many answers, and without load none waits.
+const ENTRIES_UNDER_WAY: u64 = 2;
 
 /// What the rest of the node knows, as far as the coordinator needs it.
 pub(super) struct Facts<'a> {
@@ -63,6 +66,8 @@ pub(super) struct Facts<'a> {
     pub(super) ledger: &'a Ledger,
     /// The seats in force.
     pub(super) seats: &'a Seats,
+    /// How many entries are not committed yet.
+    pub(super) pending: u64,
     /// How many entries a voter or learner is behind, if it has answered in this reign.
     pub(super) lag: &'a dyn Fn(NodeId) -> Option<u64>,
     /// How long a voter or learner has not answered; no longer than the reign and its seat have lasted.
@@ -276,7 +281,8 @@ impl Coordinator {
 
     /// Ends a step: proposes what was answered, fills free slots, and sends the desks that changed.
     pub(super) fn settle(&mut self, facts: &Facts<'_>, out: &mut Outbox, wishes: &mut VecDeque<Wish>) {
-        while let Some(completions) = self.next_completions() {
+        for _ in facts.pending..ENTRIES_UNDER_WAY {
+            let Some(completions) = self.next_completions() else { break };
             wishes.push_back(Wish::Propose(Command::Complete(completions)));
         }
         if self.survey_until.is_none() {

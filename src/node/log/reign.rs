@@ -21,8 +21,9 @@ impl Log {
             tell_seats(t, &seats);
         }
         self.reset_timer(t.now);
-        if seats.voters == [self.me] {
-            // There is nobody to wait for.
+        let founded = self.store.last().epoch == Epoch(1);
+        if seats.voters == [self.me] || founded && seats.voters.first() == Some(&self.me) {
+            // There is nobody to wait for: nobody else votes, or nobody has ever led, and one of the voters is to be the first.
             self.timer = t.now;
         }
     }

@@ -71,6 +71,11 @@ impl Log {
         if self.leads() { last.max(self.clock.0 + now.since(self.clock.1)) } else { last }
     }
 
+    /// How many entries of the log are not committed, as far as this node knows.
+    pub(in super::super) fn pending(&self) -> u64 {
+        self.store.last().index.0 - self.store.commit().0
+    }
+
     /// How many entries of the log `node` does not hold durably, as far as it has said. `None` when this node does not lead, or `node`
     /// has no seat or has not answered since it has followed this leader.
     pub(in super::super) fn lag(&self, node: NodeId) -> Option<u64> {

@@ -101,6 +101,7 @@ impl Cluster {
             cluster_now: Time::ZERO,
             ledger: &self.ledger,
             seats: &self.seats,
+            pending: 0,
             lag: &lag,
             silence: &silence,
             round: 0,

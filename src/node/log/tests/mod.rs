@@ -43,6 +43,24 @@ fn a_formed_cluster_elects_one_leader_and_commits_its_founding() {
     }
 }
 
+/// Nobody waits for a time-out where nobody can have led before; and when the first voter is dead, another one stands as usual.
+#[test]
+fn of_a_founded_cluster_the_first_voter_leads_at_once() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed, 5, 0);
+        // All are there before the first one speaks.
+        net.restart_all();
+        net.run_ms(60);
+        assert_eq!(net.leaders(), [0], "seed {seed}");
+        let mut net = Net::new(seed, 5, 0);
+        net.crash(0);
+        net.run_ms(60);
+        assert!(net.leaders().is_empty(), "seed {seed}");
+        elected(&mut net, seed);
+        settle(&mut net, seed);
+    }
+}
+
 #[test]
 fn a_lone_founder_leads_at_once_and_grows_voter_by_voter() {
     for seed in 0..20 {

@@ -175,7 +175,7 @@ impl Net {
         self.restart_all();
     }
 
-    fn restart_all(&mut self) {
+    pub(super) fn restart_all(&mut self) {
         for i in 0..self.machines.len() {
             self.crash(i);
             self.restart(i);
