@@ -48,9 +48,8 @@ enum Told {
     Kill {
         life: u64,
     },
-    Heard {
+    Ready {
         life: u64,
-        said: Said,
     },
     /// The child's output has ended, in the last case because it made no sense.
     Silent {
@@ -61,11 +60,12 @@ enum Told {
 }
 
 impl Supervisor {
-    /// Starts `program engine` and tells it `setup`. `tell` is called, from another thread, with everything that comes of it.
+    /// Starts `program engine` and tells it `setup`. `tell` is called, from other threads, with everything that comes of it: all that a
+    /// child says comes before its death.
     pub fn start(
         program: PathBuf,
         setup: Setup,
-        tell: impl Fn(Event) + Send + 'static,
+        tell: impl Fn(Event) + Send + Sync + 'static,
     ) -> io::Result<Supervisor> {
         let (sender, inbox) = mpsc::channel();
         let is_real =
@@ -74,7 +74,7 @@ impl Supervisor {
         let mut keeper = Keeper {
             program,
             setup,
-            tell: Box::new(tell),
+            tell: Arc::new(tell),
             sender: sender.clone(),
             life: 0,
             child: None,
@@ -127,11 +127,14 @@ impl Drop for Supervisor {
     }
 }
 
+/// What hears of everything.
+type Tell = dyn Fn(Event) + Send + Sync;
+
 /// What the supervising thread owns.
 struct Keeper {
     program: PathBuf,
     setup: Setup,
-    tell: Box<dyn Fn(Event) + Send>,
+    tell: Arc<Tell>,
     sender: Sender<Told>,
     /// The number of the present child, from 0.
     life: u64,
@@ -146,8 +149,8 @@ struct Keeper {
 struct Running {
     process: Child,
     stdin: ChildStdin,
-    /// Whether it has ever said anything.
-    spoke: bool,
+    /// Whether it was ever ready.
+    ready: bool,
 }
 
 impl Keeper {
@@ -179,12 +182,9 @@ impl Keeper {
                 }
                 None => self.bury("killed before it was started".to_owned()),
             },
-            Told::Heard { life, said } if life == self.life => {
+            Told::Ready { life } if life == self.life => {
                 if let Some(child) = &mut self.child {
-                    child.spoke = true;
-                }
-                if said != Said::Ready {
-                    (self.tell)(Event::Said(said));
+                    child.ready = true;
                 }
             }
             Told::Silent { life, nonsense } if life == self.life => {
@@ -194,7 +194,7 @@ impl Keeper {
                     Some(error) => format!("it said something senseless: {error}"),
                     None => status.map_or_else(|error| error.to_string(), |status| status.to_string()),
                 };
-                if child.spoke {
+                if child.ready {
                     self.next(why);
                 } else {
                     self.bury(format!("it ended before it was ready: {why}"));
@@ -202,7 +202,7 @@ impl Keeper {
             }
             Told::Order { .. }
             | Told::Kill { .. }
-            | Told::Heard { .. }
+            | Told::Ready { .. }
             | Told::Silent { .. }
             | Told::Stop => {}
         }
@@ -254,13 +254,13 @@ impl Keeper {
         let pipes = process.stdin.take().zip(process.stdout.take());
         let (mut stdin, stdout) = pipes.expect("both were asked for");
         let setup = Setup { seed: self.setup.seed.wrapping_add(self.life), ..self.setup.clone() };
-        let (life, sender) = (self.life, self.sender.clone());
-        let listen = move || listen(life, stdout, &sender);
+        let (life, sender, tell) = (self.life, self.sender.clone(), Arc::clone(&self.tell));
+        let listen = move || listen(life, stdout, &sender, &*tell);
         let begun = frame::write(&mut stdin, &setup)
             .and_then(|()| thread::Builder::new().name("engine said".to_owned()).spawn(listen));
         match begun {
             Ok(_) => {
-                self.child = Some(Running { process, stdin, spoke: false });
+                self.child = Some(Running { process, stdin, ready: false });
                 Ok(())
             }
             Err(error) => {
@@ -271,15 +271,16 @@ impl Keeper {
     }
 }
 
-/// Passes on what the child of number `life` says, until it says no more.
-fn listen(life: u64, mut stdout: ChildStdout, sender: &Sender<Told>) {
+/// Passes on what the child of number `life` says, until it says no more: to whoever waits for it, without a detour.
+fn listen(life: u64, mut stdout: ChildStdout, sender: &Sender<Told>, tell: &Tell) {
     let nonsense = loop {
         match frame::read(&mut stdout) {
-            Ok(Some(said)) => {
-                if sender.send(Told::Heard { life, said }).is_err() {
+            Ok(Some(Said::Ready)) => {
+                if sender.send(Told::Ready { life }).is_err() {
                     return;
                 }
             }
+            Ok(Some(said)) => tell(Event::Said(said)),
             Ok(None) => break None,
             // A child that is killed in the middle of a word is dead and not mad.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break None,
