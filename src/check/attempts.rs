@@ -23,8 +23,10 @@ struct Attempt {
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     open: BTreeMap<QueryId, Vec<Attempt>>,
-    /// The last serial number of each reign.
-    serials: BTreeMap<Epoch, u64>,
+    /// The first and the last serial number of each reign.
+    serials: BTreeMap<Epoch, (u64, u64)>,
+    /// Whether attempts may have been made before the history began.
+    begins_late: bool,
     /// Whether dispatches or ends may be untold, because a node's side is lacking.
     untold: bool,
 }
@@ -32,7 +34,7 @@ pub(super) struct Attempts {
 impl Attempts {
     /// Those of a history that lacks something.
     pub(super) fn new(gaps: Gaps) -> Attempts {
-        Attempts { untold: gaps.nodes, ..Attempts::default() }
+        Attempts { begins_late: gaps.beginning, untold: gaps.nodes, ..Attempts::default() }
     }
 
     /// The history lacks what was before: nothing is known of open queries.
@@ -49,11 +51,12 @@ impl Attempts {
         findings: &mut Findings,
     ) {
         findings.census.attempts += 1;
-        let last = self.serials.insert(id.epoch, id.serial).unwrap_or(0);
-        if id.serial <= last {
+        let (_, last) = self.serials.entry(id.epoch).or_insert((id.serial, 0));
+        if id.serial <= *last {
             let detail = format_args!("it made attempt {id} after {}.{last}", id.epoch.0);
             findings.report(Invariant::CountedOnce, who.at, &[who.machine], detail);
         }
+        *last = id.serial;
         if self.untold {
             return;
         }
@@ -70,17 +73,23 @@ impl Attempts {
         }
     }
 
+    /// Whether the attempt may be older than the history: a node that restarts tells once more, from its log, how it was counted.
+    fn is_older(&self, id: AttemptId) -> bool {
+        self.begins_late && self.serials.get(&id.epoch).is_none_or(|(first, _)| id.serial < *first)
+    }
+
     /// Someone says that a worker holds, or ended, an attempt.
     fn find(
         &mut self,
         (query, id, worker): (QueryId, AttemptId, NodeId),
         ledger: &Ledger,
     ) -> Result<Option<&mut Attempt>, &'static str> {
+        let untold = self.untold || self.is_older(id);
         let attempts = self.open.get_mut(&query);
         match attempts.and_then(|attempts| attempts.iter_mut().find(|attempt| attempt.id == id)) {
             Some(attempt) if attempt.worker == worker => Ok(Some(attempt)),
             Some(_) => Err("was given to another worker"),
-            None if self.untold => Ok(None),
+            None if untold => Ok(None),
             None if matches!(ledger.standing(query), Standing::Settled) => Ok(None),
             None => Err("nobody had dispatched"),
         }
@@ -155,7 +164,7 @@ impl Attempts {
         worker: NodeId,
         failed: bool,
     ) -> Option<&'static str> {
-        if self.untold {
+        if self.untold || self.is_older(id) {
             return None;
         }
         let attempts = self.open.get(&query).map_or(&[][..], |attempts| attempts);
