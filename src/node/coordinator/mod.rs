@@ -189,7 +189,7 @@ impl Coordinator {
             tallies: Tallies::default(),
             intake: Intake::default(),
             council: Council::new(facts.now),
-            trial: Trial::new(facts.now),
+            trial: Trial::new(me, facts.now),
             coroner: Coroner::new(facts.now),
             shelves: Shelves::new(facts),
             config,

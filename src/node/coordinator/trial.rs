@@ -21,6 +21,8 @@ const ANSWER: Span = Span::millis(100);
 /// The suspects that answer.
 #[derive(Debug)]
 pub(super) struct Trial {
+    /// The coordinator itself.
+    me: NodeId,
     /// When the reign began.
     began: Time,
     /// Those that would have been evicted, and answered.
@@ -32,13 +34,14 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    pub(super) fn new(began: Time) -> Trial {
-        Trial { began, acquitted: BTreeSet::new(), asked: BTreeMap::new(), condemned: BTreeMap::new() }
+    pub(super) fn new(me: NodeId, began: Time) -> Trial {
+        Trial { me, began, acquitted: BTreeSet::new(), asked: BTreeMap::new(), condemned: BTreeMap::new() }
     }
 
-    /// Whether `id` is suspect and has not shown that it answers.
+    /// Whether `id` is suspect and has not shown that it answers. The coordinator always answers itself: a quorum follows it, whatever its
+    /// observers say.
     pub(super) fn is_suspect(&self, id: NodeId, facts: &Facts<'_>) -> bool {
-        (facts.suspect)(id) && !self.acquitted.contains(&id)
+        id != self.me && (facts.suspect)(id) && !self.acquitted.contains(&id)
     }
 
     /// It is heard by its observers again.
