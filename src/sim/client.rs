@@ -12,8 +12,8 @@ use crate::scenario::{Errand, Intent, Plan, Script, Wanted, scripts};
 
 /// How long a client waits for an answer before it asks another node.
 const PATIENCE: Span = Span::millis(500);
-/// How long a client waits after a refusal that may be gone elsewhere or later.
-const BACK_OFF: Span = Span::millis(50);
+/// How long a client waits after the first refusal that may be gone elsewhere or later, and at most: twice as long after each.
+const BACK_OFF: (Span, Span) = (Span::millis(5), Span::millis(50));
 
 /// What happens to a client. `attempt` counts how often it has asked; what belongs to an earlier one is void.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ struct Pending {
     /// Whether it has gone out.
     asked: bool,
     refusal: Option<Refusal>,
+    /// How long it waits after the next refusal.
+    back_off: Span,
 }
 
 /// One client.
@@ -280,8 +282,12 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 } else {
                     client.attempt += 1;
                     client.link = None;
+                    let wait = client.pending.as_mut().map_or(BACK_OFF.1, |pending| {
+                        let longer = (pending.back_off * 2).min(BACK_OFF.1);
+                        std::mem::replace(&mut pending.back_off, longer)
+                    });
                     let step = ClientStep::Ask { attempt: client.attempt };
-                    self.queue.push(self.now + BACK_OFF, Event::Client { client: number, step });
+                    self.queue.push(self.now + wait, Event::Client { client: number, step });
                 }
             }
         }
@@ -346,6 +352,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 give_up: wanted.give_up,
                 asked: false,
                 refusal: None,
+                back_off: BACK_OFF.0,
             });
             return self.ask(number);
         }

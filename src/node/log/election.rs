@@ -50,6 +50,11 @@ impl Log {
         self.timer = now + self.election + extra;
     }
 
+    /// Whether nobody has ever led, and this voter is the one to begin.
+    pub(super) fn is_to_be_first(&self) -> bool {
+        self.store.last().epoch == Epoch(1) && self.store.seats().voters.first() == Some(&self.me)
+    }
+
     /// Whether a leader was heard so recently that nobody should be elected in its place.
     fn content(&self, now: Time) -> bool {
         let heard = |at: Time| {
@@ -94,6 +99,10 @@ impl Log {
         let epoch = self.epoch().next();
         t.observe(Observation::Stood { epoch });
         self.reset_timer(t.now);
+        if self.is_to_be_first() {
+            // Others may not have begun yet.
+            self.timer = t.now + self.beat;
+        }
         // A suffix that is still growing is not begun anew.
         let gathered = match &mut self.role {
             Role::Asking(asking) => asking.gathered.take().and_then(Gathered::carried_over),

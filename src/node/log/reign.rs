@@ -21,9 +21,8 @@ impl Log {
             tell_seats(t, &seats);
         }
         self.reset_timer(t.now);
-        let founded = self.store.last().epoch == Epoch(1);
-        if seats.voters == [self.me] || founded && seats.voters.first() == Some(&self.me) {
-            // There is nobody to wait for: nobody else votes, or nobody has ever led, and one of the voters is to be the first.
+        if seats.voters == [self.me] || self.is_to_be_first() {
+            // There is nobody to wait for.
             self.timer = t.now;
         }
     }
