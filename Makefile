@@ -123,10 +123,10 @@ targets:
 	$(CARGO) build --locked --release
 	scenarios/targets/measure.sh target/release/idunno results $(PARTS)
 
-# Every planted bug is looked for until it is found, in up to two thousand scenarios where `make test` gives up after 1,000, one table;
+# Every planted bug is looked for until it is found, in up to four thousand scenarios where `make test` gives up after 2,000, one table;
 # minutes.
 mutants:
-	IDUNNO_SEEDS=2000 $(CARGO) test --locked --test it every_planted_bug_is_found_and_made_small -- --nocapture
+	IDUNNO_SEEDS=4000 $(CARGO) test --locked --test it every_planted_bug_is_found_and_made_small -- --nocapture
 
 # Licences, bans and sources of everything that we depend on; needs cargo-deny.
 deny:

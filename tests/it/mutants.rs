@@ -1,6 +1,6 @@
 //! Planted bugs: the fuzzer finds each of them, says which invariant it breaks, and makes a small scenario of it.
 //!
-//! `IDUNNO_SEEDS=2000` looks longer, `IDUNNO_BUG=counts_twice` looks for that one alone, and `IDUNNO_KEEP=folder` keeps the small
+//! `IDUNNO_SEEDS=4000` looks longer, `IDUNNO_BUG=counts_twice` looks for that one alone, and `IDUNNO_KEEP=folder` keeps the small
 //! scenarios.
 
 use std::fmt::Write as _;
@@ -14,8 +14,8 @@ use idunno::fuzz::{Failure, Profile, Trial, scenario, shrink, silence_findings};
 use idunno::scenario::{Mutant, Plan, to_toml};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-/// A bug is found within this many scenarios. All but the rarest, which takes half of them, are found within 200.
-const SEEDS_MAX: u64 = 1_000;
+/// A bug is found within this many scenarios. All but a few are found within 200; the rarest takes half of them.
+const SEEDS_MAX: u64 = 2_000;
 /// A scenario that takes more than this many thousands of events proves nothing.
 const KILOEVENTS_MAX: u32 = 2_000;
 /// The work that is put into making a scenario smaller: its tries, and the thousands of events in them divided by four.
