@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 
 use super::plan::Target;
-use crate::base::Rng;
-use crate::node::Status;
+use crate::base::{NodeId, Rng};
+use crate::node::{Passing, Seats, Status};
 
 /// A machine, by its position in the plan.
 type Machine = u32;
@@ -19,6 +19,23 @@ pub trait Scene {
     fn works(&self, machine: Machine) -> bool;
     /// Whether the cluster goes on when all of these are gone for good or lose their disks.
     fn can_spare(&self, lost: &[Machine]) -> bool;
+}
+
+/// Whether those of whom `keeps` holds can decide under these seats, and under those that may follow at any moment: whoever learns the
+/// log may be about to get a seat, of its own or that of a voter, and such a change is in force before anybody can object.
+pub fn can_decide(seats: &Seats, keeps: impl Fn(NodeId) -> bool) -> bool {
+    let with = |learner: NodeId, passing: Option<Passing>| {
+        let voters = seats.voters.iter().copied().chain([learner]).collect();
+        Seats { voters, passing, ..seats.clone() }
+    };
+    let follow = |to: NodeId| {
+        let passes = seats.voters.iter().map(move |&from| with(to, Some(Passing { from, to })));
+        passes.chain([with(to, None)])
+    };
+    let changes = seats.passing.is_none();
+    seats.is_quorum(&keeps)
+        && (seats.learners.iter().filter(|_| changes).copied().flat_map(follow))
+            .all(|next| next.is_quorum(&keeps))
 }
 
 /// Looks up who has a role.
@@ -123,4 +140,27 @@ impl Aim<'_> {
 fn one_of(machines: &[Machine], rng: &mut Rng) -> Vec<Machine> {
     let chosen = rng.below(machines.len() as u64) as usize;
     machines.get(chosen).copied().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_somebody_is_about_to_get_a_seat_those_must_be_enough_who_decide_then() {
+        let ids = |numbers: &[u64]| numbers.iter().map(|&number| NodeId::new(number)).collect::<Vec<_>>();
+        let seats = |learners: &[u64]| Seats {
+            number: 1,
+            voters: ids(&[1, 2, 3]),
+            learners: ids(learners),
+            passing: None,
+        };
+        let decide =
+            |left: &[u64], learners: &[u64]| can_decide(&seats(learners), |id| ids(left).contains(&id));
+        assert!(decide(&[1, 2], &[]), "two of three");
+        // The seat of the second could pass to the fourth, and then the first would be left alone with it.
+        assert!(!decide(&[1, 2], &[4]));
+        assert!(decide(&[1, 2, 4], &[4]));
+        assert!(!decide(&[1, 4], &[4]), "a learner has no say");
+    }
 }

@@ -27,7 +27,7 @@ mod units;
 mod write;
 
 pub use crate::policy::Options;
-pub use aim::{Aim, Scene};
+pub use aim::{Aim, Scene, can_decide};
 pub use error::{Place, Problem, ScenarioError, Wrong, nearest};
 pub use keys::{Key, Kind, Preset, SEED_MAX, keys};
 pub use links::Links;

@@ -11,7 +11,7 @@ use super::world::World;
 use crate::base::NodeId;
 use crate::history::{Machine, Watcher};
 use crate::node::{self, Payload, Seats, Status};
-use crate::scenario::Scene;
+use crate::scenario::{Scene, can_decide};
 
 impl<P: Process, W: Watcher> Scene for World<'_, P, W> {
     fn machines(&self) -> Machine {
@@ -39,7 +39,7 @@ impl<P: Process, W: Watcher> Scene for World<'_, P, W> {
                 stays(address.machine) && host.disk == address.disk && disk.damage().is_empty()
             })
         };
-        let stands = |seats: &Seats| seats.is_quorum(keeps);
+        let stands = |seats: &Seats| can_decide(seats, keeps);
         let committed = &self.watch.seats;
         let machines = || 0..self.hosts.len() as Machine;
         let in_force = machines().map(|machine| self.seats_of(machine));

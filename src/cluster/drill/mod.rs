@@ -45,7 +45,7 @@ use super::{Calibration, clock};
 use crate::base::{Incarnation, NodeId, Rng, Span, Time};
 use crate::history::{self, Machine, Observation, Progress, Record, Sink, What};
 use crate::node::{Seats, Status};
-use crate::scenario::{FaultKind, Plan, Scene, Until, settings_of};
+use crate::scenario::{FaultKind, Plan, Scene, Until, can_decide, settings_of};
 
 /// How often everything is looked at.
 const EVERY: Duration = Duration::from_millis(2);
@@ -513,7 +513,7 @@ impl Scene for Stage<'_> {
             let home = self.hosts.iter().position(|host| host.id == id);
             home.is_some_and(|machine| stays(machine as Machine))
         };
-        let stands = |seats: &Seats| seats.is_quorum(keeps);
+        let stands = |seats: &Seats| can_decide(seats, keeps);
         let committed = &self.progress.seats;
         let in_force = self.hosts.iter().filter_map(|host| host.role.as_ref()?.seats.as_ref());
         stands(committed)
