@@ -32,10 +32,9 @@ pub fn can_decide(seats: &Seats, keeps: impl Fn(NodeId) -> bool) -> bool {
         let passes = seats.voters.iter().map(move |&from| with(to, Some(Passing { from, to })));
         passes.chain([with(to, None)])
     };
-    let changes = seats.passing.is_none();
-    seats.is_quorum(&keeps)
-        && (seats.learners.iter().filter(|_| changes).copied().flat_map(follow))
-            .all(|next| next.is_quorum(&keeps))
+    // One change at a time: while a seat passes, nothing else is about to.
+    let mut learners = seats.learners.iter().copied().filter(|_| seats.passing.is_none());
+    seats.is_quorum(&keeps) && learners.all(|to| follow(to).all(|next| next.is_quorum(&keeps)))
 }
 
 /// Looks up who has a role.

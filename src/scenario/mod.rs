@@ -35,7 +35,7 @@ pub use plan::{
     Arrivals, Direction, DiskPlan, Errand, Fault, FaultKind, Flaw, JobPlan, Loss, ModelPlan, NetworkPlan,
     NodePlan, Plan, Repeat, RequestPlan, Shape, Target, Trigger, Until,
 };
-pub use script::{Intent, Script, Wanted, scripts};
+pub use script::{Intent, Script, Wanted, back_off, scripts};
 pub use settings::{Settings, settings_of};
 pub use shipped::{find_shipped, shipped};
 pub use turns::Turns;

@@ -7,6 +7,12 @@ use super::plan::{Errand, Plan};
 use crate::base::{Rng, Span, Time};
 use crate::node::{JobSpec, Request};
 
+/// How long a client waits after a refusal that may be gone elsewhere or later, when it waited for `before` after the last one: 5 ms at first,
+/// then twice as long each time, at most 50 ms.
+pub fn back_off(before: Option<Span>) -> Span {
+    before.map_or(Span::millis(5), |before| (before * 2).min(Span::millis(50)))
+}
+
 /// Something that a client will ask.
 #[derive(Clone, Debug)]
 pub struct Wanted {

@@ -8,12 +8,10 @@ use super::world::{Event, World};
 use crate::base::{JobId, Rng, SessionId, Span, Time};
 use crate::history::{ClientEvent, Machine, Watcher, What};
 use crate::node::{Refusal, Reply, Request};
-use crate::scenario::{Errand, Intent, Plan, Script, Wanted, scripts};
+use crate::scenario::{Errand, Intent, Plan, Script, Wanted, back_off, scripts};
 
 /// How long a client waits for an answer before it asks another node.
 const PATIENCE: Span = Span::millis(500);
-/// How long a client waits after the first refusal that may be gone elsewhere or later, and at most: twice as long after each.
-const BACK_OFF: (Span, Span) = (Span::millis(5), Span::millis(50));
 
 /// What happens to a client. `attempt` counts how often it has asked; what belongs to an earlier one is void.
 #[derive(Debug)]
@@ -55,8 +53,8 @@ struct Pending {
     /// Whether it has gone out.
     asked: bool,
     refusal: Option<Refusal>,
-    /// How long it waits after the next refusal.
-    back_off: Span,
+    /// How long it waited after the last refusal.
+    waited: Option<Span>,
 }
 
 /// One client.
@@ -282,10 +280,9 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 } else {
                     client.attempt += 1;
                     client.link = None;
-                    let wait = client.pending.as_mut().map_or(BACK_OFF.1, |pending| {
-                        let longer = (pending.back_off * 2).min(BACK_OFF.1);
-                        std::mem::replace(&mut pending.back_off, longer)
-                    });
+                    let pending = client.pending.as_mut().expect("it was seen above");
+                    let wait = back_off(pending.waited);
+                    pending.waited = Some(wait);
                     let step = ClientStep::Ask { attempt: client.attempt };
                     self.queue.push(self.now + wait, Event::Client { client: number, step });
                 }
@@ -352,7 +349,7 @@ impl<P: Process, W: Watcher> World<'_, P, W> {
                 give_up: wanted.give_up,
                 asked: false,
                 refusal: None,
-                back_off: BACK_OFF.0,
+                waited: None,
             });
             return self.ask(number);
         }

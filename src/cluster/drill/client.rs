@@ -24,15 +24,13 @@ use crate::cluster::net::wire::{self, Ask, Told};
 use crate::cluster::{Calibration, Measured};
 use crate::history::{ClientEvent, Progress};
 use crate::node::{Refusal, Reply, Request};
-use crate::scenario::{Errand, Intent, Plan, Script, Wanted, scripts};
+use crate::scenario::{Errand, Intent, Plan, Script, Wanted, back_off, scripts};
 
 /// How long a client waits for an answer before it asks another node.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How many round trips nodes try to each other before a drill, and how long they may take for that.
 const TRIPS: u32 = 30;
 const MEASURING: Duration = Duration::from_mins(1);
-/// How long a client waits after the first refusal that may be gone elsewhere or later, and at most: twice as long after each.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 
 /// How far a client's job has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,10 +338,13 @@ impl Shared {
     /// Asks one node after the other until an answer is final.
     async fn until_final(&self, ask: &Ask, submits: bool, mut rng: Rng, trying: &Trying) -> Reply {
         let mut last = None;
-        let mut wait = BACK_OFF.0;
+        let mut waited = None;
         loop {
+            let wait = back_off(waited);
+            waited = Some(wait);
+            let wait = Duration::from_nanos(wait.0);
             let Some(place) = self.choose(&mut rng, last) else {
-                tokio::time::sleep(BACK_OFF.1).await;
+                tokio::time::sleep(wait).await;
                 continue;
             };
             last = Some(place);
@@ -360,7 +361,6 @@ impl Shared {
             };
             *lock(&trying.why) = why;
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(BACK_OFF.1);
         }
     }
 
