@@ -199,10 +199,14 @@ impl Child {
     fn answer(&self) -> Result<Said> {
         let began = Instant::now();
         loop {
-            match self.heard.recv_timeout(LOOK_EVERY) {
+            let heard = self.heard.recv_timeout(LOOK_EVERY);
+            // Before the answer: an engine that always answers between two looks would be asked to the end.
+            if STOP.load(Ordering::Relaxed) {
+                bail!("interrupted; nothing was written");
+            }
+            match heard {
                 Ok(Event::Said(said)) => return Ok(said),
                 Ok(Event::Died { reason }) => bail!("the engine died: {reason}"),
-                Err(_) if STOP.load(Ordering::Relaxed) => bail!("interrupted; nothing was written"),
                 Err(_) if began.elapsed() > PATIENCE => {
                     bail!("the engine did not answer within {} s", PATIENCE.as_secs())
                 }
