@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::config::limits::{
     CHUNK_BYTES_MAX, FILE_CHUNKS_MAX, NAME_BYTES_MAX, PART_BYTES_MAX, VERSIONS_KEPT_MAX,
 };
-use crate::base::{Chunk, NodeId, Time};
+use crate::base::{Chunk, NodeId, Span, Time};
 
 /// What a version of a file holds: its chunks, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -112,6 +112,34 @@ pub struct Listed {
     pub versions: u32,
     /// When the newest was put, in cluster time.
     pub at: Time,
+}
+
+/// A version that is kept, without what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Kept {
+    /// Its number.
+    pub number: u64,
+    /// For how long it has been there, in cluster time.
+    pub age: Span,
+    /// What its bytes are.
+    pub kind: FileKind,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// How many chunks these are.
+    pub chunks: u32,
+}
+
+impl Kept {
+    /// What there is to say of a version at this time.
+    pub(super) fn of(version: &Version, now: Time) -> Kept {
+        Kept {
+            number: version.number,
+            age: now.since(version.at),
+            kind: version.content.kind,
+            bytes: version.content.bytes(),
+            chunks: version.content.chunks.len() as u32,
+        }
+    }
 }
 
 /// Where a version's chunks are.

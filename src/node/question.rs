@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Failure, Inputs};
-use super::file::{Listed, Located, Shelved, Version};
+use super::file::{Kept, Listed, Located, Shelved};
 use super::message::JobStatus;
 use crate::base::{Epoch, Incarnation, JobId, NodeId, QueryId, Span, ViewId};
 
@@ -70,7 +70,7 @@ pub enum Reading {
         more: bool,
     },
     /// The versions of a file, oldest first.
-    Versions(Vec<Arc<Version>>),
+    Versions(Vec<Kept>),
     /// A version of a file, and where its chunks are.
     Located(Located),
     /// What the members hold, in order of their ids.
@@ -82,6 +82,8 @@ pub enum Reading {
 pub struct JobReport {
     /// How far it is.
     pub status: JobStatus,
+    /// The file and the version that it reads, as in `store:letters@3`; `None` when that is no file of the store, and after its end.
+    pub reads: Option<Arc<str>>,
     /// For how long it has been known, in cluster time.
     pub age: Span,
     /// Whether a client cancelled it.

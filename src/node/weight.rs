@@ -181,9 +181,7 @@ fn reading(reading: &Reading) -> usize {
         Reading::Assignments(workers) => 2 * SMALL * workers.len(),
         Reading::Cluster(overview) => SMALL * overview.seats.len(),
         Reading::Files { files, .. } => files.iter().map(|file| SMALL + file.name.len()).sum(),
-        Reading::Versions(versions) => {
-            versions.iter().map(|version| SMALL + CHUNK * version.content.chunks.len()).sum()
-        }
+        Reading::Versions(versions) => SMALL * versions.len(),
         Reading::Located(located) => {
             let holders: usize = located.holders.iter().map(|holders| 8 * holders.len()).sum();
             holders + CHUNK * located.version.content.chunks.len()

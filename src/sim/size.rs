@@ -95,9 +95,7 @@ fn of_reading(reading: &Reading) -> u64 {
         Reading::Assignments(workers) => 96 * workers.len() as u64,
         Reading::Cluster(standing) => 32 * standing.seats.len() as u64,
         Reading::Files { files, .. } => files.iter().map(|file| 32 + file.name.len() as u64).sum(),
-        Reading::Versions(versions) => {
-            versions.iter().map(|version| 16 + CHUNK * version.content.chunks.len() as u64).sum()
-        }
+        Reading::Versions(versions) => 32 * versions.len() as u64,
         Reading::Located(located) => of_located(located),
         Reading::Shelves(shelves) => 48 * shelves.len() as u64,
     }

@@ -25,7 +25,8 @@ fn jobs_read_what_was_put_and_keep_it_within_a_limit() {
     let folder = folder.path();
     // So that most of what a node reads is on the others.
     let settings = fs::read_to_string(folder.join("idunno.toml")).unwrap();
-    fs::write(folder.join("idunno.toml"), format!("{settings}\n[store]\ncopies = 1\n")).unwrap();
+    let slow = "[model.slow]\nload = \"0s\"\nper_input = \"1h\"\n";
+    fs::write(folder.join("idunno.toml"), format!("{settings}\n{slow}\n[store]\ncopies = 1\n")).unwrap();
     let words = ["--voters", "1", "--cache", "8"];
     let mut nodes = vec![Node::start_with(folder, "n1", &[], &words)];
     for name in ["n2", "n3"] {
@@ -68,6 +69,13 @@ fn jobs_read_what_was_put_and_keep_it_within_a_limit() {
     fs::write(folder.join("one"), vec![7; 9 << 20]).unwrap();
     run(&["put", "one", "data/one"], 0);
     submit("store:data/one@1", "0..1", 0);
+    // A job says which version it reads, which does not change with the file.
+    let (said, _) = run(&["submit", "slow", "store:data/one", "--range", "0..1"], 0);
+    run(&["put", "pictures/a/00.png", "data/one"], 0);
+    let id = said.split(|letter: char| !letter.is_ascii_digit()).find(|word| !word.is_empty()).unwrap();
+    let (about, _) = run(&["job", id], 0);
+    assert!(about.contains("1 input of store:data/one@1, from number 0"), "{about}");
+    run(&["cancel", id], 0);
     // What is not there is refused, and what makes no sense is not asked for.
     let (_, why) = submit("store:data/none", "0..1", 1);
     assert!(why.contains("the store has no file data/none"), "{why}");

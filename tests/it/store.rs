@@ -142,9 +142,14 @@ fn versions_are_kept_compared_and_put_into_one_file() {
     for text in ["first\n", "second", "third\n"] {
         assert!(put(text, &["--keep", "2"]).status.success());
     }
-    let versions: Vec<Value> =
-        rows(folder, &nodes, &["versions", "notes"]).iter().map(|row| row["version"].clone()).collect();
-    assert_eq!(versions, [2, 3]);
+    let versions = rows(folder, &nodes, &["versions", "notes"]);
+    let column = |name: &str| -> Vec<&Value> { versions.iter().map(|row| &row[name]).collect() };
+    assert_eq!(
+        (column("version"), column("bytes")),
+        (vec![&2.into(), &3.into()], vec![&6.into(), &6.into()])
+    );
+    let ages: Vec<f64> = column("age_s").iter().map(|age| age.as_f64().unwrap()).collect();
+    assert!(ages[0] > ages[1] && ages[1] > 0.0 && ages[0] < 60.0, "{ages:?}");
     assert_eq!(does(&["get", "notes@2", "-"]), "second");
     assert!(does(&["versions", "notes", "--get", "all"]).contains("all holds 2 versions of notes"));
     let all = "=== notes@2: 6 bytes ===\nsecond\n=== notes@3: 6 bytes ===\nthird\n";

@@ -217,6 +217,8 @@ fn described(report: &JobReport, accuracy: Option<(f64, f64)>) -> String {
     let (status, spec) = (&report.status, &report.status.spec);
     let inputs = match &spec.inputs {
         Inputs::Range { dataset, from, count: all } => {
+            // The version that it reads, also where whoever submitted it did not say which.
+            let dataset = report.reads.as_ref().unwrap_or(dataset);
             format!("{} of {dataset}, from number {}", some(*all, "input", "inputs"), count(*from))
         }
         Inputs::Names(names) => some(names.len() as u64, "input by name", "inputs by name"),
@@ -266,7 +268,7 @@ fn as_json(report: &JobReport, accuracy: Option<(f64, f64)>) -> serde_json::Valu
         .collect();
     serde_json::json!({
         "job": status.job.0, "name": spec.name, "model": spec.model, "state": state_of(report),
-        "inputs": spec.inputs.count(), "done": status.inputs_done, "failed": status.inputs_failed,
+        "inputs": spec.inputs.count(), "reads": report.reads, "done": status.inputs_done, "failed": status.inputs_failed,
         "queries": report.queries, "queries_counted": report.queries_counted, "batch": status.batch,
         "weight": spec.weight, "priority": spec.priority,
         "age_s": crate::cli::text::rounded(report.age.as_secs()), "ended": status.ended, "failures": failures,

@@ -15,7 +15,7 @@ use super::{Misuse, Reach, Show, ended, read};
 use crate::cli::text::some;
 use crate::cli::{Exit, outlet};
 use crate::cluster::Client;
-use crate::node::{FileKind, Question, Reading, Version};
+use crate::node::{FileKind, Kept, Question, Reading};
 
 pub(in crate::cli) const EXAMPLES: &str = "\
 Examples:
@@ -59,19 +59,25 @@ fn listed(told: &Versions, stop: &AtomicBool) -> Result<Exit> {
     let first = told.last.map_or(0, |last| all.len().saturating_sub(last.into()));
     all.drain(..first);
     let Some(local) = &told.get else {
-        let mut sheet =
-            Sheet::new(&[("version", "version"), ("kind", "kind"), ("bytes", "bytes"), ("chunks", "chunks")]);
+        let mut sheet = Sheet::new(&[
+            ("version", "version"),
+            ("age_s", "put ago"),
+            ("kind", "kind"),
+            ("bytes", "bytes"),
+            ("chunks", "chunks"),
+        ]);
         for version in &all {
             sheet.row(vec![
                 Cell::number(version.number),
-                Cell::text(kind(version.content.kind)),
-                Cell::count(version.content.bytes()),
-                Cell::count(version.content.chunks.len() as u64),
+                Cell::span(version.age),
+                Cell::text(kind(version.kind)),
+                Cell::count(version.bytes),
+                Cell::count(version.chunks),
             ]);
         }
         return Ok(told.show.sheet(&sheet, "There are no versions."));
     };
-    if let Some(folder) = all.iter().find(|version| version.content.kind == FileKind::Folder) {
+    if let Some(folder) = all.iter().find(|version| version.kind == FileKind::Folder) {
         let why = format!(
             "version {} of {name} is a folder, which does not go into one file; fetch it with get",
             folder.number
@@ -106,15 +112,15 @@ fn write_all(
     client: &mut Client,
     versions: &Versions,
     name: &str,
-    all: &[Arc<Version>],
+    all: &[Kept],
     out: &mut dyn Write,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let bytes = all.iter().map(|version| version.content.bytes()).sum();
+    let bytes = all.iter().map(|version| version.bytes).sum();
     let bar = bar(&versions.show, "fetching", bytes);
     let stop = || stop.load(Ordering::Relaxed);
     for version in all {
-        let size = some(version.content.bytes(), "byte", "bytes");
+        let size = some(version.bytes, "byte", "bytes");
         writeln!(out, "=== {name}@{}: {size} ===", version.number)?;
         let found = client.locate(name, Some(version.number))?;
         let mut last = b'\n';

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::file::Kept;
 use super::super::message::{Refusal, Reply, Request};
 use super::super::question::{Assignment, JobStats, Overview, Question, Reading, Seat, Stats};
 use super::tally::RECENT;
@@ -27,7 +28,10 @@ impl Coordinator {
         let unknown = |name: &Arc<str>| Refusal::UnknownFile(Arc::clone(name));
         let known = |id| facts.ledger.job(id).ok_or(Refusal::UnknownJob(id));
         Ok(match question {
-            Question::Job(job) => Reading::Job(known(*job)?.report(facts.cluster_now)),
+            Question::Job(job) => {
+                let reads = files.pinned(*job).map(|pin| Arc::clone(&pin.dataset));
+                Reading::Job(known(*job)?.report(reads, facts.cluster_now))
+            }
             Question::Results { job, from } => Reading::Results(known(*job)?.page(*from)),
             Question::Stats => Reading::Stats(self.stats(facts)),
             Question::Assignments => Reading::Assignments(self.assignments(facts)),
@@ -37,7 +41,8 @@ impl Coordinator {
                 Reading::Files { files, more }
             }
             Question::Versions(name) => {
-                let versions: Vec<_> = files.versions(name).cloned().collect();
+                let versions: Vec<_> =
+                    files.versions(name).map(|version| Kept::of(version, facts.cluster_now)).collect();
                 if versions.is_empty() {
                     return Err(unknown(name));
                 }

@@ -6,6 +6,8 @@
 //! are being put are needed from the moment the coordinator is asked. And it drops by stamp: see [`store`](super::super::store).
 
 mod duties;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,7 +70,7 @@ struct Shelf {
     /// What it shall fetch once it has less to do.
     wanted: BTreeSet<ChunkId>,
     coming: BTreeSet<ChunkId>,
-    /// What it shall drop, by which stamp.
+    /// What it shall drop, by which stamp. By that stamp it does not count, also once it is wanted there again.
     leaving: BTreeMap<ChunkId, (u32, u64)>,
     /// Whether there is something that it was not told yet.
     news: bool,
@@ -222,7 +224,6 @@ impl Shelves {
     /// A chunk is needed on a shelf.
     fn want(&mut self, node: NodeId, chunk: ChunkId) {
         let Some(shelf) = self.members.get_mut(&node) else { return };
-        shelf.leaving.remove(&chunk);
         if !shelf.coming.contains(&chunk) && shelf.wanted.insert(chunk) {
             self.touched.insert(node);
         }
@@ -253,13 +254,18 @@ impl Shelves {
     /// Sends a member what it shall do, if there is something.
     fn flush(&mut self, node: NodeId, now: Time, epoch: Epoch, out: &mut Outbox) {
         let Some(shelf) = self.members.get_mut(&node) else { return };
+        // What nobody has any more cannot be fetched.
+        shelf.coming.retain(|chunk| self.stocks.contains_key(chunk));
         while shelf.coming.len() < FETCHES_MAX
             && let Some(chunk) = shelf.wanted.pop_first()
         {
-            shelf.coming.insert(chunk);
-            shelf.news = true;
+            if self.stocks.contains_key(&chunk) {
+                shelf.coming.insert(chunk);
+                shelf.news = true;
+            }
         }
-        if shelf.coming.is_empty() && shelf.leaving.is_empty() && !shelf.questioned {
+        let has_answered = shelf.asked.is_none() && !shelf.questioned;
+        if shelf.coming.is_empty() && shelf.leaving.is_empty() && has_answered {
             shelf.again_at = Time::NEVER;
             shelf.news = false;
             return;
@@ -283,7 +289,8 @@ impl Shelves {
             Some(Fetch { chunk: Chunk { id: *id, bytes: stock.bytes }, from })
         };
         let fetch = shelf.coming.iter().filter_map(fetch).collect();
-        let drop = (shelf.leaving.iter().take(HOLDS_MAX))
+        let leaves = |id: &ChunkId| !shelf.coming.contains(id) && !shelf.wanted.contains(id);
+        let drop = (shelf.leaving.iter().filter(|(id, _)| leaves(id)).take(HOLDS_MAX))
             .map(|(&id, &(bytes, stamp))| (Chunk { id, bytes }, stamp))
             .collect();
         let tend = Tend { epoch, incarnation: shelf.incarnation, fetch, drop };
@@ -307,6 +314,11 @@ impl Shelves {
         let mut fresh = Vec::new();
         for holding in &holds.chunks {
             let Chunk { id, bytes } = holding.chunk;
+            // An order to drop it may still be on its way, also where it is wanted again by now: then it gets another stamp.
+            if shelf.leaving.get(&id).is_some_and(|(_, dropped)| holding.stamp == Some(*dropped)) {
+                continue;
+            }
+            shelf.leaving.remove(&id);
             let stock = self.stocks.entry(id).or_insert_with(|| Stock::new(bytes));
             let came = shelf.coming.remove(&id);
             shelf.wanted.remove(&id);
@@ -321,15 +333,12 @@ impl Shelves {
                 shelf.failures = 0;
             }
             match holding.stamp {
-                Some(stamp) if shelf.leaving.get(&id).is_some_and(|(_, dropped)| *dropped == stamp) => {}
                 Some(stamp) => {
-                    shelf.leaving.remove(&id);
                     if stock.holders.insert(from, stamp).is_none() {
                         fresh.push(id);
                     }
                 }
                 None => {
-                    shelf.leaving.remove(&id);
                     stock.holders.remove(&from);
                     if came {
                         stock.rests_until = now + REST;
@@ -344,8 +353,8 @@ impl Shelves {
                 put.progress = now;
             }
         }
+        // It has not heard what it was told for that: one that is deaf says the same again and again.
         shelf.wait = FIRST_WAIT;
-        (shelf.asked, shelf.questioned) = (None, false);
         self.touched.insert(from);
         if self.opens_at == Time::NEVER && self.again_at == Time::NEVER {
             self.again_at = now;

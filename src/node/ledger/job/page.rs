@@ -1,5 +1,7 @@
 //! What a job has brought so far, a bounded part at a time.
 
+use std::sync::Arc;
+
 use super::super::super::config::limits::{
     FAILURE_LOOKS_MAX, FAILURES_MAX, PAGE_BYTES_MAX, PAGE_LOOKS_MAX, PAGE_QUERIES_MAX,
 };
@@ -23,10 +25,11 @@ impl Job {
         (self.derived.inputs_done, self.derived.inputs_failed, self.current().batch)
     }
 
-    /// Everything about it at `now`, in cluster time.
-    pub(in crate::node) fn report(&self, now: Time) -> JobReport {
+    /// Everything about it at `now`, in cluster time; which file it reads is known elsewhere.
+    pub(in crate::node) fn report(&self, reads: Option<Arc<str>>, now: Time) -> JobReport {
         JobReport {
             status: self.status(),
+            reads,
             age: now.since(self.arrived),
             cancelled: self.cancelled(),
             queries: self.queries(),
