@@ -1,11 +1,14 @@
 //! Drills: scenarios on real processes of this machine, which are killed, cut off and restarted, and what is left afterwards.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use idunno::cluster::drill::{Drill, run};
+use idunno::history::Ignore;
 use idunno::scenario::{Plan, to_toml};
 use serde_json::Value;
 
@@ -68,6 +71,32 @@ fn until(what: &str, mut look: impl FnMut() -> bool) {
 
 fn signal(signal: &str, pid: u32) {
     assert!(Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_trial_begins_again_when_a_node_cannot_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // As when somebody else has just taken its port: so many starts fail, and then none does.
+    let drilled = |fails: u32| {
+        let program = folder.join("program");
+        let starts = folder.join("starts");
+        let _ = fs::remove_dir_all(&starts);
+        let script = format!(
+            "#!/bin/sh\nfor n in $(seq {fails}); do\n  mkdir -p {0} && mkdir {0}/$n 2>/dev/null && echo 'the port is taken' >&2 && exit 2\n\
+             done\nexec {IDUNNO} \"$@\"\n",
+            starts.display()
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = "name = \"s\"\nnodes = 1\n[model.m]\nload = \"0s\"\nper_input = \"1ms\"\n[[job]]\nmodel = \"m\"\ninputs = 10\n";
+        let plan = Plan::read(text, "s.toml").unwrap();
+        let drill = Drill { plan: &plan, seed: 1, program, netns: false, measures: false };
+        run(&drill, &mut Ignore, &|| false)
+    };
+    assert!(drilled(2).unwrap().unfinished.is_empty());
+    let error = drilled(3).unwrap_err().to_string();
+    assert!(error.contains("n1 ended by itself") && error.contains("the port is taken"), "{error}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What a drill begins with: places to listen, a key, settings, and the disks that the formation of a cluster leaves behind.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::base::{ClusterId, Incarnation, NodeId, Rng, ViewId};
 use crate::cluster::disk::{DiskError, Folder, Log};
@@ -11,6 +13,9 @@ use crate::scenario::Plan;
 
 /// How often free ports are looked for.
 const TRIES_MAX: u32 = 50;
+/// Where they are looked for: below those that systems give to whoever does not say which (on Linux from 32,768 on), so that nobody
+/// gets the port of a node that is down.
+const PORTS: Range<u16> = 20_000..32_000;
 /// Nodes per network of addresses, of which 127.0.0.0/24 is the first.
 const PER_NETWORK: usize = 250;
 
@@ -19,10 +24,15 @@ const PER_NETWORK: usize = 250;
 pub(super) fn places(count: usize) -> std::io::Result<Vec<SocketAddr>> {
     let address =
         |number: usize| Ipv4Addr::new(127, 0, (number / PER_NETWORK) as u8, (number % PER_NETWORK + 1) as u8);
+    // Drills that run at the same time begin elsewhere, and each trial takes other ports than the last one.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let pairs = u32::from(PORTS.end - PORTS.start) / 2;
+    let begin = std::process::id().wrapping_mul(97);
     let mut tried = 0;
     loop {
         tried += 1;
-        let port = UdpSocket::bind((address(0), 0))?.local_addr()?.port() & !1;
+        let pair = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % pairs;
+        let port = PORTS.start + 2 * pair as u16;
         let all: Vec<SocketAddr> =
             (0..count).map(|number| SocketAddr::from((address(number), port))).collect();
         let free = |place: &SocketAddr| {
@@ -103,6 +113,23 @@ mod tests {
                 (torn, log.disk()),
                 (0, &Disk::formed(formed.cluster, id, &formed.view, &formed.seats))
             );
+        }
+    }
+
+    #[test]
+    fn ports_are_those_that_nobody_gets_by_chance_and_that_are_free() {
+        let first = places(3).unwrap();
+        // Those that would come next are taken.
+        let next = |ahead: u16| {
+            PORTS.start + (first[0].port() - PORTS.start + 2 * ahead) % (PORTS.end - PORTS.start)
+        };
+        let taken: Vec<u16> = (1..=5).map(next).collect();
+        let sockets = taken.iter().map(|&port| UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), port)));
+        let _sockets: Vec<_> = sockets.collect();
+        let second = places(3).unwrap();
+        assert!(!taken.contains(&second[0].port()), "{second:?}");
+        for place in first.iter().chain(&second) {
+            assert!(PORTS.contains(&place.port()) && place.port() % 2 == 0, "{place}");
         }
     }
 

@@ -51,6 +51,8 @@ use crate::scenario::{FaultKind, Plan, Scene, Until, can_decide, settings_of};
 const EVERY: Duration = Duration::from_millis(2);
 /// How long the nodes may take to become a cluster again after they were started.
 const FORMING: Span = Span::secs(60);
+/// How often a cluster is started of which a node ends before there is one: somebody else may have taken its port meanwhile.
+const STARTS_MAX: u32 = 3;
 
 /// A drill as it is wanted.
 #[derive(Clone, Debug)]
@@ -123,8 +125,7 @@ fn needs(what: &'static str) -> impl Fn(io::Error) -> DrillError {
 
 /// Carries out one trial and feeds what happened to `sink` when it is over. `stop` is asked all the time whether to end early.
 pub fn run(drill: &Drill<'_>, sink: &mut dyn Sink, stop: &dyn Fn() -> bool) -> Result<Drilled, DrillError> {
-    let mut stage = Stage::set(drill)?;
-    let stopped = !stage.form(stop)?;
+    let (mut stage, stopped) = Stage::formed(drill, stop)?;
     let measured = (drill.measures && !stopped).then(|| stage.measure());
     let unfinished = if stopped { Vec::new() } else { stage.play(stop)? };
     let stopped = stopped || stop();
@@ -159,6 +160,18 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
+    /// A cluster, and whether it was stopped before it was one.
+    fn formed(drill: &Drill<'a>, stop: &dyn Fn() -> bool) -> Result<(Stage<'a>, bool), DrillError> {
+        let mut starts = 1;
+        loop {
+            let mut stage = Stage::set(drill)?;
+            match stage.form(stop) {
+                Err(DrillError::Ended { .. }) if starts < STARTS_MAX && !stop() => starts += 1,
+                formed => return formed.map(|formed| (stage, !formed)),
+            }
+        }
+    }
+
     /// Makes disks and starts the nodes.
     fn set(drill: &Drill<'a>) -> Result<Stage<'a>, DrillError> {
         let plan = drill.plan;
