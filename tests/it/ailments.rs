@@ -388,3 +388,38 @@ fn what_a_deaf_worker_holds_is_given_to_others() {
         assert!(!trial.observations().any(gives), "seed {seed}: it is given work of which it cannot hear");
     }
 }
+
+/// A query at which every engine hangs, whoever tries it: it ends as failed after as many attempts as it may have, and those that idle
+/// workers had begun beside them by then.
+#[test]
+fn a_query_that_hangs_wherever_it_runs_ends_as_failed() {
+    let text = r#"
+        name = "hangs"
+        nodes = 4
+        dispatch.retries_max = 1
+        [model.m]
+        load = "0s"
+        per_input = "10ms"
+        [[job]]
+        model = "m"
+        inputs = 1
+        [[fault]]
+        at = "0s"
+        every = "5s"
+        times = 300
+        kind = "stuck"
+        target = ["node 1", "node 2", "node 3", "node 4"]
+    "#;
+    let plan = Plan::read(text, "hangs.toml").unwrap_or_else(|error| panic!("{error}"));
+    for seed in 0..10 {
+        let mut sink = (Checker::new(&plan, seed), Vec::<Record>::new());
+        let outcome = sim::run(&plan, seed, &mut sink, &|| false);
+        let (checker, records) = sink;
+        let trial = Trial { seed, verdict: checker.finish(outcome.ended_at), records };
+        assert!(trial.verdict.is_clean(), "seed {seed}: {:?}", trial.verdict.violations);
+        let dispatched = |seen: &(Time, &Observation)| matches!(seen.1, Observation::Dispatched { .. });
+        let attempts = trial.observations().filter(dispatched).count();
+        assert_eq!(trial.failed(), 1, "seed {seed}");
+        assert!((2..=4).contains(&attempts), "seed {seed}: {attempts} attempts");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::observation::Dispatch;
 use super::{Coordinator, Facts, Outbox};
-use crate::base::{QueryId, Span, Time};
+use crate::base::{NodeId, QueryId, Span, Time};
 
 /// Attempts that a query can have at the same time: the second one may be stuck as well.
 const ATTEMPTS_MAX: usize = 3;
@@ -16,14 +16,20 @@ impl Coordinator {
         // The longest beyond its limit last, so that it is popped first.
         late.sort_unstable();
         while self.extras < self.extras_max()
-            && let Some(&(0, idle)) = self.free.first()
             && let Some((_, query)) = late.pop()
         {
-            if self.queues.get(&query.job).is_some_and(|queue| queue.is_tried_by(query, idle)) {
-                continue;
+            if let Some(idle) = self.idle_for(query) {
+                self.give(idle, query, Dispatch::Hedge, true, facts, out);
             }
-            self.give(idle, query, Dispatch::Hedge, true, facts, out);
         }
+    }
+
+    /// An idle worker that does not try this query yet: rather one that was not the last to fail at it.
+    fn idle_for(&self, query: QueryId) -> Option<NodeId> {
+        let queue = self.queues.get(&query.job)?;
+        let idle = self.free.iter().take_while(|(held, _)| *held == 0).map(|&(_, worker)| worker);
+        idle.filter(|&worker| !queue.is_tried_by(query, worker))
+            .min_by_key(|&worker| !queue.suits(query, worker))
     }
 
     /// The queries all of whose attempts have run beyond their job's patience, and by how much the latest of them has.
@@ -47,7 +53,9 @@ impl Coordinator {
             let effort = self.queues.get(&query.job).and_then(|queue| queue.efforts.get(query));
             effort.is_some_and(|effort| {
                 let all = effort.attempts.len() == attempts && attempts < ATTEMPTS_MAX;
-                all && now >= effort.alone_until && !effort.completing && !effort.waiting
+                // What was tried often enough ends with the attempts that it has: one that hangs wherever it runs would have no last one.
+                let tried_enough = effort.failures > self.config.dispatch.retries_max;
+                all && !tried_enough && now >= effort.alone_until && !effort.completing && !effort.waiting
             })
         };
         late.retain(|query, (attempts, _)| helps(query, *attempts));
