@@ -86,6 +86,13 @@ fn measured(network: &Network) -> anyhow::Result<Exit> {
         let why = format!("{} exists already, and is left as it is", out.display());
         return Err(Misuse(why).into());
     }
+    if let Some(folder) =
+        network.out.as_ref().and_then(|out| out.parent()).filter(|folder| !folder.as_os_str().is_empty())
+        && !folder.is_dir()
+    {
+        // Now, and not once everything has been measured.
+        return Err(Misuse(format!("there is no folder {}", folder.display())).into());
+    }
     let mut found: Vec<Measured> = Vec::new();
     for (name, measured) in network.reach.client()?.measure()? {
         match measured {

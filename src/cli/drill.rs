@@ -134,6 +134,14 @@ fn prepare(told: &Drill) -> Result<(PathBuf, Vec<(Plan, Results)>)> {
     for plan in &plans {
         super::run::models(&plan.models).with_context(|| plan.name.clone())?;
     }
+    if let Some(plan) = plans.iter().find(|plan| plan.nodes.len() > drill::NODES_MAX) {
+        bail!(
+            "{}: a drill has a process for each node, and at most {} of them, not {}; idunno sim rehearses more",
+            plan.name,
+            drill::NODES_MAX,
+            plan.nodes.len()
+        );
+    }
     let mut refused = Vec::new();
     for plan in plans.iter().filter(|_| !told.skip_unsupported) {
         for unable in drill::unable(plan, told.netns) {

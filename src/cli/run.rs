@@ -93,7 +93,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// What kind of machine it is, for schedulers that tell kinds apart.
-    #[arg(long, value_name = "KIND", default_value = "cpu")]
+    #[arg(long, value_name = "KIND", default_value = "cpu", value_parser = named)]
     kind: String,
     /// Take no queries: only vote and coordinate.
     #[arg(long)]
@@ -174,7 +174,7 @@ fn part(text: &str) -> Result<f64, String> {
     part.ok_or_else(|| "wanted a number from 0 to 1".to_owned())
 }
 
-/// A name of a node: something that goes into a line of a table.
+/// A name of a node, or of its kind: something that goes into a line of a table.
 fn named(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.contains(char::is_control);
     let wanted = || format!("wanted 1 to {NAME_BYTES_MAX} bytes without control characters");
@@ -210,8 +210,12 @@ pub(super) fn run(run: &Run, stop: &AtomicBool) -> Exit {
         Ok(running) => running,
         Err(error) => {
             screen::error(&error);
-            let interrupted = matches!(error.downcast_ref(), Some(StartError::Stopped));
-            return if interrupted { Exit::Interrupted } else { Exit::Usage };
+            return match error.downcast_ref() {
+                Some(StartError::Stopped) => Exit::Interrupted,
+                // There may be room again: whoever starts nodes shall try once more.
+                Some(start) if start.is_for_want_of_room() => Exit::Failed,
+                _ => Exit::Usage,
+            };
         }
     };
     screen::say(&format!("{} {} listens on {}\n", run.name, running.id, running.address));

@@ -133,6 +133,14 @@ pub enum StartError {
     /// It was told to stop before anyone let it in.
     #[error("stopped before any of the members that it was to join had answered")]
     Stopped,
+    /// It cannot write down what it observes.
+    #[error("cannot write its diary in {}: {error}", folder.display())]
+    Diary {
+        /// Where.
+        folder: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
     /// The machine does not give it what it needs.
     #[error("{what}: {error}")]
     Machine {
@@ -141,6 +149,19 @@ pub enum StartError {
         /// Why not.
         error: std::io::Error,
     },
+}
+
+impl StartError {
+    /// Whether a disk is full, which can pass by itself.
+    pub fn is_for_want_of_room(&self) -> bool {
+        let error = match self {
+            StartError::Disk(DiskError::Io { error, .. })
+            | StartError::Diary { error, .. }
+            | StartError::Machine { error, .. } => error,
+            _ => return false,
+        };
+        error.kind() == std::io::ErrorKind::StorageFull
+    }
 }
 
 /// How a node sees itself and its cluster.

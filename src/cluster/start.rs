@@ -105,8 +105,9 @@ fn machine(
 ) -> Result<Machine, StartError> {
     let seed = random()?;
     let view = log.disk().view.clone();
-    let diary =
-        Diary::begin(&doors.lender.folder, id, Arc::clone(&options.name)).map_err(needs("its diary"))?;
+    let diary = Diary::begin(&doors.lender.folder, id, Arc::clone(&options.name));
+    let folder = || doors.lender.folder.clone();
+    let diary = diary.map_err(|error| StartError::Diary { folder: folder(), error })?;
     let inbox = Arc::clone(&doors.inbox);
     let disk = Writer::start(log, move |told| inbox.put(Item::Disk(told))).map_err(needs("a thread"))?;
     let identity = identity(&options, ports, id);

@@ -278,6 +278,10 @@ pub mod limits {
     pub const CUTS_MAX: u32 = 10_000;
     /// Bytes of predictions that the ledger holds before it takes no more jobs; forgetting jobs makes room.
     pub const RESULT_BYTES_MAX: u64 = 4 << 30;
+    /// The weight of a job, which is above 0.
+    pub const WEIGHT_MAX: f64 = 1e6;
+    /// The priority of a job, up and down.
+    pub const PRIORITY_MAX: i32 = 1_000;
     /// Bytes of the name of a job.
     pub const JOB_NAME_BYTES_MAX: usize = 200;
     /// Bytes of text in one submission: its names, model, dataset and inputs.

@@ -349,8 +349,8 @@ fn request_kinds() -> Vec<&'static str> {
 }
 
 const BATCH: Kind = Kind::Whole(1, limits::BATCH_MAX as i128);
-const WEIGHT: Kind = Kind::Number(1e6);
-const PRIORITY: Kind = Kind::Whole(-1_000, 1_000);
+const WEIGHT: Kind = Kind::Number(limits::WEIGHT_MAX);
+const PRIORITY: Kind = Kind::Whole(-(limits::PRIORITY_MAX as i128), limits::PRIORITY_MAX as i128);
 
 use Kind::{
     Amount, Bandwidth, BySize, Choice, Draw, Inputs, Name, Number, Odd, Rate, Span as SpanKind, Switch,

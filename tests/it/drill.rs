@@ -230,6 +230,30 @@ fn nothing_is_left_of_a_drill_that_is_interrupted() {
 }
 
 #[test]
+fn a_drill_ends_at_an_interrupt_also_while_it_makes_disks_and_has_not_more_nodes_than_a_machine_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut command = drill(folder, &[], &["--quiet", "--set", "nodes=250"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let made = || -> usize {
+        let mine = fs::read_dir(folder).unwrap().filter_map(Result::ok);
+        let drills = mine.filter(|entry| entry.file_name().to_string_lossy().starts_with("idunno-drill-"));
+        drills.map(|entry| fs::read_dir(entry.path()).map_or(0, Iterator::count)).sum()
+    };
+    until("disks are made", || made() > 5);
+    signal("INT", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(processes(folder), [0_u32; 0]);
+    let left: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["scenario.toml"]);
+
+    let output = drill(folder, &[], &["--set", "nodes=251"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("at most 250 of them, not 251"), "{said}");
+}
+
+#[test]
 fn nothing_runs_on_after_a_drill_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = under_way(folder.path());

@@ -162,11 +162,12 @@ fn versions_are_kept_compared_and_put_into_one_file() {
     let conflict = put("x", &["--if-absent"]);
     assert_eq!(conflict.status.code(), Some(1), "{conflict:?}");
     assert!(
-        String::from_utf8_lossy(&conflict.stderr).contains("notes has a version 3 already"),
+        String::from_utf8_lossy(&conflict.stderr).contains("the newest version of notes is 3"),
         "{conflict:?}"
     );
     assert_eq!(put("x", &["--if-version", "2"]).status.code(), Some(1));
-    assert!(refused(folder, &nodes, &["delete", "notes", "--if-version", "2"], 1).contains("version 3"));
+    let why = refused(folder, &nodes, &["delete", "notes", "--if-version", "2"], 1);
+    assert!(why.contains("the newest version of notes is 3"), "{why}");
     assert_eq!(does(&["get", "notes", "-"]), "third\n");
     assert!(put("fourth", &["--if-version", "3"]).status.success());
     assert_eq!(does(&["get", "notes", "-"]), "fourth");
@@ -414,6 +415,22 @@ fn a_file_is_on_as_many_disks_as_it_shall_be_or_it_is_not_stored() {
         let held = rows(folder, &nodes, &["store"]);
         (held.len() == 3 && held.iter().all(|row| row["chunks"] == 1)).then_some(())
     });
+}
+
+#[test]
+fn a_node_that_cannot_start_on_a_full_disk_may_be_started_again() {
+    let folder = folder();
+    let folder = folder.path();
+    let at = folder.join("n1");
+    let Some(_small) = small(&at) else { return };
+    // Whatever it writes first finds no room.
+    assert!(fs::write(at.join("filler"), vec![0; 25 << 20]).is_err());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_idunno"));
+    command.args(["run", "--name", "n1", "--listen", "127.0.0.1:0", "--key", "key", "--data", "n1"]);
+    let output = command.current_dir(folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("n1/") && said.contains("No space left on device"), "{said}");
 }
 
 #[test]

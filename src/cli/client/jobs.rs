@@ -63,7 +63,7 @@ Examples:
 pub(in crate::cli) const REMOVE_EXAMPLES: &str = "\
 Examples:
   idunno remove 3
-      Forget job 3, which has ended, with its predictions.";
+      Forget job 3, which has ended, with its predictions; results/3.csv stays in the store until it is deleted there.";
 
 pub(in crate::cli) const BATCH_EXAMPLES: &str = "\
 Examples:

@@ -225,7 +225,7 @@ fn seats(cluster: &Overview) -> Sheet {
             Cell::maybe(seat.name.as_deref(), Cell::text),
             Cell::text(seat.node.to_string()),
             Cell::text(role),
-            Cell::maybe(seat.lag, |lag| Cell::amount(lag as f64, some(lag, "entry", "entries"))),
+            Cell::maybe(seat.lag, |lag| Cell::whole(lag, some(lag, "entry", "entries"))),
             Cell::amount(seat.silence.as_secs(), format!("{} ago", duration(seat.silence.as_secs()))),
         ]);
     }

@@ -52,6 +52,11 @@ impl Cell {
         Cell { value: json!(rounded(value)), text }
     }
 
+    /// A whole number that people read with its unit.
+    pub(super) fn whole(value: u64, text: String) -> Cell {
+        Cell { value: json!(value), text }
+    }
+
     /// A length of time; for programs in seconds.
     pub(super) fn span(span: Span) -> Cell {
         Cell::amount(span.as_secs(), duration(span.as_secs()))

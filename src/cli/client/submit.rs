@@ -16,6 +16,7 @@ use crate::base::{JobId, Score};
 use crate::cli::text::{count, list, some};
 use crate::cli::{Exit, Format};
 use crate::cluster::{Client, Standing};
+use crate::node::limits::WEIGHT_MAX;
 use crate::node::{Inputs, JobReport, JobSpec, Question, Reading, Reply, Request};
 
 /// Between two looks at a job that is waited for.
@@ -78,8 +79,8 @@ struct Work {
 }
 
 fn weight(text: &str) -> Result<f64, String> {
-    let weight = text.parse().ok().filter(|weight: &f64| weight.is_finite() && *weight > 0.0);
-    weight.ok_or_else(|| "wanted a number above 0".to_owned())
+    let weight = text.parse().ok().filter(|weight: &f64| *weight > 0.0 && *weight <= WEIGHT_MAX);
+    weight.ok_or_else(|| format!("wanted a number above 0, at most {WEIGHT_MAX}"))
 }
 
 /// What `idunno submit` is told.

@@ -16,14 +16,10 @@ const TRIES_MAX: u32 = 50;
 /// Where they are looked for: below those that systems give to whoever does not say which (on Linux from 32,768 on), so that nobody
 /// gets the port of a node that is down.
 const PORTS: Range<u16> = 20_000..32_000;
-/// Nodes per network of addresses, of which 127.0.0.0/24 is the first.
-const PER_NETWORK: usize = 250;
-
 /// Places on this computer where `count` nodes can listen, each on an address of its own: the same port everywhere, and the next,
 /// which are free now.
 pub(super) fn places(count: usize) -> std::io::Result<Vec<SocketAddr>> {
-    let address =
-        |number: usize| Ipv4Addr::new(127, 0, (number / PER_NETWORK) as u8, (number % PER_NETWORK + 1) as u8);
+    let address = |number: usize| Ipv4Addr::new(127, 0, 0, number as u8 + 1);
     // Drills that run at the same time begin elsewhere, and each trial takes other ports than the last one.
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let pairs = u32::from(PORTS.end - PORTS.start) / 2;
@@ -96,6 +92,7 @@ impl Formed {
 
 #[cfg(test)]
 mod tests {
+    use super::super::NODES_MAX;
     use super::*;
 
     #[test]
@@ -135,11 +132,11 @@ mod tests {
 
     #[test]
     fn every_node_has_an_address_of_its_own() {
-        let places = places(260).unwrap();
+        let places = places(NODES_MAX).unwrap();
         let mut addresses: Vec<_> = places.iter().map(SocketAddr::ip).collect();
         addresses.sort_unstable();
         addresses.dedup();
-        assert_eq!(addresses.len(), 260);
+        assert_eq!(addresses.len(), NODES_MAX);
         assert!(places.iter().all(|place| place.ip().is_loopback()));
     }
 }

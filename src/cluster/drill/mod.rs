@@ -49,6 +49,8 @@ use crate::scenario::{FaultKind, Plan, Scene, Until, can_decide, settings_of};
 
 /// How often everything is looked at.
 const EVERY: Duration = Duration::from_millis(2);
+/// Nodes of a drill: each is a process, and its disk takes some megabytes.
+pub const NODES_MAX: usize = 250;
 /// How long the nodes may take to become a cluster again after they were started.
 const FORMING: Span = Span::secs(60);
 /// How often a cluster is started of which a node ends before there is one: somebody else may have taken its port meanwhile.
@@ -82,6 +84,13 @@ pub struct Drilled {
     pub measured: Option<Calibration>,
     /// Why inputs failed, a line for each of the first jobs that had such.
     pub failures: Vec<String>,
+}
+
+impl Drilled {
+    /// How one went that was stopped before there was a cluster.
+    fn stopped() -> Drilled {
+        Drilled { ended_at: Time::ZERO, unfinished: vec![], stopped: true, measured: None, failures: vec![] }
+    }
 }
 
 /// Why a drill failed. Everything that it started has ended.
@@ -125,10 +134,10 @@ fn needs(what: &'static str) -> impl Fn(io::Error) -> DrillError {
 
 /// Carries out one trial and feeds what happened to `sink` when it is over. `stop` is asked all the time whether to end early.
 pub fn run(drill: &Drill<'_>, sink: &mut dyn Sink, stop: &dyn Fn() -> bool) -> Result<Drilled, DrillError> {
-    let (mut stage, stopped) = Stage::formed(drill, stop)?;
-    let measured = (drill.measures && !stopped).then(|| stage.measure());
-    let unfinished = if stopped { Vec::new() } else { stage.play(stop)? };
-    let stopped = stopped || stop();
+    let Some(mut stage) = Stage::formed(drill, stop)? else { return Ok(Drilled::stopped()) };
+    let measured = drill.measures.then(|| stage.measure());
+    let unfinished = stage.play(stop)?;
+    let stopped = stop();
     // What is asked now is no part of the drill.
     let ended_at = stage.now();
     let failures = if stopped { Vec::new() } else { stage.failures() };
@@ -160,20 +169,20 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// A cluster, and whether it was stopped before it was one.
-    fn formed(drill: &Drill<'a>, stop: &dyn Fn() -> bool) -> Result<(Stage<'a>, bool), DrillError> {
+    /// A cluster; `None` when it was stopped before it was one.
+    fn formed(drill: &Drill<'a>, stop: &dyn Fn() -> bool) -> Result<Option<Stage<'a>>, DrillError> {
         let mut starts = 1;
         loop {
-            let mut stage = Stage::set(drill)?;
+            let Some(mut stage) = Stage::set(drill, stop)? else { return Ok(None) };
             match stage.form(stop) {
                 Err(DrillError::Ended { .. }) if starts < STARTS_MAX && !stop() => starts += 1,
-                formed => return formed.map(|formed| (stage, !formed)),
+                formed => return Ok(formed?.then_some(stage)),
             }
         }
     }
 
-    /// Makes disks and starts the nodes.
-    fn set(drill: &Drill<'a>) -> Result<Stage<'a>, DrillError> {
+    /// Makes disks and starts the nodes; `None` when it was stopped meanwhile.
+    fn set(drill: &Drill<'a>, stop: &dyn Fn() -> bool) -> Result<Option<Stage<'a>>, DrillError> {
         let plan = drill.plan;
         let rng = Rng::new(drill.seed);
         let folder = tempfile::Builder::new()
@@ -211,6 +220,9 @@ impl<'a> Stage<'a> {
         std::fs::write(&common.config, settings_of(plan)).map_err(needs("a file with settings"))?;
         let mut hosts = Vec::new();
         for ((node, &id), &place) in plan.nodes.iter().zip(&formed.ids).zip(&places) {
+            if stop() {
+                return Ok(None);
+            }
             let home = folder.path().join(hosts.len().to_string());
             let host = Host::new(node, id, place, home);
             if fills {
@@ -238,9 +250,12 @@ impl<'a> Stage<'a> {
             _folder: folder,
         };
         for machine in 0..plan.nodes.len() as Machine {
+            if stop() {
+                return Ok(None);
+            }
             stage.start(machine)?;
         }
-        Ok(stage)
+        Ok(Some(stage))
     }
 
     /// Now, since time zero.

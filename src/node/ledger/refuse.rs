@@ -1,8 +1,8 @@
 //! What the ledger refuses, whatever its jobs are like: requests that make no sense, and more than the limits allow.
 
 use super::super::config::limits::{
-    BATCH_MAX, INPUTS_MAX, JOB_NAME_BYTES_MAX, JOBS_MAX, NAMES_MAX, QUERIES_MAX, RESULT_BYTES_MAX,
-    SPEC_BYTES_MAX,
+    BATCH_MAX, INPUTS_MAX, JOB_NAME_BYTES_MAX, JOBS_MAX, NAMES_MAX, PRIORITY_MAX, QUERIES_MAX,
+    RESULT_BYTES_MAX, SPEC_BYTES_MAX, WEIGHT_MAX,
 };
 use super::super::entry::{Inputs, JobSpec};
 use super::super::file::{name_flaw, stored};
@@ -43,8 +43,11 @@ fn spec_flaw(spec: &JobSpec) -> Option<String> {
     if spec.model.is_empty() {
         return Some("a job needs a model".to_owned());
     }
-    if !(spec.weight.is_finite() && spec.weight > 0.0) {
-        return Some(format!("a weight must be a number above 0, not {}", spec.weight));
+    if !(spec.weight > 0.0 && spec.weight <= WEIGHT_MAX) {
+        return Some(format!("a weight is a number above 0, at most {WEIGHT_MAX}, not {}", spec.weight));
+    }
+    if !(-PRIORITY_MAX..=PRIORITY_MAX).contains(&spec.priority) {
+        return Some(format!("a priority is from -{PRIORITY_MAX} to {PRIORITY_MAX}, not {}", spec.priority));
     }
     if let Some(flaw) = batch_flaw(spec.batch) {
         return Some(flaw);

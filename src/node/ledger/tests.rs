@@ -369,6 +369,9 @@ fn submissions_that_make_no_sense_are_refused_before_and_in_the_log() {
         JobSpec { weight: 0.0, ..sound.clone() },
         JobSpec { weight: f64::NAN, ..sound.clone() },
         JobSpec { weight: f64::INFINITY, ..sound.clone() },
+        JobSpec { weight: 1e6 + 1.0, ..sound.clone() },
+        JobSpec { priority: 1_001, ..sound.clone() },
+        JobSpec { priority: i32::MIN, ..sound.clone() },
     ];
     for spec in unsound {
         let request = Request::Submit(spec);

@@ -204,6 +204,6 @@ pub enum Refusal {
 fn changed(name: &str, newest: Option<u64>) -> String {
     match newest {
         None => format!("there is no {name}"),
-        Some(newest) => format!("{name} has a version {newest} already"),
+        Some(newest) => format!("the newest version of {name} is {newest}"),
     }
 }
