@@ -154,11 +154,11 @@ pub enum StartError {
 impl StartError {
     /// Whether a disk is full, which can pass by itself.
     pub fn is_for_want_of_room(&self) -> bool {
-        let error = match self {
-            StartError::Disk(DiskError::Io { error, .. })
-            | StartError::Diary { error, .. }
-            | StartError::Machine { error, .. } => error,
-            _ => return false,
+        let (StartError::Disk(DiskError::Io { error, .. })
+        | StartError::Diary { error, .. }
+        | StartError::Machine { error, .. }) = self
+        else {
+            return false;
         };
         error.kind() == std::io::ErrorKind::StorageFull
     }

@@ -16,12 +16,12 @@ const TRIES_MAX: u32 = 50;
 /// Where they are looked for: below those that systems give to whoever does not say which (on Linux from 32,768 on), so that nobody
 /// gets the port of a node that is down.
 const PORTS: Range<u16> = 20_000..32_000;
+/// Each trial takes other ports than the last one of this process, and drills that run at the same time begin elsewhere.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Places on this computer where `count` nodes can listen, each on an address of its own: the same port everywhere, and the next,
 /// which are free now.
 pub(super) fn places(count: usize) -> std::io::Result<Vec<SocketAddr>> {
     let address = |number: usize| Ipv4Addr::new(127, 0, 0, number as u8 + 1);
-    // Drills that run at the same time begin elsewhere, and each trial takes other ports than the last one.
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     let pairs = u32::from(PORTS.end - PORTS.start) / 2;
     let begin = std::process::id().wrapping_mul(97);
     let mut tried = 0;

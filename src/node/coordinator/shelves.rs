@@ -332,17 +332,14 @@ impl Shelves {
             } else if came && holding.stamp.is_some() {
                 shelf.failures = 0;
             }
-            match holding.stamp {
-                Some(stamp) => {
-                    if stock.holders.insert(from, stamp).is_none() {
-                        fresh.push(id);
-                    }
+            if let Some(stamp) = holding.stamp {
+                if stock.holders.insert(from, stamp).is_none() {
+                    fresh.push(id);
                 }
-                None => {
-                    stock.holders.remove(&from);
-                    if came {
-                        stock.rests_until = now + REST;
-                    }
+            } else {
+                stock.holders.remove(&from);
+                if came {
+                    stock.rests_until = now + REST;
                 }
             }
             self.dirty.insert(id);

@@ -38,8 +38,11 @@ fn at(millis: u64) -> Time {
     Time::ZERO + Span::millis(millis)
 }
 
+/// What to fetch, and what to drop by which stamp.
+type Told = (Vec<Chunk>, Vec<(Chunk, u64)>);
+
 /// What a member is told: the chunks that it shall fetch, and those that it shall drop.
-fn told(shelves: &mut Shelves, node: NodeId, now: Time) -> Option<(Vec<Chunk>, Vec<(Chunk, u64)>)> {
+fn told(shelves: &mut Shelves, node: NodeId, now: Time) -> Option<Told> {
     let mut out = Outbox::new();
     shelves.flush(node, now, Epoch(1), &mut out);
     let mut told = out.drain().map(|effect| match effect {
