@@ -5,7 +5,7 @@ mod history;
 mod model;
 mod times;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -72,6 +72,19 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err(wanted()) }
 }
 
+/// Whether tables can be written there: now, and not once everything has been measured.
+fn free(out: Option<&Path>) -> anyhow::Result<()> {
+    let Some(out) = out else { return Ok(()) };
+    if out.exists() {
+        return Err(Misuse(format!("{} exists already, and is left as it is", out.display())).into());
+    }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(Misuse(format!("there is no folder {}", folder.display())).into());
+    }
+    Ok(())
+}
+
 /// Does what `idunno calibrate` is told.
 pub(super) fn run(calibrate: &Calibrate) -> Exit {
     match calibrate {
@@ -82,17 +95,7 @@ pub(super) fn run(calibrate: &Calibrate) -> Exit {
 }
 
 fn measured(network: &Network) -> anyhow::Result<Exit> {
-    if let Some(out) = network.out.as_ref().filter(|out| out.exists()) {
-        let why = format!("{} exists already, and is left as it is", out.display());
-        return Err(Misuse(why).into());
-    }
-    if let Some(folder) =
-        network.out.as_ref().and_then(|out| out.parent()).filter(|folder| !folder.as_os_str().is_empty())
-        && !folder.is_dir()
-    {
-        // Now, and not once everything has been measured.
-        return Err(Misuse(format!("there is no folder {}", folder.display())).into());
-    }
+    free(network.out.as_deref())?;
     let mut found: Vec<Measured> = Vec::new();
     for (name, measured) in network.reach.client()?.measure()? {
         match measured {

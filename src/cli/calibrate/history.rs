@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::fit;
+use super::free;
 use super::times::{Times, figures, remarks};
 use crate::base::{AttemptId, JobId, Time};
 use crate::cli::client::Misuse;
@@ -52,10 +53,7 @@ pub(in crate::cli) struct Past {
 
 /// Does what `idunno calibrate history` is told.
 pub(super) fn measured(past: &Past) -> Result<Exit> {
-    if let Some(out) = past.out.as_ref().filter(|out| out.exists()) {
-        let why = format!("{} exists already, and is left as it is", out.display());
-        return Err(Misuse(why).into());
-    }
+    free(past.out.as_deref())?;
     let misuse = |error: crate::report::StoredError| Misuse(format!("{:#}", anyhow::Error::new(error)));
     let (mut plan, mut stored) = Stored::open(&past.folder).map_err(misuse)?;
     let mut all: BTreeMap<Arc<str>, Found> = BTreeMap::new();

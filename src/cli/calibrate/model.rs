@@ -120,9 +120,7 @@ fn prepare(measure: &Measure) -> Result<Prepared> {
     if !engine::HAS_TORCH {
         bail!("networks are measured on libtorch, and {}", engine::NO_TORCH);
     }
-    if let Some(out) = measure.out.as_ref().filter(|out| out.exists()) {
-        bail!("{} exists already, and is left as it is", out.display());
-    }
+    super::free(measure.out.as_deref())?;
     if let Some(folder) = &measure.charts {
         // Now, and not once everything has been measured.
         std::fs::create_dir_all(folder)

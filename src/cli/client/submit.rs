@@ -16,7 +16,7 @@ use crate::base::{JobId, Score};
 use crate::cli::text::{count, list, some};
 use crate::cli::{Exit, Format};
 use crate::cluster::{Client, Standing};
-use crate::node::limits::WEIGHT_MAX;
+use crate::node::limits::{PRIORITY_MAX, WEIGHT_MAX};
 use crate::node::{Inputs, JobReport, JobSpec, Question, Reading, Reply, Request};
 
 /// Between two looks at a job that is waited for.
@@ -67,7 +67,7 @@ struct Work {
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = weight)]
     weight: f64,
     /// Jobs of a higher priority go first, where the policy has a meaning for it.
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1_000..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-i64::from(PRIORITY_MAX)..=i64::from(PRIORITY_MAX)))]
     priority: i32,
     /// Wait until the job has ended.
     #[arg(long)]

@@ -30,22 +30,21 @@ use std::time::Duration;
 
 use client::Clients;
 use fault::Faults;
-use form::Formed;
 use host::{Common, Host};
+use net::Net;
 pub use net::networks_lack;
-use net::{Harm, Net};
 use role::Role;
 use small::SmallDisk;
 pub use unable::{Unable, unable};
 
 use super::diary::Note;
 use super::disk::DiskError;
-use super::keys::{Key, KeyError};
+use super::keys::KeyError;
 use super::{Calibration, clock};
-use crate::base::{Incarnation, NodeId, Rng, Span, Time};
+use crate::base::{Incarnation, NodeId, Span, Time};
 use crate::history::{self, Machine, Observation, Progress, Record, Sink, What};
 use crate::node::{Seats, Status};
-use crate::scenario::{FaultKind, Plan, Scene, Until, can_decide, settings_of};
+use crate::scenario::{Plan, Scene, Until, can_decide};
 
 /// How often everything is looked at.
 const EVERY: Duration = Duration::from_millis(2);
@@ -53,8 +52,6 @@ const EVERY: Duration = Duration::from_millis(2);
 pub const NODES_MAX: usize = 250;
 /// How long the nodes may take to become a cluster again after they were started.
 const FORMING: Span = Span::secs(60);
-/// How often a cluster is started of which a node ends before there is one: somebody else may have taken its port meanwhile.
-const STARTS_MAX: u32 = 3;
 
 /// A drill as it is wanted.
 #[derive(Clone, Debug)]
@@ -168,96 +165,7 @@ struct Stage<'a> {
     _folder: tempfile::TempDir,
 }
 
-impl<'a> Stage<'a> {
-    /// A cluster; `None` when it was stopped before it was one.
-    fn formed(drill: &Drill<'a>, stop: &dyn Fn() -> bool) -> Result<Option<Stage<'a>>, DrillError> {
-        let mut starts = 1;
-        loop {
-            let Some(mut stage) = Stage::set(drill, stop)? else { return Ok(None) };
-            match stage.form(stop) {
-                Err(DrillError::Ended { .. }) if starts < STARTS_MAX && !stop() => starts += 1,
-                formed => return Ok(formed?.then_some(stage)),
-            }
-        }
-    }
-
-    /// Makes disks and starts the nodes; `None` when it was stopped meanwhile.
-    fn set(drill: &Drill<'a>, stop: &dyn Fn() -> bool) -> Result<Option<Stage<'a>>, DrillError> {
-        let plan = drill.plan;
-        let rng = Rng::new(drill.seed);
-        let folder = tempfile::Builder::new()
-            .prefix("idunno-drill-")
-            .tempdir()
-            .map_err(needs("a folder for disks"))?;
-        let count = plan.nodes.len();
-        let mut net = None;
-        let places = if drill.netns {
-            net.insert(Net::new(count).map_err(needs("networks for the nodes"))?).places()
-        } else {
-            form::places(count).map_err(needs("addresses to listen on"))?
-        };
-        if let Some(net) = net.as_mut().filter(|_| plan.network.loss > 0.0) {
-            let links = net::links(count as u32, |_, _| true);
-            let loss = Harm { fault: None, links, shut: Vec::new(), rate: plan.network.loss };
-            net.harm(loss).map_err(needs("a lossy network"))?;
-        }
-        let left_out = unable(plan, drill.netns);
-        let is_left_out = |number: u32| left_out.iter().any(|unable| unable.fault == number);
-        let mut faults = (0..).zip(&plan.faults);
-        let fills = faults.any(|(number, fault)| fault.kind == FaultKind::FullDisk && !is_left_out(number));
-        if fills {
-            small::apart().map_err(needs("small disks"))?;
-        }
-        let mut disks = Vec::new();
-        let formed = Formed::new(plan, &rng, &places);
-        let key = Key::random()?;
-        let common = Common {
-            program: drill.program.clone(),
-            key: folder.path().join("key"),
-            config: folder.path().join("settings.toml"),
-        };
-        key.write(&common.key)?;
-        std::fs::write(&common.config, settings_of(plan)).map_err(needs("a file with settings"))?;
-        let mut hosts = Vec::new();
-        for ((node, &id), &place) in plan.nodes.iter().zip(&formed.ids).zip(&places) {
-            if stop() {
-                return Ok(None);
-            }
-            let home = folder.path().join(hosts.len().to_string());
-            let host = Host::new(node, id, place, home);
-            if fills {
-                disks.push(SmallDisk::new(&host.disk()).map_err(needs("a small disk"))?);
-            }
-            formed.write(id, &host.disk())?;
-            hosts.push(host);
-        }
-        let clients = Clients::new(plan, &rng.fork("workload"), &key, &places);
-        let clients = clients.map_err(needs("clients"))?;
-        let faults = Faults::new(plan, &rng.fork("faults"), drill.netns);
-        let progress = Progress::new(formed.view, formed.seats, plan.patience());
-        let zero = clock::now();
-        let mut stage = Stage {
-            plan,
-            hosts,
-            clients,
-            faults,
-            progress,
-            common,
-            net,
-            _disks: disks,
-            zero,
-            records: Vec::new(),
-            _folder: folder,
-        };
-        for machine in 0..plan.nodes.len() as Machine {
-            if stop() {
-                return Ok(None);
-            }
-            stage.start(machine)?;
-        }
-        Ok(Some(stage))
-    }
-
+impl Stage<'_> {
     /// Now, since time zero.
     fn now(&self) -> Time {
         Time(clock::now().since(self.zero).0)
@@ -367,47 +275,11 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Waits until the nodes are a cluster; `false` when it was stopped before.
-    fn form(&mut self, stop: &dyn Fn() -> bool) -> Result<bool, DrillError> {
-        loop {
-            self.look()?;
-            let left = self.unformed();
-            if left.is_empty() {
-                self.zero = clock::now();
-                self.progress.progress = Time::ZERO;
-                return Ok(true);
-            }
-            if clock::now().since(self.zero) > FORMING {
-                return Err(DrillError::NotFormed { left });
-            }
-            if stop() {
-                return Ok(false);
-            }
-            thread::sleep(EVERY);
-        }
-    }
-
     /// Has the nodes measure what is theirs. Time zero is after that.
     fn measure(&mut self) -> Calibration {
         let calibration = self.clients.calibration();
         self.zero = clock::now();
         calibration
-    }
-
-    /// What is missing until there is a cluster.
-    fn unformed(&self) -> Vec<String> {
-        let mut left = Vec::new();
-        for host in &self.hosts {
-            let lives = host.role.as_ref().is_some_and(|role| role.life.is_some());
-            if !lives {
-                left.push(format!("{} has not begun; it said: {}", host.plan.name, host.said()));
-            }
-        }
-        let opened = |host: &Host| host.role.as_ref().is_some_and(|role| role.leads.is_some() && role.opened);
-        if !self.hosts.iter().any(opened) {
-            left.push("nobody leads".to_owned());
-        }
-        left
     }
 
     /// Lets clients ask and faults happen until the drill is over; says what was left if it was given up.
