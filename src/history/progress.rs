@@ -29,7 +29,7 @@ pub struct Progress {
     stopped: BTreeSet<JobId>,
     /// How many versions of files refer to each chunk.
     chunks: BTreeMap<ChunkId, u32>,
-    /// When a query was last counted, a job submitted or ended, or a fault began or ended.
+    /// When a query was last counted, a job submitted or ended, or a fault began, ended or was missed.
     pub progress: Time,
     /// Since when nothing is left to do.
     settled: Option<Time>,

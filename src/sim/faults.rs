@@ -176,6 +176,8 @@ impl<'a, P: Process, W: Watcher> World<'a, P, W> {
         course.standing = Standing::Missed;
         course.machines.clear();
         course.arrive();
+        // A run that waited for it has its whole patience from now on.
+        self.watch.progress = self.now;
         self.report(fault, FaultPhase::Missed { reason: reason.into() });
         self.again(fault);
         self.faults.close(fault);

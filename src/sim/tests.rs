@@ -508,6 +508,17 @@ fn a_role_that_nobody_has_is_missed_after_five_seconds() {
 }
 
 #[test]
+fn a_run_that_waited_for_a_fault_in_vain_is_not_given_up_at_once() {
+    let mut plan = plan(&["follows"; 3]);
+    plan.until = Until::Done;
+    plan.jobs.push(job(Span::secs(2)));
+    plan.faults.push(fault(1000, FaultKind::Pause, Target::Coordinator, Some(100)));
+    let (outcome, _) = run(&plan, 1);
+    // Six seconds until the pause is missed, 3 s of patience, and ten times the 50 ms of work.
+    assert_eq!(outcome.ended_at, Time::ZERO + Span::millis(9600));
+}
+
+#[test]
 fn a_run_stops_when_it_is_told_to() {
     let mut plan = plan(&["silent"; 3]);
     plan.until = Until::At(Span::secs(1000));

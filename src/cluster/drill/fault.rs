@@ -257,6 +257,8 @@ impl<'a> Stage<'a> {
         course.standing = Standing::Missed;
         course.machines.clear();
         course.turns.arrive();
+        // A trial that waited for it has its whole patience from now on.
+        self.progress.progress = now;
         self.report(number, FaultPhase::Missed { reason: reason.into() });
         self.again(number, now);
         self.faults.close(number);
