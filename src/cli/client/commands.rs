@@ -67,7 +67,7 @@ pub(in crate::cli) enum Commands {
     Remove(jobs::One),
     /// Print what a job has predicted so far.
     #[command(after_help = jobs::RESULT_EXAMPLES)]
-    Result(jobs::One),
+    Result(jobs::Results),
     /// Go on with a stopped job.
     #[command(after_help = jobs::RESUME_EXAMPLES)]
     Resume(jobs::One),
@@ -115,7 +115,7 @@ impl Commands {
             Commands::Predict(predict) => submit::predict(predict, stop),
             Commands::Put(put) => put::put(put, stop),
             Commands::Remove(one) => jobs::change(one, Request::Forget, "is forgotten"),
-            Commands::Result(one) => jobs::result(one),
+            Commands::Result(results) => jobs::result(results),
             Commands::Resume(one) => jobs::change(one, Request::Resume, "goes on"),
             Commands::Stats(look) => work::show_stats(look),
             Commands::Status(look) => nodes::status(look),

@@ -1,12 +1,14 @@
 //! `idunno jobs`, `job`, `result`, and what can be done with a job.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
+use super::classes::Classes;
 use super::sheet::{Cell, Sheet};
-use super::{Look, Reach, Show, ended, read};
+use super::{Look, Reach, Show, ended, misuse, read};
 use crate::base::{JobId, Prediction, Score, prediction};
 use crate::cli::text::{count, duration, some};
 use crate::cli::{Exit, Format};
@@ -39,6 +41,8 @@ Examples:
       What has been predicted so far, a line per input. Lines are printed as they come, a page at a time.
   idunno result 3 --format csv > result.csv
       The same as a file for a spreadsheet.
+  idunno result 3 --classes letters.safetensors
+      With the names of the classes instead of their numbers.
 
 Of a network the five likeliest classes are shown with their probabilities, and the right one as label, where it is known. A synthetic
 model predicts four bytes, which are shown as eight hexadecimal digits.
@@ -80,6 +84,16 @@ pub(in crate::cli) struct One {
     reach: Reach,
     #[command(flatten)]
     show: Show,
+}
+
+/// What `idunno result` is told.
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct Results {
+    #[command(flatten)]
+    one: One,
+    /// Show names of classes instead of numbers: those in weights of "idunno train", or a list with one per line, from class 0 on.
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
 }
 
 /// What `idunno batch` is told.
@@ -291,14 +305,15 @@ fn failures(report: &JobReport) -> Sheet {
 }
 
 /// Does what `idunno result` is told.
-pub(in crate::cli) fn result(one: &One) -> Exit {
+pub(in crate::cli) fn result(Results { one, classes }: &Results) -> Exit {
     ended(one.reach.client_of_all().and_then(|(mut client, _)| {
+        let classes = classes.as_deref().map(Classes::read).transpose().map_err(|error| misuse(&error))?;
         let inputs = report(&mut client, one.job)?.status.spec.inputs;
         let mut from = Some(0);
         let mut first = true;
         while let Some(at) = from {
             let page = results(&mut client, one.job, at)?;
-            let exit = one.show.say(&page_shown(&page, &inputs, one.show.format, first));
+            let exit = one.show.say(&page_shown(&page, &inputs, classes.as_ref(), one.show.format, first));
             if exit != Exit::Fine {
                 return Ok(exit);
             }
@@ -309,7 +324,13 @@ pub(in crate::cli) fn result(one: &One) -> Exit {
 }
 
 /// A page of results; its columns are named on the first one alone.
-fn page_shown(page: &Page, inputs: &Inputs, format: Format, first: bool) -> String {
+fn page_shown(
+    page: &Page,
+    inputs: &Inputs,
+    classes: Option<&Classes>,
+    format: Format,
+    first: bool,
+) -> String {
     let columns = [
         ("input", "input"),
         ("name", "name"),
@@ -324,13 +345,20 @@ fn page_shown(page: &Page, inputs: &Inputs, format: Format, first: bool) -> Stri
                 Ok(bytes) => (Some(bytes), None),
                 Err(reason) => (None, Some(reason)),
             };
-            let label = prediction.and_then(Prediction::decode).and_then(|prediction| prediction.label);
+            let of_network = prediction.and_then(Prediction::decode);
+            let label = of_network.as_ref().and_then(|prediction| prediction.label);
             sheet.row(vec![
                 Cell::number(input),
                 Cell::maybe(inputs.name(input), |name| Cell::text(&*name)),
-                Cell::maybe(prediction, |bytes| Cell::text(prediction::text(bytes))),
+                match (classes, &of_network) {
+                    (Some(classes), Some(of_network)) => Cell::text(classes.text(of_network)),
+                    _ => Cell::maybe(prediction, |bytes| Cell::text(prediction::text(bytes))),
+                },
                 Cell::maybe(failure, Cell::text),
-                Cell::maybe(label, Cell::number),
+                Cell::maybe(label, |label| match classes {
+                    Some(classes) => Cell::text(classes.name(label)),
+                    None => Cell::number(label),
+                }),
             ]);
         }
     }
@@ -382,7 +410,7 @@ mod tests {
         let query = Counted { from: 10, inputs: 3, predictions: vec![1, 2, 0xab, 0xcd].into(), failed };
         let page = Page { queries: vec![query], next: None, ended: true };
         let names: Arc<[Arc<str>]> = (0..13).map(|n| format!("{n}.png").into()).collect();
-        let shown = page_shown(&page, &Inputs::Names(names), Format::Csv, true);
+        let shown = page_shown(&page, &Inputs::Names(names), None, Format::Csv, true);
         let wanted = "input,name,prediction,failure,label\n10,10.png,0102,,\n11,11.png,,unreadable,\n12,12.png,abcd,,\n";
         assert_eq!(shown, wanted);
     }
@@ -393,8 +421,13 @@ mod tests {
         let query = Counted { from: 0, inputs: 1, predictions: bytes.to_vec().into(), failed: [].into() };
         let page = Page { queries: vec![query], next: None, ended: true };
         let inputs = Inputs::Range { dataset: "node:/data".into(), from: 0, count: 1 };
-        let shown = page_shown(&page, &inputs, Format::Csv, false);
-        assert_eq!(shown, "0,node:/data:0,2:0.7500 0:0.2500,,2\n");
+        let shown = |classes| page_shown(&page, &inputs, classes, Format::Csv, false);
+        assert_eq!(shown(None), "0,node:/data:0,2:0.7500 0:0.2500,,2\n");
+        // What has no name keeps its number.
+        let named = Classes::of(&["cat", "dog"]);
+        assert_eq!(shown(Some(&named)), "0,node:/data:0,2:0.7500 | cat:0.2500,,2\n");
+        let named = Classes::of(&["cat", "dog", "cow"]);
+        assert_eq!(shown(Some(&named)), "0,node:/data:0,cow:0.7500 | cat:0.2500,,cow\n");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! **Files** (`put`, `get`, `delete`, `ls`, `store`, `versions`, `info`) are changes and reads of their names; their bytes travel beside
 //! that, to the node that is asked and from those that hold them.
 
+mod classes;
 mod commands;
 mod events;
 pub(super) mod files;
