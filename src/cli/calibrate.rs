@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 
 use super::client::{Misuse, Reach, ended};
 use super::text::{columns, duration};
-use super::{Exit, screen};
+use super::{Exit, outlet, screen};
 use crate::base::Span;
 use crate::cluster::{Calibration, Measured};
 
@@ -78,11 +78,7 @@ fn free(out: Option<&Path>) -> anyhow::Result<()> {
     if out.exists() {
         return Err(Misuse(format!("{} exists already, and is left as it is", out.display())).into());
     }
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        return Err(Misuse(format!("there is no folder {}", folder.display())).into());
-    }
-    Ok(())
+    Ok(outlet::is_in_a_folder(out).map_err(|error| Misuse(error.to_string()))?)
 }
 
 /// Does what `idunno calibrate` is told.

@@ -152,6 +152,10 @@ pub fn main() -> ExitCode {
     let own = std::thread::current();
     let on_interrupt = move || {
         if STOP.swap(true, Ordering::Relaxed) {
+            // At once: what libraries do when a process ends does not bear threads that still run.
+            #[cfg(unix)]
+            signal_hook::low_level::exit(i32::from(Exit::Interrupted.code()));
+            #[cfg(not(unix))]
             std::process::exit(i32::from(Exit::Interrupted.code()));
         }
         // A node hands over at once, and not when it looks next.

@@ -1,8 +1,9 @@
-//! The standard output for what may be long.
+//! Where results go: the standard output, for what may be long, and files.
 
 use std::io::{self, Write};
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::Exit;
 
@@ -31,4 +32,13 @@ pub(super) fn pour(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<E
     let mut pipe = Pipe { out: io::stdout().lock(), broken: false };
     let poured = write(&mut pipe).and_then(|()| Ok(pipe.flush()?));
     if pipe.broken { Ok(Exit::Fine) } else { poured.map(|()| Exit::Fine) }
+}
+
+/// Whether a file can be made at `path`, as far as its folder goes: asked before there is anything to write into it.
+pub(super) fn is_in_a_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) => bail!("there is no folder {}", folder.display()),
+        None => Ok(()),
+    }
 }

@@ -107,10 +107,10 @@ mod with {
     use anyhow::{Context, Result, bail};
 
     use super::{AtomicBool, Exit, Train};
-    use crate::cli::screen;
     use crate::cli::text::facts;
-    use crate::engine::torch::Facts;
+    use crate::cli::{outlet, screen};
     use crate::engine::torch::train::{Epoch, TrainError, Training, train};
+    use crate::engine::torch::{Facts, memory};
 
     /// Does what `idunno train` is told.
     pub(in crate::cli) fn run(told: &Train, stop: &AtomicBool) -> Exit {
@@ -147,6 +147,17 @@ mod with {
             out: told.out.clone(),
             resume: told.resume,
         };
+        outlet::is_in_a_folder(&told.out)?;
+        if let Some(table) = &told.table {
+            outlet::is_in_a_folder(table)?;
+        }
+        let memory = memory(&told.out);
+        if memory.exists() && !told.resume {
+            bail!(
+                "{} exists already, where what the optimizer remembers is to go; remove it, or say another --out",
+                memory.display()
+            );
+        }
         let earlier = if told.resume { earlier(&told.out)? } else { Vec::new() };
         let table = table(told, &earlier)?;
         let mut epochs: Vec<Epoch> = Vec::new();
@@ -196,8 +207,14 @@ mod with {
     /// Where the epochs go: not over something else than these earlier ones, or a beginning of them.
     fn table(told: &Train, earlier: &[Epoch]) -> Result<PathBuf> {
         let names = match &told.table {
-            Some(table) if *table == told.out => bail!("--table and --out both name {}", table.display()),
-            Some(table) => vec![table.clone()],
+            Some(table) => {
+                if let Some(same) =
+                    [told.out.clone(), memory(&told.out)].iter().find(|other| are_same(table, other))
+                {
+                    bail!("--table names {}, where weights are to go", same.display());
+                }
+                vec![table.clone()]
+            }
             None => vec![told.out.with_file_name("train.csv"), told.out.with_extension("train.csv")],
         };
         for name in &names {
@@ -210,6 +227,19 @@ mod with {
             "there is something else in {}; say with --table where these epochs shall go",
             shown.join(" and in ")
         )
+    }
+
+    /// Whether both paths mean the same place, which need not be there yet.
+    fn are_same(one: &Path, other: &Path) -> bool {
+        let place = |path: &Path| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            folder
+                .unwrap_or(Path::new("."))
+                .canonicalize()
+                .ok()
+                .map(|folder| folder.join(path.file_name().unwrap_or_default()))
+        };
+        place(one).is_some_and(|one| Some(one) == place(other))
     }
 
     fn is_free(table: &Path, earlier: &[Epoch]) -> Result<bool> {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -139,7 +139,7 @@ impl Pantry {
         client.learn(&lock(&self.standing));
         let located = client.locate(name, version)?;
         let content = Arc::clone(&located.version.content);
-        if held.get(path) == Some(&content) && path.exists() {
+        if held.get(path) == Some(&content) && holds(path, &content) {
             return Ok(());
         }
         held.remove(path);
@@ -151,5 +151,51 @@ impl Pantry {
         fs::rename(&coming, path)?;
         held.insert(path.to_owned(), content);
         Ok(())
+    }
+}
+
+/// Whether a file still holds just this: it is read from a disk each time, and no copy of the store.
+fn holds(path: &Path, content: &Content) -> bool {
+    let read = || -> io::Result<bool> {
+        let mut file = File::open(path)?;
+        let mut bytes = Vec::new();
+        for chunk in &content.chunks {
+            bytes.clear();
+            (&mut file).take(chunk.bytes.into()).read_to_end(&mut bytes)?;
+            if digest(&SHA256, &bytes).as_ref() != chunk.id.0 {
+                return Ok(false);
+            }
+        }
+        Ok(file.read(&mut [0])? == 0)
+    };
+    read().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Chunk, ChunkId};
+    use crate::node::FileKind;
+
+    #[test]
+    fn weights_that_were_damaged_since_are_not_what_was_fetched() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = folder.path().join("w");
+        let bytes = vec![7; 3_000];
+        let chunk = |bytes: &[u8]| {
+            let id = ChunkId(digest(&SHA256, bytes).as_ref().try_into().expect("as long as a name"));
+            Chunk { id, bytes: bytes.len() as u32 }
+        };
+        let content =
+            Content { kind: FileKind::Plain, chunks: vec![chunk(&bytes[..2_000]), chunk(&bytes[2_000..])] };
+        assert!(!holds(&path, &content), "it is not there");
+        fs::write(&path, &bytes).expect("it is writable");
+        assert!(holds(&path, &content));
+        for damaged in
+            [[&bytes[..2_500], &[8], &bytes[2_501..]].concat(), bytes[1..].to_vec(), vec![7; 3_001]]
+        {
+            fs::write(&path, damaged).expect("it is writable");
+            assert!(!holds(&path, &content));
+        }
     }
 }

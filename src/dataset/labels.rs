@@ -78,6 +78,24 @@ impl Labels {
             }
             lines[place] = line;
         }
+        let is_number = |label: &str| label.parse::<u32>().is_ok();
+        if found.iter().flatten().any(|label| is_number(label)) {
+            // Beside numbers of classes a number that is none is a mistake, and no name.
+            let mistaken = |(label, _): &(&Option<Arc<str>>, &u64)| {
+                label
+                    .as_ref()
+                    .is_some_and(|label| !is_number(label) && label.parse::<f64>().is_ok_and(f64::is_finite))
+            };
+            if let Some((Some(label), &line)) =
+                found.iter().zip(&lines).filter(mistaken).min_by_key(|(_, line)| **line)
+            {
+                let most = CLASSES_MAX - 1;
+                return Err(wrong(
+                    line,
+                    format!("{label} is the number of no class; wanted a whole number from 0 to {most}"),
+                ));
+            }
+        }
         let number = |label: &Option<Arc<str>>| match label {
             None => Some(UNKNOWN),
             Some(label) => label.parse::<u32>().ok(),

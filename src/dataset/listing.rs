@@ -1,9 +1,10 @@
 //! Which files a dataset has: those below a folder, or those that a zip lists.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
-use std::path::Path;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use zip::ZipArchive;
 use zip::result::ZipError;
@@ -28,6 +29,29 @@ pub(super) struct Listing {
     /// What all names begin with and what says nothing about their classes: that of a folder which was zipped as a whole.
     pub(super) top: String,
     zip: bool,
+    /// The zip, or the folders and the table of labels, as they were when they were read.
+    seen: Vec<(PathBuf, Stamp)>,
+}
+
+/// What tells whether something has changed.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    /// Of a zip its place on the disk: one that a node fetches piece by piece is written to all the time.
+    place: u64,
+    /// Of a folder and of a table.
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    fn of(path: &Path, dated: bool) -> io::Result<Stamp> {
+        let about = fs::metadata(path)?;
+        #[cfg(unix)]
+        let place = std::os::unix::fs::MetadataExt::ino(&about);
+        #[cfg(not(unix))]
+        let place = 0;
+        Ok(Stamp { bytes: about.len(), place, modified: about.modified().ok().filter(|_| dated) })
+    }
 }
 
 impl Listing {
@@ -35,11 +59,12 @@ impl Listing {
     pub(super) fn of(path: &Path) -> Result<Listing, DatasetError> {
         let disk = |error| DatasetError::Disk { path: path.to_owned(), error };
         if fs::metadata(path).map_err(disk)?.is_dir() {
-            let mut names = Vec::new();
-            folder(path, path, "", 0, &mut names)?;
+            let (mut names, mut seen) = (Vec::new(), Vec::new());
+            folder(path, path, "", 0, &mut names, &mut seen)?;
             names.sort_unstable();
-            return Ok(Listing { names, places: Vec::new(), top: String::new(), zip: false });
+            return Ok(Listing { names, places: Vec::new(), top: String::new(), zip: false, seen });
         }
+        let seen = vec![(path.to_owned(), Stamp::of(path, false).map_err(disk)?)];
         let mut first = [0; 4];
         let read = File::open(path).map_err(disk)?.read_exact(&mut first);
         // An empty zip begins with its end.
@@ -53,7 +78,15 @@ impl Listing {
             return Err(DatasetError::Zip { path: path.to_owned(), why });
         }
         let (names, places): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-        Ok(Listing { top: top(&names), names, places, zip: true })
+        Ok(Listing { top: top(&names), names, places, zip: true, seen })
+    }
+
+    /// Whether what was listed is still what is there.
+    pub(super) fn is_current(&self) -> bool {
+        let same = |path: &Path, before: &Stamp| {
+            Stamp::of(path, before.modified.is_some()).is_ok_and(|now| now == *before)
+        };
+        self.seen.iter().all(|(path, before)| same(path, before))
     }
 
     /// Whether it is that of a zip.
@@ -78,8 +111,9 @@ impl Listing {
             let file = archive.by_index(place).map_err(|error| unsound(path, &error))?;
             return whole(file, &at).map(Some);
         }
-        let file = File::open(&at).map_err(|error| DatasetError::Disk { path: at.clone(), error })?;
-        whole(file, &at).map(Some)
+        let disk = |error| DatasetError::Disk { path: at.clone(), error };
+        self.seen.push((at.clone(), Stamp::of(&at, true).map_err(disk)?));
+        whole(File::open(&at).map_err(disk)?, &at).map(Some)
     }
 }
 
@@ -149,8 +183,11 @@ fn folder(
     prefix: &str,
     depth: usize,
     names: &mut Vec<Arc<str>>,
+    seen: &mut Vec<(PathBuf, Stamp)>,
 ) -> Result<(), DatasetError> {
     let disk = |error| DatasetError::Disk { path: at.to_owned(), error };
+    // Before it is read, so that whatever comes meanwhile is noticed later.
+    seen.push((at.to_owned(), Stamp::of(at, true).map_err(disk)?));
     if depth > DEPTH_MAX {
         let (found, most) = (depth as u64, DEPTH_MAX as u64);
         return Err(DatasetError::TooMany {
@@ -175,7 +212,7 @@ fn folder(
         }
         // A link to a folder could lead in a circle, and is not followed.
         if entry.file_type().map_err(disk)?.is_dir() {
-            folder(dataset, &entry.path(), &format!("{prefix}{name}/"), depth + 1, names)?;
+            folder(dataset, &entry.path(), &format!("{prefix}{name}/"), depth + 1, names, seen)?;
         } else if fs::metadata(entry.path()).is_ok_and(|about| about.is_file()) {
             names.push(format!("{prefix}{name}").into());
             limited(dataset, names.len())?;

@@ -126,6 +126,12 @@ impl Dataset {
         Ok(Dataset { path: path.to_owned(), listing, labels })
     }
 
+    /// Whether it still is what it was when it was opened: by the times of its folders and of its table of labels, or by the length
+    /// of the zip and its place on the disk. What is in the inputs is read when they are.
+    pub fn is_current(&self) -> bool {
+        self.listing.is_current()
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -291,6 +297,48 @@ mod tests {
         let dataset = Dataset::open(&folder).unwrap();
         assert_eq!(labels(&dataset), [Some(10), Some(2)]);
         assert_eq!((dataset.classes().len(), classes(&dataset)[10]), (11, "10"));
+    }
+
+    #[test]
+    fn a_number_of_no_class_is_refused_among_numbers_and_is_a_name_among_names() {
+        for wrong in ["-1", "5000000000", "1.0"] {
+            let table = format!("file,label\n1.png,0\n2.png,{wrong}\n");
+            let said = refused(&[("labels.csv", &table), ("1.png", ""), ("2.png", "")]);
+            assert!(
+                said.contains("labels.csv:3: ") && said.contains(wrong) && said.contains("65534"),
+                "{said}"
+            );
+        }
+        for names in [["A", "1"], ["1.0", "2.5"], ["0", "nan"]] {
+            let table = format!("file,label\n1.png,{}\n2.png,{}\n", names[0], names[1]);
+            let (_at, [folder, _]) = both(&[("labels.csv", &table), ("1.png", ""), ("2.png", "")]);
+            let dataset = Dataset::open(&folder).unwrap();
+            assert!(!dataset.is_numbered() && classes(&dataset).len() == 2, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_dataset_that_was_changed_is_not_current_any_more() {
+        let files = [("a/1.png", ""), ("b/1.png", ""), ("labels.csv", "file,label\na/1.png,x\n")];
+        let (at, [folder, zip]) = both(&files);
+        let changes: [fn(&Path); 3] = [
+            |folder| fs::write(folder.join("b/2.png"), "").unwrap(),
+            |folder| fs::write(folder.join("labels.csv"), "file,label\nb/1.png,other\n").unwrap(),
+            |folder| fs::remove_file(folder.join("a/1.png")).unwrap(),
+        ];
+        let listed = Dataset::open(&zip).unwrap();
+        assert!(listed.is_current());
+        fs::copy(&zip, at.path().join("other.zip")).unwrap();
+        fs::rename(at.path().join("other.zip"), &zip).unwrap();
+        assert!(!listed.is_current());
+        for change in changes {
+            let dataset = Dataset::open(&folder).unwrap();
+            assert!(dataset.is_current());
+            // Times of files are as fine as a tick of the clock.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            change(&folder);
+            assert!(!dataset.is_current());
+        }
     }
 
     #[test]

@@ -50,11 +50,16 @@ fn an_imported_model_is_known_by_its_name() {
     assert!(refused(folder, "models import letters none.pt").contains("none.pt"));
     assert!(refused(folder, "models inspect letters").contains("no model letters"));
     let import = "models import letters w.safetensors";
-    done(folder, import);
+    done(folder, "models import letters zeros.safetensors --network lenet --input image:16x16");
     assert!(refused(folder, import).contains("--replace"));
     done(folder, &format!("{import} --replace"));
     let entries: Vec<_> = fs::read_dir(folder.join("models")).unwrap().collect();
     assert_eq!(entries.len(), 1, "{entries:?}");
+    // Those from before stay for nodes that know them, until the next time.
+    let kept = || fs::read_dir(folder.join("models/letters")).unwrap().count();
+    assert_eq!(kept(), 3);
+    done(folder, &format!("{import} --replace"));
+    assert_eq!(kept(), 2);
 
     let weights = fs::read(folder.join("w.safetensors")).unwrap();
     let hash = blake3::hash(&weights).to_hex().to_string();
@@ -67,9 +72,9 @@ fn an_imported_model_is_known_by_its_name() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
 
-    // The original may go: nodes have the copy.
+    // The original may go elsewhere: nodes have the copy.
     let copy = folder.join(format!("models/letters/{hash}.safetensors"));
-    fs::remove_file(folder.join("w.safetensors")).unwrap();
+    fs::rename(folder.join("w.safetensors"), folder.join("o.safetensors")).unwrap();
     let mine = network("lenet", Weights::File(copy.to_str().unwrap().into()), "image:16x16");
     let wanted = accuracy(&local(&mine, &folder.join("test")));
     assert!(wanted[0] > 0.2 && wanted[1] > wanted[0] && wanted[1] < 1.0, "{wanted:?} shows too little");
@@ -83,6 +88,13 @@ fn an_imported_model_is_known_by_its_name() {
     let output = idunno(folder, "models inspect letters");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("not what was imported"));
+    // Nor does a node load it.
+    assert!(Model::load(&mine).unwrap_err().contains("is damaged, or is another file than was imported"));
+    // What was learnt at one size is not run at another.
+    let path = folder.join("o.safetensors");
+    let other = network("lenet", Weights::File(path.to_str().unwrap().into()), "image:32x32");
+    let said = Model::load(&other).unwrap_err();
+    assert!(said.contains("trained on image:16x16, not image:32x32"), "{said}");
 }
 
 /// The same weights from elsewhere do not say which layers they are of.
@@ -126,6 +138,17 @@ fn named(folder: &Path, mine: &Network, all: &[Result<Prediction, String>]) {
     assert!(wanted.contains(&Some(2)) && wanted.contains(&Some(16)) && wanted.contains(&Some(23)));
     // A class that the network has never heard of is never right.
     assert!(local(mine, &foreign).iter().all(|one| one.as_ref().unwrap().is_right(5) == Some(false)));
+    // Nor is one that is only the number of a class that it knows by a name.
+    let numbered = folder.join("numbered");
+    fs::create_dir_all(&numbered).unwrap();
+    fs::copy(
+        folder.join("test").join(table.lines().nth(1).unwrap().split_once(',').unwrap().0),
+        numbered.join("0.png"),
+    )
+    .unwrap();
+    let best = local(mine, &foreign)[0].as_ref().map_or(0, |one| one.top[0].0);
+    fs::write(numbered.join("labels.csv"), format!("file,label\n0.png,{best}\n")).unwrap();
+    assert_eq!(local(mine, &numbered)[0].as_ref().unwrap().is_right(5), Some(false));
     // Weights without names and with another number of classes say nothing about which is which.
     let drawn = network("lenet", Weights::Random(1), "image:16x16");
     assert!(local(&drawn, &few).iter().all(|one| one.as_ref().unwrap().label.is_none()));

@@ -67,6 +67,11 @@ fn what_cannot_be_prepared_says_why_within_64_letters() {
         assert!(said.starts_with("unreadable image: "), "{cut}: {said}");
     }
     assert!(refused(&JPEG[..200], &shape).starts_with("unreadable image: "));
+    // Of which the decoder would make grey what is missing.
+    for cut in [JPEG.len() / 2, JPEG.len() - 2] {
+        assert_eq!(refused(&JPEG[..cut], &shape), "unreadable image: the JPEG is cut off");
+    }
+    assert!(prepare(&[JPEG, b"what a camera adds"].concat(), &shape).is_ok());
     let arrays: InputShape = "tensor:f32[2]".parse().unwrap();
     let said = refused(&whole, &arrays);
     assert!(said.contains("tensor:f32[2]") && said.len() <= 64, "{said}");

@@ -174,8 +174,18 @@ fn nothing_is_trained_on_what_cannot_be_learnt_from() {
     assert!(said.contains("loose.png") && said.contains("no label"), "{said}");
     assert!(!folder.join("w.safetensors").exists() && !folder.join("train.csv").exists());
     fs::remove_file(folder.join("few/loose.png")).unwrap();
-    let same = refused(folder, "train lenet few --out w.safetensors --table w.safetensors");
-    assert!(same.contains("both name w.safetensors"), "{same}");
+    for table in ["w.safetensors", "./w.safetensors", "few/../w.optimizer.safetensors"] {
+        let same = refused(folder, &format!("train lenet few --out w.safetensors --table {table}"));
+        assert!(same.contains("--table names w.") && same.contains("where weights are to go"), "{same}");
+    }
+    for places in ["--out none/w.safetensors", "--out w.safetensors --table none/t.csv"] {
+        let said = refused(folder, &format!("train lenet few {places}"));
+        assert!(said.contains("there is no folder none"), "{said}");
+    }
+    fs::write(folder.join("w.optimizer.safetensors"), "precious").unwrap();
+    let said = refused(folder, "train lenet few --out w.safetensors");
+    assert!(said.contains("w.optimizer.safetensors exists already"), "{said}");
+    fs::remove_file(folder.join("w.optimizer.safetensors")).unwrap();
     fs::write(folder.join("mine.txt"), "precious").unwrap();
     let other = refused(folder, "train lenet few --out w.safetensors --table mine.txt");
     assert!(other.contains("there is something else in mine.txt"), "{other}");

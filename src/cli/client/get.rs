@@ -110,6 +110,11 @@ pub(super) fn target(local: Option<&Path>, last: &str, is: FileKind) -> Result<P
     if is == FileKind::Plain && local.is_some() && target.is_dir() {
         target.push(last);
     }
+    // What such a name leads to is a file that somebody else has open, and goes on writing to.
+    let is_link = fs::symlink_metadata(&target).is_ok_and(|about| about.is_symlink());
+    if is_link && (target.starts_with("/dev") || target.starts_with("/proc")) {
+        return wrong(format!("{} is no place for a file; - is the standard output", target.display()));
+    }
     // A link to a file stays, and what it leads to is replaced.
     if let Ok(led) = fs::canonicalize(&target) {
         target = led;
@@ -332,6 +337,14 @@ mod tests {
             entry.as_ref().unwrap().file_name().to_str().is_some_and(|name| name.starts_with(".idunno"))
         });
         assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn a_file_does_not_go_where_only_streams_are() {
+        for stream in ["/dev/stdout", "/proc/self/fd/1"] {
+            let why = target(Some(Path::new(stream)), "x", FileKind::Plain).unwrap_err().to_string();
+            assert!(why.contains("is no place for a file; - is the standard output"), "{why}");
+        }
     }
 
     #[test]

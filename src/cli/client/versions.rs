@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
 use super::files::{bar, kind, last_part, sound, told};
@@ -96,7 +96,7 @@ fn listed(told: &Versions, stop: &AtomicBool) -> Result<Exit> {
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let file = builder.prefix(".idunno-").tempfile_in(folder);
-    let mut file = file.map_err(|error| Misuse(format!("cannot write {}: {error}", local.display())))?;
+    let mut file = file.map_err(|error| anyhow!("cannot write {}: {}", target.display(), error.kind()))?;
     write_all(&mut client, told, &name, &all, &mut file, stop)?;
     if let Ok(about) = std::fs::metadata(&target) {
         file.as_file().set_permissions(about.permissions())?;

@@ -119,7 +119,8 @@ pub(super) fn import(
 ) -> Result<(PathBuf, Record)> {
     let folder = folder()?;
     let home = folder.join(name);
-    if home.exists() && !replace {
+    let before = find(name).ok().flatten().map(|(_, record)| record);
+    if home.join(RECORD).exists() && !replace {
         bail!("a model {name} was imported already; --replace puts this one in its place");
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -137,18 +138,27 @@ pub(super) fn import(
     let text = toml::to_string(&record).context("a record of a model")?;
     fs::write(work.path().join(RECORD), text)
         .with_context(|| format!("cannot write into {}", work.path().display()))?;
-    let work = work.keep();
-    let moved = (|| {
-        if home.exists() {
-            fs::remove_dir_all(&home)?;
-        }
-        fs::rename(&work, &home)
-    })();
-    if let Err(error) = moved {
-        let _ = fs::remove_dir_all(&work);
-        return Err(error).with_context(|| format!("cannot write {}", home.display()));
-    }
+    settle(work.path(), &home, &record, before.as_ref())
+        .with_context(|| format!("cannot write {}", home.display()))?;
     Ok((home, record))
+}
+
+/// Makes what was imported the model in `home`, in one moment. The weights that were there until then stay until the next time: nodes
+/// that run know them, and load them when they start an engine.
+fn settle(work: &Path, home: &Path, record: &Record, before: Option<&Record>) -> io::Result<()> {
+    fs::create_dir_all(home)?;
+    fs::rename(work.join(&record.weights), home.join(&record.weights))?;
+    fs::rename(work.join(RECORD), home.join(RECORD))?;
+    for entry in fs::read_dir(home)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let stays =
+            name == RECORD || name == *record.weights || before.is_some_and(|before| name == *before.weights);
+        if !stays && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// BLAKE3 of a file, in hexadecimal digits.

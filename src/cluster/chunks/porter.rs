@@ -26,6 +26,8 @@ const BROUGHT_MAX: usize = 16;
 const STALL: Duration = Duration::from_secs(5);
 /// How long a connection is kept that is not used.
 const KEPT: Duration = Duration::from_secs(5);
+/// The time between two complaints about the disk.
+const COMPLAINTS_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a chunk did not come.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,8 @@ pub(in super::super) struct Porter {
     brought: Semaphore,
     /// One looks at a time for many chunks.
     looking: tokio::sync::Mutex<()>,
+    /// When it was last said that the disk takes nothing.
+    complained: Mutex<Option<Instant>>,
 }
 
 impl Porter {
@@ -78,6 +82,7 @@ impl Porter {
             given: Semaphore::new(GIVEN_MAX),
             brought: Semaphore::new(BROUGHT_MAX),
             looking: tokio::sync::Mutex::default(),
+            complained: Mutex::default(),
         }
     }
 
@@ -99,7 +104,7 @@ impl Porter {
             match self.fetch_from(chunk, node).await {
                 Ok(()) => return,
                 Err(CarryError::Unkept(error @ (Unkept::Full | Unkept::Disk(_)))) => {
-                    tracing::warn!(chunk = ?chunk.id, %error, "a chunk cannot be kept");
+                    self.complain(chunk, &error);
                     unwritten = true;
                     break;
                 }
@@ -107,6 +112,15 @@ impl Porter {
             }
         }
         self.rack.failed(chunk.id, unwritten);
+    }
+
+    /// Says that the disk takes nothing, now and then: it is tried again and again.
+    fn complain(&self, chunk: Chunk, error: &Unkept) {
+        let mut complained = lock(&self.complained);
+        if complained.is_none_or(|at| at.elapsed() >= COMPLAINTS_EVERY) {
+            *complained = Some(Instant::now());
+            tracing::warn!(chunk = ?chunk.id, %error, "a chunk cannot be kept");
+        }
     }
 
     async fn fetch_from(&self, chunk: Chunk, node: NodeId) -> Result<(), CarryError> {

@@ -91,7 +91,7 @@ impl Rack {
         let new = folder.join(NEW);
         make(&new)?;
         for entry in fs::read_dir(&new)? {
-            fs::remove_file(entry?.path())?;
+            remove(&entry?.path())?;
         }
         let mut shards = Vec::with_capacity(SHARDS);
         for first in 0..SHARDS {
@@ -99,7 +99,7 @@ impl Rack {
             let found = match fs::read_dir(&shard) {
                 Ok(entries) => listed(first as u8, entries)?,
                 Err(error) if error.kind() == ErrorKind::NotFound => BTreeMap::new(),
-                Err(error) => return Err(error),
+                Err(error) => return Err(foreign(&shard, &error)),
             };
             shards.push(Mutex::new(found));
         }
@@ -150,10 +150,16 @@ impl Rack {
         let rack = Arc::clone(self);
         let mut incoming =
             Incoming { rack, chunk, path, file: None, digest: Context::new(&SHA256), bytes: 0 };
+        let new = self.folder.join(NEW);
+        if !new.is_dir() {
+            // Somebody has removed the folder under a node that runs.
+            make(&self.folder).and_then(|()| make(&new)).map_err(|error| named(&new, &error))?;
+        }
         if !self.has_room()? {
             return Err(Unkept::Full);
         }
-        incoming.file = Some(OpenOptions::new().write(true).create_new(true).open(&incoming.path)?);
+        let file = OpenOptions::new().write(true).create_new(true).open(&incoming.path);
+        incoming.file = Some(file.map_err(|error| named(&incoming.path, &error))?);
         Ok(incoming)
     }
 
@@ -339,6 +345,11 @@ impl Outgoing {
     }
 }
 
+/// What went wrong, and where.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Whether a file is the chunk and nothing more.
 fn is_sound(mut file: File, chunk: Chunk) -> bool {
     let (mut digest, mut left) = (Context::new(&SHA256), chunk.bytes as usize);
@@ -365,10 +376,20 @@ fn listed(first: u8, entries: fs::ReadDir) -> io::Result<BTreeMap<ChunkId, u32>>
         let bytes = u32::try_from(about.len()).ok().filter(|bytes| (1..=CHUNK_BYTES_MAX).contains(bytes));
         match bytes.filter(|_| about.is_file()) {
             Some(bytes) => drop(found.insert(id, bytes)),
-            None => fs::remove_file(entry.path())?,
+            None => remove(&entry.path())?,
         }
     }
     Ok(found)
+}
+
+/// Removes a file that a crash left, or that cannot be what it is called.
+fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path).map_err(|error| foreign(path, &error))
+}
+
+/// Something is there that this program has not made: whoever has may want it.
+fn foreign(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{} does not belong there, move it away: {error}", path.display()))
 }
 
 /// Makes a folder, if it does not exist, and its name durable.
@@ -420,6 +441,36 @@ mod tests {
 
     fn whole(rack: &Arc<Rack>, id: ChunkId) -> Result<Vec<u8>, Damaged> {
         rack.read(id).ok_or(Damaged)?.whole()
+    }
+
+    #[test]
+    fn a_folder_that_somebody_removed_is_made_anew_and_what_does_not_belong_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chunks");
+        let (first, told) = rack(&path);
+        let bytes = vec![7; 3_000];
+        let chunk = chunk(&bytes);
+        keep(&first, chunk, &bytes).unwrap();
+        fs::remove_dir_all(&path).unwrap();
+        assert!(!first.has(chunk.id));
+        keep(&first, chunk, &bytes).unwrap();
+        assert_eq!(whole(&first, chunk.id).unwrap(), bytes);
+        drop((first, told));
+        let shard = path.join(format!("{:02x}", chunk.id.0[0]));
+        let file = fs::read_dir(&shard).unwrap().next().unwrap().unwrap().path();
+        let refused = |culprit: &Path| {
+            let why = Rack::open(&path, |_| ()).unwrap_err().to_string();
+            assert!(why.starts_with(&format!("{} does not belong there", culprit.display())), "{why}");
+        };
+        fs::create_dir(path.join(NEW).join("mine")).unwrap();
+        refused(&path.join(NEW).join("mine"));
+        fs::remove_dir(path.join(NEW).join("mine")).unwrap();
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        refused(&file);
+        fs::remove_dir_all(&shard).unwrap();
+        fs::write(&shard, "").unwrap();
+        refused(&shard);
     }
 
     #[test]

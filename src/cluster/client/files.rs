@@ -62,7 +62,7 @@ pub enum StoreError {
     #[error("stopped before it was done")]
     Stopped,
     /// What was fetched cannot be written.
-    #[error("cannot be written: {0}")]
+    #[error("what is fetched cannot be written: {0}")]
     Write(io::Error),
 }
 

@@ -21,6 +21,9 @@ pub enum LocalError {
     /// It is not what it was when it was read first.
     #[error("changed while it was read; nothing was stored")]
     Changed,
+    /// Its length says nothing about how much can be read, as of what a system makes up when it is read.
+    #[error("has another length than the system says; put - and let it come from the standard input")]
+    Unmeasured,
     /// No file of the store is as long.
     #[error("is larger than {most} GiB, which is the most that a file of the store may have", most = (FILE_CHUNKS_MAX as u64 * u64::from(CHUNK_BYTES_MAX)) >> 30)]
     TooLarge,
@@ -59,8 +62,11 @@ impl Local {
                 break;
             }
         }
-        if before != look(&file)? || before.0 != so_far {
+        if before != look(&file)? || so_far < before.0 {
             return Err(LocalError::Changed);
+        }
+        if so_far > before.0 {
+            return Err(LocalError::Unmeasured);
         }
         Ok(Local { file: Mutex::new(file), content: Arc::new(Content { kind, chunks }) })
     }
@@ -104,6 +110,13 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_has_no_length_before_it_is_read_is_refused() {
+        let made_up = File::open("/proc/self/status").unwrap();
+        assert!(matches!(Local::of(made_up, FileKind::Plain, &|_| true), Err(LocalError::Unmeasured)));
+    }
 
     #[test]
     fn a_file_is_cut_into_chunks_that_are_read_again_unless_it_has_changed() {

@@ -107,6 +107,6 @@ impl Adam {
 }
 
 /// Where the memory of an optimizer lies beside weights: `w.optimizer.safetensors` beside `w.safetensors`.
-pub(super) fn beside(weights: &Path) -> PathBuf {
+pub fn beside(weights: &Path) -> PathBuf {
     weights.with_extension("optimizer.safetensors")
 }

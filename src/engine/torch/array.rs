@@ -11,8 +11,10 @@ pub(super) fn is_array(bytes: &[u8]) -> bool {
 /// The numbers of an array of this shape; a dimension of 1 in front, as of a batch, may be there as well.
 pub(super) fn numbers(bytes: &[u8], shape: &[i64]) -> Result<Vec<f32>, String> {
     let (header, data) = parts(bytes).ok_or("unreadable array: its header is damaged")?;
-    if value(header, "fortran_order") != Some("False") {
-        return Err("array in Fortran order; wanted C order".to_owned());
+    match value(header, "fortran_order") {
+        Some("False") => {}
+        Some("True") => return Err("array in Fortran order; wanted C order".to_owned()),
+        _ => return Err("unreadable array: its header is damaged".to_owned()),
     }
     let found = sides(header).ok_or("unreadable array: its shape is damaged")?;
     if found != shape && found.strip_prefix(&[1]) != Some(shape) {

@@ -40,6 +40,13 @@ pub(super) struct Decoded {
     pub(super) inputs: Vec<Result<Vec<f32>, String>>,
 }
 
+impl Decoded {
+    /// Whether the dataset has changed since, or could not be read then.
+    pub(super) fn is_stale(&self) -> bool {
+        self.dataset.as_ref().is_none_or(|dataset| !dataset.is_current())
+    }
+}
+
 /// Decodes pieces. Shared by the thread that runs networks and the one that hears what is to come.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -120,7 +127,7 @@ fn decode(piece: &Piece, datasets: &Mutex<VecDeque<Arc<Dataset>>>) -> Decoded {
     Decoded { dataset: Some(dataset), inputs }
 }
 
-/// The dataset that is called so, from the list or from the disk: anew when it has grown since.
+/// The dataset that is called so, from the list or from the disk: anew when it has changed since.
 fn dataset(
     called: &str,
     last: u64,
@@ -133,6 +140,7 @@ fn dataset(
     if let Some(place) = datasets.iter().position(|dataset| dataset.path() == path)
         && let Some(found) = datasets.remove(place)
         && last < found.names().len() as u64
+        && found.is_current()
     {
         datasets.push_back(Arc::clone(&found));
         return Ok(found);

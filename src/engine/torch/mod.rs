@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tch::nn::VarStore;
 use tch::{CModule, Kind, Tensor};
 
+pub use self::adam::beside as memory;
 pub use self::facts::{Facts, Split};
 use self::feed::{Decoded, Feed, PIECE_MAX, Piece};
 pub use self::picture::numbers as prepare;
@@ -67,6 +68,9 @@ impl Model {
         let device = device(network.device)?;
         let threads = network.threads as i32;
         tch::set_num_threads(threads);
+        if let Weights::File(file) = &network.weights {
+            weights::check(Path::new(&**file))?;
+        }
         let mut named = HashMap::new();
         let runs = match (&network.weights, network.architecture) {
             (Weights::File(file), Architecture::Script) => {
@@ -95,6 +99,12 @@ impl Model {
                     if facts.classes.len() as i64 != classes {
                         let names = facts.classes.len();
                         return Err(of_file(format!("it names {names} classes and tells {classes} apart")));
+                    }
+                    if facts.input != network.input {
+                        let (learnt, taken) = (&facts.input, &network.input);
+                        return Err(of_file(format!(
+                            "trained on {learnt}, not {taken}; say input = \"{learnt}\""
+                        )));
                     }
                     named.extend(facts.classes.into_iter().zip(0..));
                 }
@@ -133,13 +143,10 @@ impl Model {
         if let Some(class) = self.named.get(&dataset.classes()[label as usize]) {
             return Some(*class);
         }
-        if dataset.is_numbered() {
-            return number;
+        if !self.named.is_empty() {
+            return u16::try_from(self.classes).ok().filter(|class| *class < u16::MAX);
         }
-        if self.named.is_empty() {
-            return number.filter(|_| dataset.classes().len() == self.classes);
-        }
-        u16::try_from(self.classes).ok().filter(|class| *class < u16::MAX)
+        number.filter(|_| dataset.is_numbered() || dataset.classes().len() == self.classes)
     }
 
     /// The names and shapes of its weights, in order of the names; of a script those that it names.
@@ -301,12 +308,20 @@ impl Torch {
         };
         let (mut predictions, mut failed) = (Vec::new(), Vec::new());
         let mut all = pieces(&self.networks[model], dataset, from, inputs);
-        let mut next = all.next().map(|piece| self.feed.begin(piece));
+        let first = all.next();
+        let mut next = first.clone().map(|piece| self.feed.begin(piece));
         let mut input = 0;
         let mut broken = None;
         while let Some(decoding) = next {
             next = all.next().map(|piece| self.feed.decode(piece));
-            let Ok(decoded) = decoding.recv() else {
+            let mut decoded = decoding.recv();
+            // It may have been decoded long ago.
+            if let (0, Some(first)) = (input, &first)
+                && decoded.as_ref().is_ok_and(Decoded::is_stale)
+            {
+                decoded = self.feed.decode(first.clone()).recv();
+            }
+            let Ok(decoded) = decoded else {
                 broken = Some("inputs could not be decoded: a thread panicked".to_owned());
                 break;
             };

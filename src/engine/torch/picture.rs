@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::{ImageReader, Limits, RgbImage};
+use image::{ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::array;
 use crate::base::InputShape;
@@ -40,14 +40,23 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
     let unread = |why: &dyn std::fmt::Display| format!("unreadable image: {why}");
     let mut reader =
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| unread(&error))?;
-    if reader.format().is_none() {
-        return Err(unread(&"neither PNG nor JPEG"));
+    match reader.format() {
+        None => return Err(unread(&"neither PNG nor JPEG")),
+        Some(ImageFormat::Jpeg) if !is_whole(bytes) => return Err(unread(&"the JPEG is cut off")),
+        Some(_) => {}
     }
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(SIDE_MAX), Some(SIDE_MAX));
     limits.max_alloc = Some(MEMORY_MAX);
     reader.limits(limits);
     Ok(reader.decode().map_err(|error| unread(&error))?.into_rgb8())
+}
+
+/// Whether a JPEG has its end, without which the decoder makes grey of what is missing: the mark of the end of an image (FF D9) behind
+/// the last mark of the start of a scan (FF DA). Neither can stand among the data of a scan.
+fn is_whole(bytes: &[u8]) -> bool {
+    let last = |mark: [u8; 2]| bytes.windows(2).rposition(|pair| pair == mark);
+    last([0xff, 0xd9]) > last([0xff, 0xda])
 }
 
 /// Resizes a picture and takes out mean and deviation: first all of red, row by row, then green, then blue.

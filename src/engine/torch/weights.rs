@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, Metadata as Head, SafeTensors, TensorView};
 use tch::nn::VarStore;
@@ -117,6 +117,28 @@ fn some(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     }
 }
 
+/// Whether a file that is named after what is in it (its BLAKE3, as of imported ones) holds just that; an error says that it does not. Any
+/// other file may hold anything.
+pub(super) fn check(path: &Path) -> Result<(), String> {
+    let named =
+        path.file_stem().and_then(|name| name.to_str()).and_then(|name| blake3::Hash::from_hex(name).ok());
+    let Some(named) = named else { return Ok(()) };
+    let shown = path.display();
+    let mut found = blake3::Hasher::new();
+    let read = File::open(path).and_then(|file| found.update_reader(file).map(|_| ()));
+    read.map_err(|error| format!("{shown}: {error}"))?;
+    if found.finalize() == named {
+        return Ok(());
+    }
+    Err(format!("{shown} is damaged, or is another file than was imported; import it again"))
+}
+
+/// Where a file is while it is being written.
+fn half(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.part"))
+}
+
 /// Writes tensors, and what is said beside them, as .safetensors in the place of `path`; no half of a file is ever there.
 pub(super) fn write(
     path: &Path,
@@ -134,7 +156,7 @@ pub(super) fn write(
         (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a number has four bytes"))
     });
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())?;
-    let half = path.with_extension("tmp");
+    let half = half(path);
     let written = fs::write(&half, bytes).and_then(|()| fs::rename(&half, path));
     written.map_err(|error| {
         // What is written of it would only take room, of which there may be none.
