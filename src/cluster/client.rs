@@ -14,6 +14,7 @@ use quinn::Connection;
 use tokio::time::{sleep, timeout};
 
 pub use files::StoreError;
+pub(super) use files::put_by;
 pub use local::{Local, LocalError};
 
 use super::keys::Key;

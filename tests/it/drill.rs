@@ -138,6 +138,30 @@ fn queries_outlive_a_worker_and_the_coordinator_and_the_history_is_like_a_rehear
 }
 
 #[test]
+fn files_are_put_found_and_read_by_a_job_while_the_coordinator_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let request = |at: &str, kind: &str| format!("[[request]]\nat = \"{at}\"\nkind = {kind}\n");
+    let put = "\"put\"\nfile = \"f\"\nbytes = 9_000_000";
+    let requests = [
+        request("200ms", put),
+        request("1400ms", put),
+        request("1600ms", "\"get\"\nfile = \"f\"\nclient = \"reader\""),
+        request("6s", "\"get\"\nfile = \"f\"\nclient = \"reader\""),
+        fault("1500ms", "kind = \"crash\"\ntarget = \"coordinator\"\nfor = \"2s\""),
+    ];
+    let scenario = CLUSTER.replace("inputs = 1000", "inputs = \"store:f:0..1000\"\nat = \"3s\"");
+    fs::write(folder.join("scenario.toml"), format!("name = \"s\"\n{scenario}{}", requests.concat()))
+        .unwrap();
+    let mut command = Command::new(IDUNNO);
+    command.args(["drill", "scenario.toml", "--out", "results", "--format", "json"]);
+    passed(command.current_dir(folder).env("TMPDIR", folder).stdin(Stdio::null()));
+    let history = fs::read_to_string(folder.join("results/s/real/history.jsonl")).unwrap();
+    assert_eq!(history.matches("\"Stored\"").count(), 2);
+    assert_eq!(history.matches("\"Located\"").count(), 2);
+}
+
+#[test]
 fn nodes_that_start_again_at_once_are_neither_missed_nor_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

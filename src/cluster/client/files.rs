@@ -81,14 +81,15 @@ fn silent(why: impl std::fmt::Display) -> Vain {
 }
 
 /// What moves while a file is put: as long as something does, it is waited for.
-struct Watch<'a> {
+struct Watch<'a, T: ?Sized, S: ?Sized> {
     last: Mutex<Instant>,
     /// Told how many bytes of the file nodes have.
-    there: &'a dyn Fn(u64),
-    stop: &'a dyn Fn() -> bool,
+    there: &'a T,
+    /// Asked whether to give up.
+    stop: &'a S,
 }
 
-impl Watch<'_> {
+impl<T: Fn(u64) + ?Sized, S: Fn() -> bool + ?Sized> Watch<'_, T, S> {
     fn moved(&self) {
         *lock(&self.last) = Instant::now();
     }
@@ -220,14 +221,34 @@ impl Client {
     }
 }
 
+/// Puts a file by one node, for clients that have sessions of their own: what the node answers, or why it does not. It is given up when
+/// nothing has moved for as long as `patience`.
+pub(in crate::cluster) async fn put_by(
+    dialler: &Dialler,
+    at: SocketAddr,
+    ask: &Ask,
+    local: &Arc<Local>,
+    patience: Duration,
+) -> Result<Reply, String> {
+    let watch = Watch { last: Mutex::new(Instant::now()), there: &|_| {}, stop: &|| false };
+    match attempt(dialler, &mut None, at, ask, local, &watch, patience).await {
+        Ok(version) => Ok(Reply::Stored(version)),
+        Err(Vain::Refused(why)) => Ok(Reply::Refused(why)),
+        Err(Vain::Silent(why)) => Err(why),
+        Err(Vain::Unkept(why)) => Err(why.to_string()),
+        Err(Vain::Local(why)) => Err(why.to_string()),
+        Err(Vain::Stopped) => unreachable!("nobody stops it"),
+    }
+}
+
 /// Puts a file by one node: asks it, and brings it meanwhile what it lacks.
-async fn attempt(
+async fn attempt<T: Fn(u64) + ?Sized, S: Fn() -> bool + ?Sized>(
     dialler: &Dialler,
     connection: &mut Option<Connection>,
     at: SocketAddr,
     ask: &Ask,
     local: &Arc<Local>,
-    watch: &Watch<'_>,
+    watch: &Watch<'_, T, S>,
     patience: Duration,
 ) -> Result<u64, Vain> {
     let open = connected(dialler, connection, at).await.map_err(silent)?;
@@ -248,7 +269,11 @@ async fn attempt(
 }
 
 /// Brings a node what it lacks, and looks again and again whether it is still there. Ends only with what went wrong.
-async fn bring_all(open: &Connection, local: &Arc<Local>, watch: &Watch<'_>) -> Vain {
+async fn bring_all<T: Fn(u64) + ?Sized, S: Fn() -> bool + ?Sized>(
+    open: &Connection,
+    local: &Arc<Local>,
+    watch: &Watch<'_, T, S>,
+) -> Vain {
     let mut seen = BTreeSet::new();
     let chunks = local.content().chunks.iter().enumerate();
     // A chunk that occurs more than once is brought once.

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::base::{JobId, NodeId, Rng, SessionId, Span, Time};
-use crate::cluster::client::measured_by;
+use crate::cluster::client::{Local, measured_by, put_by};
 use crate::cluster::clock;
 use crate::cluster::keys::Key;
 use crate::cluster::net::endpoint::{Dialler, Lane};
@@ -23,11 +23,15 @@ use crate::cluster::net::link::lock;
 use crate::cluster::net::wire::{self, Ask, Told};
 use crate::cluster::{Calibration, Measured};
 use crate::history::{ClientEvent, Progress};
-use crate::node::{Refusal, Reply, Request};
+use crate::node::{Put, Refusal, Reply, Request};
 use crate::scenario::{Errand, Intent, Plan, Script, Wanted, back_off, scripts};
+
+use super::files::files;
 
 /// How long a client waits for an answer before it asks another node.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long nothing may move of a file that is being put, before another node is tried.
+const MOVES_WITHIN: Duration = Duration::from_secs(3);
 /// How many round trips nodes try to each other before a drill, and how long they may take for that.
 const TRIPS: u32 = 30;
 const MEASURING: Duration = Duration::from_mins(1);
@@ -106,6 +110,8 @@ pub(super) struct Clients {
     answers: Receiver<Answer>,
     answered: Sender<Answer>,
     shared: Arc<Shared>,
+    /// What they put.
+    files: BTreeMap<u32, Arc<Local>>,
     lane: Lane,
 }
 
@@ -141,7 +147,8 @@ impl Clients {
         let runs = Mutex::new(vec![true; places.len()]);
         let shared = Arc::new(Shared { dialler, places: places.to_vec(), runs, open: Mutex::default() });
         let (answered, answers) = mpsc::channel();
-        Ok(Clients { all, by_name, answers, answered, shared, lane })
+        let files = files(plan, &rng.fork("files"))?;
+        Ok(Clients { all, by_name, answers, answered, shared, files, lane })
     }
 
     /// Whether a process runs on `machine`, so that it can be asked.
@@ -236,17 +243,17 @@ impl Clients {
         loop {
             let client = &self.all[place];
             let next = client.wanted.front().filter(|next| client.pending.is_none() && next.at <= now)?;
-            let request = match &next.what {
-                Intent::Submit(request) => Some(Arc::clone(request)),
+            let (request, file) = match &next.what {
+                Intent::Submit(request) => (Some(Arc::clone(request)), None),
                 Intent::Errand(errand) => match self.resolved(errand, id) {
-                    Poll::Ready(request) => request.map(Arc::new),
+                    Poll::Ready(request) => (request.map(Arc::new), self.file(errand)),
                     Poll::Pending => return None,
                 },
             };
             let client = &mut self.all[place];
             let Wanted { give_up, .. } = client.wanted.pop_front().expect("it was seen above");
             let Some(request) = request else { continue };
-            let (session, number) = if *request == Request::Jobs {
+            let (session, number) = if request.is_read() {
                 client.reads_number += 1;
                 (client.reads, client.reads_number)
             } else {
@@ -261,7 +268,7 @@ impl Clients {
             let asked = Arc::clone(&request);
             self.lane.handle.spawn(async move {
                 let ask = Ask::Request { session, number, request: (*asked).clone() };
-                let asking = shared.until_final(&ask, submits, rng, &trying);
+                let asking = shared.until_final(&ask, submits, file.as_ref(), rng, &trying);
                 let reply = match give_up {
                     Some(Span(nanos)) => timeout(Duration::from_nanos(nanos), asking).await.ok(),
                     None => Some(asking.await),
@@ -281,7 +288,21 @@ impl Clients {
             Some(Standing::Waiting) => return Poll::Pending,
             Some(Standing::Hopeless | Standing::Unknown | Standing::Jobless) => return Poll::Ready(None),
         };
-        Poll::Ready(errand.request(job, id))
+        let request = errand.request(job, id);
+        // The bytes of a rehearsal are only called so.
+        Poll::Ready(match (request, self.file(errand)) {
+            (Some(Request::Put(put)), Some(file)) => {
+                let content = Arc::clone(file.content());
+                Some(Request::Put(Arc::new(Put { content, ..(*put).clone() })))
+            }
+            (request, _) => request,
+        })
+    }
+
+    /// What is put by an errand, if it is one that puts something.
+    fn file(&self, errand: &Errand) -> Option<Arc<Local>> {
+        let Errand::Put { salt, .. } = errand else { return None };
+        self.files.get(salt).cloned()
     }
 
     /// Whether somebody will ask something at a time that is yet to come.
@@ -336,7 +357,14 @@ impl Client {
 
 impl Shared {
     /// Asks one node after the other until an answer is final.
-    async fn until_final(&self, ask: &Ask, submits: bool, mut rng: Rng, trying: &Trying) -> Reply {
+    async fn until_final(
+        &self,
+        ask: &Ask,
+        submits: bool,
+        file: Option<&Arc<Local>>,
+        mut rng: Rng,
+        trying: &Trying,
+    ) -> Reply {
         let mut last = None;
         let mut waited = None;
         loop {
@@ -349,9 +377,19 @@ impl Shared {
             };
             last = Some(place);
             trying.attempts.fetch_add(1, Ordering::Relaxed);
-            let told = timeout(PATIENCE, self.exchange(place, ask)).await;
-            let why = match told.unwrap_or_else(|_| Err("it does not answer".to_owned())) {
-                Ok(Told::Reply(Reply::Refused(refusal))) if passes(&refusal, submits) => refusal.to_string(),
+            let told = match file {
+                Some(file) => {
+                    put_by(&self.dialler, self.places[place], ask, file, MOVES_WITHIN).await.map(Told::Reply)
+                }
+                None => timeout(PATIENCE, self.exchange(place, ask))
+                    .await
+                    .unwrap_or_else(|_| Err("it does not answer".to_owned())),
+            };
+            let has_to_fit = submits || file.is_some();
+            let why = match told {
+                Ok(Told::Reply(Reply::Refused(refusal))) if passes(&refusal, has_to_fit) => {
+                    refusal.to_string()
+                }
                 Ok(Told::Reply(reply)) => return reply,
                 Ok(_) => "an answer to another question".to_owned(),
                 Err(why) => {
@@ -390,11 +428,11 @@ impl Shared {
 }
 
 /// Whether a refusal may be gone later or elsewhere.
-fn passes(refusal: &Refusal, submits: bool) -> bool {
+fn passes(refusal: &Refusal, has_to_fit: bool) -> bool {
     match refusal {
         Refusal::NoCoordinator | Refusal::NoQuorum { .. } => true,
-        // There may be room for a job later; a change that the ledger finds too much it always will.
-        Refusal::Busy { .. } => submits,
+        // There may be room for a job or a file later; a change that the ledger finds too much it always will.
+        Refusal::Busy { .. } => has_to_fit,
         _ => false,
     }
 }

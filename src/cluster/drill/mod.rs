@@ -11,6 +11,7 @@
 mod client;
 mod failures;
 mod fault;
+mod files;
 mod form;
 mod host;
 mod net;
