@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
 use super::Exit;
 
@@ -34,11 +34,14 @@ pub(super) fn pour(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<E
     if pipe.broken { Ok(Exit::Fine) } else { poured.map(|()| Exit::Fine) }
 }
 
+/// The folder that a file is in, or would be.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Whether a file can be made at `path`, as far as its folder goes: asked before there is anything to write into it.
 pub(super) fn is_in_a_folder(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder.filter(|folder| !folder.is_dir()) {
-        Some(folder) => bail!("there is no folder {}", folder.display()),
-        None => Ok(()),
-    }
+    let folder = folder_of(path);
+    ensure!(folder.is_dir(), "there is no folder {}", folder.display());
+    Ok(())
 }

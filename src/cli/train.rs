@@ -232,12 +232,8 @@ mod with {
     /// Whether both paths mean the same place, which need not be there yet.
     fn are_same(one: &Path, other: &Path) -> bool {
         let place = |path: &Path| {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            folder
-                .unwrap_or(Path::new("."))
-                .canonicalize()
-                .ok()
-                .map(|folder| folder.join(path.file_name().unwrap_or_default()))
+            let folder = outlet::folder_of(path).canonicalize().ok();
+            folder.map(|folder| folder.join(path.file_name().unwrap_or_default()))
         };
         place(one).is_some_and(|one| Some(one) == place(other))
     }

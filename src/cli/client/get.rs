@@ -132,14 +132,10 @@ pub(super) fn target(local: Option<&Path>, last: &str, is: FileKind) -> Result<P
         }
         _ => {}
     }
-    if target.file_name().is_none() || !parent(&target).is_dir() {
-        return wrong(format!("there is no folder {}", parent(&target).display()));
+    if target.file_name().is_none() || !outlet::folder_of(&target).is_dir() {
+        return wrong(format!("there is no folder {}", outlet::folder_of(&target).display()));
     }
     Ok(target)
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A file that is not complete, beside its target. Its name follows from both, so that it is found again.
@@ -158,7 +154,7 @@ impl Part {
         let digest = digest(&SHA256, called.as_bytes());
         let name =
             digest.as_ref()[..8].iter().fold(".idunno-".to_owned(), |name, byte| format!("{name}{byte:02x}"));
-        let path = parent(target).join(name + ".part");
+        let path = outlet::folder_of(target).join(name + ".part");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         // Its name can be guessed: a link there would lead elsewhere, and a pipe would wait for a reader.
@@ -248,7 +244,8 @@ impl Part {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(fs::Permissions::from_mode(0o777));
         }
-        let into = builder.prefix(".idunno-").tempdir_in(parent(target)).context("no room to unpack")?;
+        let into =
+            builder.prefix(".idunno-").tempdir_in(outlet::folder_of(target)).context("no room to unpack")?;
         let zip = io::BufReader::new(&self.file);
         let unpacked = folder::unpack(zip, bytes, into.path(), stop);
         if stop() {
@@ -271,7 +268,7 @@ impl Part {
 fn renamed(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).with_context(|| format!("cannot write {}", to.display()))?;
     if cfg!(unix) {
-        File::open(parent(to))?.sync_all()?;
+        File::open(outlet::folder_of(to))?.sync_all()?;
     }
     Ok(())
 }

@@ -88,14 +88,13 @@ fn listed(told: &Versions, stop: &AtomicBool) -> Result<Exit> {
         return outlet::pour(|out| write_all(&mut client, told, &name, &all, out, stop));
     }
     let target = target(Some(local), last_part(&name)?, FileKind::Plain)?;
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let file = builder.prefix(".idunno-").tempfile_in(folder);
+    let file = builder.prefix(".idunno-").tempfile_in(outlet::folder_of(&target));
     let mut file = file.map_err(|error| anyhow!("cannot write {}: {}", target.display(), error.kind()))?;
     write_all(&mut client, told, &name, &all, &mut file, stop)?;
     if let Ok(about) = std::fs::metadata(&target) {

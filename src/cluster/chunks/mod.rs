@@ -1,10 +1,11 @@
-//! The chunks of the file store on a real node: on its disk (`rack`), on their way (`porter`), looked through for damage (`scrub`), and
+//! The chunks of the file store on a real node: on its disk (`rack`, in its `folder`), on their way (`porter`), looked through for damage (`scrub`), and
 //! at hand for queries (`larder`).
 //!
 //! The machine orders what shall be fetched and dropped, and hears of everything that happens to the disk in the order in which it
 //! happened. Nothing of it waits for anything else: orders are taken up by a thread of their own, chunks travel over connections of
 //! their own, and the disk is written and read elsewhere than on the threads that carry messages.
 
+mod folder;
 mod larder;
 mod porter;
 mod rack;
